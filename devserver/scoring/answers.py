@@ -1,0 +1,89 @@
+"""What every answer of the server has in common: ids, headers, error bodies, and who may be told more."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+from urllib.parse import urlsplit
+
+import flask
+
+from devserver.scoring.compat import AMLResponse
+
+ID_LIMIT = 100
+GENERATION = "x-azmlinfsrv-generation"
+
+
+@dataclass(frozen=True)
+class Ids:
+    """The ids of one request, as the answer carries them; None stands for no header."""
+
+    request: str | None
+    service: str | None
+    client: str | None
+    problem: str | None = None
+
+
+def read_ids(request: flask.Request) -> Ids:
+    """The ids of the request; `problem` is the refusal where one of them is too long."""
+    environ = request.environ
+    own = environ.get("HTTP_X_REQUEST_ID")
+    service = environ.get("HTTP_X_MS_REQUEST_ID")
+    client = environ.get("HTTP_X_MS_CLIENT_REQUEST_ID")
+    if own and len(own) > ID_LIMIT:
+        return Ids(None, None, None, f"x-request-id must not exceed {ID_LIMIT} characters")
+    own = own or str(uuid.uuid4())
+    if len(service or "") > ID_LIMIT or len(client or "") > ID_LIMIT:
+        names = "x-ms-request-id and x-ms-client-request-id"
+        return Ids(own, None, None, f"{names} must not exceed {ID_LIMIT} characters")
+    return Ids(own, service or client or own, client or service or None)
+
+
+def message_answer(status: int, message: str, failed: bool = False, error: Any = None) -> AMLResponse:
+    """The server's own JSON answer; `error` goes in beside the message where it is given."""
+    body = {"message": message} if error is None else {"message": message, "error": error}
+    answer = AMLResponse(json.dumps(body), status, run_function_failed=failed)
+    answer.headers["Content-Type"] = "application/json"
+    return answer
+
+
+def add_headers(response: flask.Response, request: flask.Request, ids: Ids, version: str) -> None:
+    """The contract's headers; what the script set under the same names gives way."""
+    headers = response.headers
+    if version:
+        headers["x-ms-server-version"] = version
+    if ids.request:
+        headers["x-request-id"] = ids.request
+    if ids.service:
+        headers["x-ms-request-id"] = ids.service
+    if ids.client:
+        headers["x-ms-client-request-id"] = ids.client
+    trace = request.environ.get("HTTP_TRACEID")
+    if trace is not None:
+        headers["TraceId"] = trace
+
+
+def is_local(request: flask.Request) -> bool:
+    """Whether the client sits on this machine and knows it: paths and source lines may be shown to it.
+
+    A web page of another origin, a name that was made to point here, and a proxy in between do not count.
+    """
+    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+        return False
+    origin = request.headers.get("Origin")
+    if origin is not None and not _is_loopback(urlsplit(origin).hostname):
+        return False
+    return _is_loopback(request.remote_addr) and _is_loopback(urlsplit("//" + request.headers.get("Host", "")).hostname)
+
+
+def _is_loopback(name: str | None) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        address = ip_address(name or "")
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback

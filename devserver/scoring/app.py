@@ -1,0 +1,320 @@
+"""The Flask app: a loaded script comes in, the app that answers for it goes out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from time import perf_counter
+from typing import Any
+
+import flask
+from flask.typing import ResponseReturnValue
+from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+
+from devserver import hints, render, report
+from devserver.config import Config
+from devserver.report import RunError
+from devserver.scoring.answers import GENERATION, Ids, add_headers, is_local, message_answer, read_ids
+from devserver.scoring.compat import RUN_FAILED, AMLRequest, AMLResponse
+from devserver.scoring.inputs import BadInput, Mode, read_arguments
+from devserver.scoring.script import Script, ScoringTimeout, TimeLimit
+from devserver.scoring.swagger import Swagger
+from devserver.scoring.telemetry import Answered, Telemetry
+
+RUN_TIME = "x-ms-run-fn-exec-ms"
+SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
+SERVER_FAILED = "An unexpected internal error occurred. Check the logs for more info."
+DEPRECATED_ID = (
+    "x-ms-request-id header has been deprecated and will be removed from future versions of the server. "
+    "Please use x-ms-client-request-id."
+)
+BODY_SHOWN = 200
+log = logging.getLogger("azmlinfsrv")
+
+
+class WorkerAborted(SystemExit):
+    """The server ends this worker in the middle of a request; no script's error."""
+
+
+class ScoringRequest(AMLRequest):
+    """A request that carries what the server notes about it."""
+
+    ids: Ids
+    begun: float
+    kept_body: bytes | None = None
+
+    def get_data(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Flask; the body is kept for a report in case that run() fails."""
+        data = super().get_data(*args, **kwargs)
+        if isinstance(data, bytes):
+            self.kept_body = data
+        return data
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What an app is made of. `notify` takes what went wrong; `generation` is None outside of the dev loop."""
+
+    config: Config
+    script: Script
+    swagger: Swagger
+    telemetry: Telemetry
+    limit: TimeLimit
+    notify: Callable[[RunError], None]
+    generation: int | None = None
+
+
+class ScoringApp(flask.Flask):
+    """Flask with this server's request class, and no static files."""
+
+    request_class = ScoringRequest
+
+    def __init__(self) -> None:
+        super().__init__("azmlinfsrv", static_folder=None, template_folder=None)
+        self.json.sort_keys = False  # type: ignore[attr-defined]
+
+
+def create_app(parts: Parts) -> flask.Flask:
+    """The app with the routes `/`, `/score` and `/swagger.json`."""
+    app = ScoringApp()
+    views = _Views(parts)
+    blueprint = flask.Blueprint("scoring", __name__)
+    blueprint.add_url_rule("/", view_func=views.health, methods=["GET"])
+    blueprint.add_url_rule(
+        "/score", view_func=views.score, methods=["GET", "POST", "OPTIONS", "HEAD"], provide_automatic_options=False
+    )
+    blueprint.add_url_rule("/swagger.json", view_func=views.swagger, methods=["GET"])
+    _allow_origins(blueprint, parts.config.cors_origins)
+    app.before_request(views.before)
+    app.after_request(views.after)
+    app.register_blueprint(blueprint)
+    app.register_error_handler(Exception, views.unhandled)
+    return app
+
+
+def _allow_origins(blueprint: flask.Blueprint, given: str | None) -> None:
+    origins = [origin.strip() for origin in (given or "").split(",") if origin.strip()]
+    if not origins:
+        return
+    try:
+        from flask_cors import CORS
+    except ImportError:
+        log.info("CORS cannot be enabled because the flask-cors package is not installed. Run: pip install flask-cors")
+        return
+    CORS(blueprint, methods=["GET", "POST"], origins=origins)
+    log.info("Enabling CORS for the following origins: %s", ", ".join(origins))
+
+
+class _Views:
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.version = parts.config.server_version
+        self.raw = parts.script.form.mode is Mode.RAW
+        self.generation = None if parts.generation is None else str(parts.generation)
+
+    # --- around every request
+
+    def before(self) -> ResponseReturnValue | None:
+        request = _current()
+        request.begun = perf_counter()
+        request.ids = ids = read_ids(request)
+        if ids.service and request.environ.get("HTTP_X_MS_REQUEST_ID"):
+            log.warning(DEPRECATED_ID)
+        if ids.problem is None or request.url_rule is None or request.path == "/":
+            return None
+        return message_answer(431, ids.problem)
+
+    def after(self, response: flask.Response) -> flask.Response:
+        request = _current()
+        add_headers(response, request, request.ids, self.version)
+        if self.generation is not None:
+            response.headers[GENERATION] = self.generation
+        if request.url_rule is not None and request.path != "/":
+            milliseconds = (perf_counter() - request.begun) * 1000
+            if request.ids.problem is None:
+                _log_request(request, response, milliseconds)
+            if self.parts.config.telemetry_on:
+                self.parts.telemetry.answered(_answered(request, response, milliseconds, self.parts.config))
+        return response
+
+    def unhandled(self, error: Exception) -> flask.Response:
+        """The router's refusals as they are; anything else is the server's own fault."""
+        if isinstance(error, (NotFound, MethodNotAllowed)) and _current().url_rule is None:
+            answer = message_answer(error.code or 500, error.description or "")
+            answer.headers.extend(error.get_headers()[1:])
+            return answer
+        if isinstance(error, HTTPException) and error.code and error.code < 400:
+            return flask.make_response(error.get_response())
+        self._tell(error, "server", SERVER_FAILED)
+        return message_answer(500, SERVER_FAILED)
+
+    # --- the routes
+
+    def health(self) -> ResponseReturnValue:
+        return AMLHealthy()
+
+    def swagger(self) -> ResponseReturnValue:
+        status, document = self.parts.swagger.answer(flask.request.args.get("version"))
+        answer = AMLResponse(document, status)
+        answer.headers["Content-Type"] = "application/json"
+        return answer
+
+    def score(self) -> flask.Response:
+        request = _current()
+        if not self.raw and request.method in ("HEAD", "OPTIONS"):
+            return message_answer(405, "Method not allowed") if request.method == "HEAD" else flask.Response()
+        try:
+            arguments = read_arguments(self.parts.script.form, request)
+        except BadInput as refusal:
+            return message_answer(refusal.status, str(refusal))
+        return self._call(arguments)
+
+    # --- run()
+
+    def _call(self, arguments: dict[str, Any]) -> flask.Response:
+        begun = perf_counter()
+        try:
+            with self.parts.limit:
+                result = self.parts.script.run(**arguments)
+        except WorkerAborted:
+            raise
+        except TimeoutError as error:
+            return self._timed_out(error)
+        except BaseException as error:
+            return self._failed(error)
+        milliseconds = (perf_counter() - begun) * 1000
+        answer = self._answer_with(result, arguments)
+        if not answer.headers.get(RUN_TIME):
+            answer.headers[RUN_TIME] = f"{milliseconds:.3f}"
+        return answer
+
+    def _answer_with(self, result: Any, arguments: dict[str, Any]) -> flask.Response:
+        if isinstance(result, flask.Response):
+            return self._own_response(result)
+        try:
+            text = "{}" if result is None else json.dumps(result)
+        except Exception as error:
+            return self._unserialisable(result, error)
+        if result is None or type(result) is tuple or "NaN" in text or "Infinity" in text:
+            self._warn(result)
+        if self.parts.config.model_data and self.parts.config.telemetry_on:
+            ids = _current().ids
+            self.parts.telemetry.scored(ids.request or "", ids.client or "", _input_of(arguments, self.parts), result)
+        return AMLResponse(text, 200, {"Content-Type": "application/json"})
+
+    def _own_response(self, response: flask.Response) -> flask.Response:
+        log.info("run() output is HTTP Response")
+        if response.status_code >= 500:
+            response.headers[RUN_FAILED] = "True"
+        if response.is_streamed and not response.direct_passthrough:
+            response.response = self._watched(response.response)
+        return response
+
+    def _watched(self, body: Iterable[Any]) -> Iterator[Any]:
+        """The body itself; an exception in it is reported before it cuts the connection."""
+        request = _current()
+        try:
+            yield from body
+        except GeneratorExit:
+            raise
+        except Exception as error:
+            self.parts.notify(self._described(error, "response", request, 200))
+            raise
+        finally:
+            close = getattr(body, "close", None)
+            if close is not None:
+                close()
+
+    # --- what went wrong
+
+    def _failed(self, error: BaseException) -> flask.Response:
+        return self._tell(error, "run", SCRIPT_FAILED, failed=True)
+
+    def _timed_out(self, error: TimeoutError) -> flask.Response:
+        milliseconds = self.parts.limit.milliseconds
+        return self._tell(error, "run", f"Scoring timeout after {milliseconds} ms", failed=True)
+
+    def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
+        found = report.unserialisable(result, error, self.parts.script.run)
+        self._telemetry_failed(error)
+        return self._answer_error(found, SCRIPT_FAILED, failed=True)
+
+    def _warn(self, result: Any) -> None:
+        warning = report.result_warning(result, self.parts.script.run)
+        if warning is not None:
+            self.parts.notify(warning)
+
+    def _tell(self, error: BaseException, phase: str, message: str, failed: bool = False) -> flask.Response:
+        found = self._described(error, phase, _current(), 500)
+        self._telemetry_failed(error)
+        return self._answer_error(found, message, failed)
+
+    def _described(self, error: BaseException, phase: str, request: ScoringRequest, status: int) -> RunError:
+        if isinstance(error, ScoringTimeout):
+            return report.timed_out(error, self.parts.limit.milliseconds)
+        return report.describe(error, phase, request=_request_facts(request), status=status)
+
+    def _telemetry_failed(self, error: BaseException) -> None:
+        ids = _current().ids
+        self.parts.telemetry.failed(error, ids.request or "", ids.client or "")
+
+    def _answer_error(self, found: RunError, message: str, failed: bool) -> flask.Response:
+        """The answer first, the report when it has been sent."""
+        shown = self.generation is not None and is_local(_current())
+        answer = message_answer(500, message, failed, render.error_object(found) if shown else None)
+        answer.call_on_close(lambda: self.parts.notify(found))
+        return answer
+
+
+class AMLHealthy(flask.Response):
+    """The answer of a live server."""
+
+    def __init__(self) -> None:
+        super().__init__("Healthy")
+
+
+def _current() -> ScoringRequest:
+    return flask.request._get_current_object()  # type: ignore[attr-defined, no-any-return]
+
+
+def _target(request: flask.Request) -> str:
+    query = request.query_string.decode("latin-1")
+    return f"{request.path}?{query}" if query else request.path
+
+
+def _log_request(request: flask.Request, response: flask.Response, milliseconds: float) -> None:
+    length = response.headers.get("Content-Length") or "N/A"
+    log.info("%s %s %s %.3fms %s", request.method, _target(request), response.status_code, milliseconds, length)
+
+
+def _answered(request: ScoringRequest, response: flask.Response, milliseconds: float, config: Config) -> Answered:
+    whole = config.log_response and not response.is_streamed and not response.direct_passthrough
+    return Answered(
+        method=request.method,
+        path=request.path,
+        query=request.query_string.decode("latin-1"),
+        status=response.status_code,
+        duration_ms=milliseconds,
+        started=datetime.now(timezone.utc),
+        request_id=request.ids.request or "",
+        client_request_id=request.ids.client or "",
+        body=response.get_data() if whole else None,
+    )
+
+
+def _request_facts(request: ScoringRequest) -> report.Request:
+    body = request.kept_body or b""
+    return report.Request(
+        method=request.method,
+        path=_target(request),
+        content_type=request.content_type or "",
+        size=request.content_length or len(body),
+        body=body.decode("utf-8", "replace")[:BODY_SHOWN],
+    )
+
+
+def _input_of(arguments: dict[str, Any], parts: Parts) -> Any:
+    return arguments if parts.script.form.mode is Mode.SCHEMA else arguments.get(parts.script.form.first)

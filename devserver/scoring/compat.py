@@ -1,0 +1,112 @@
+"""The names that scripts import from Azure ML's own server go in, modules that provide them come out."""
+
+from __future__ import annotations
+
+import importlib.machinery
+import importlib.util
+import json
+import re
+import sys
+from collections.abc import Callable, Mapping
+from types import ModuleType
+from typing import Any, TypeVar
+
+import flask
+
+from devserver.scoring.logs import AMLLogFormatter, RootAccessFilter
+
+PACKAGE = "azureml_inference_server_http"
+CONTRACT_VERSION = "1.5.1"
+RUN_FAILED = "x-ms-run-function-failed"
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# A comma ends a value unless it stands in quotes or after the weekday of a date.
+_VALUES = re.compile(
+    r'(?:"(?:\\.|[^"\\])*"|\b(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,(?=\s*\d)|[^,])+'
+)
+
+
+class AMLRequest(flask.Request):
+    """The request that a raw run() is given; a plain `flask.Request` by another name."""
+
+
+class AMLResponse(flask.Response):
+    """An answer whose status and headers the script chooses.
+
+    `message` is the body (text, bytes or an iterable of them); None means `{}`. With `json_str` it is dumped as JSON.
+    Header values are split at commas into headers of their own. Errors: TypeError and ValueError for header values
+    that are not text or hold a line break.
+    """
+
+    def __init__(
+        self,
+        message: Any,
+        status_code: Any,
+        response_headers: Mapping[str, str] = {},
+        json_str: bool = False,
+        run_function_failed: bool = False,
+    ) -> None:
+        as_json = json_str or message is None
+        body = "{}" if message is None else json.dumps(message) if json_str else message
+        super().__init__(body, status=status_code, mimetype="application/json" if as_json else None)
+        for name, value in response_headers.items():
+            self._add(name, value)
+        self.headers[RUN_FAILED] = str(bool(run_function_failed))
+
+    def _add(self, name: str, value: str) -> None:
+        if name.lower() == "content-type":
+            self.headers["Content-Type"] = value
+            return
+        for part in _VALUES.findall(value):
+            self.headers.add(name, part.strip())
+
+
+class RawMark:
+    """Whether `rawhttp` was applied to any function since the script began to load."""
+
+    applied = False
+
+
+def rawhttp(function: Function) -> Function:
+    """Marks the script as one whose run() takes the request itself; returns the function as it is."""
+    RawMark.applied = True
+    return function
+
+
+def install() -> None:
+    """Registers the modules that scripts import, in place of installed ones.
+
+    Other submodules of an installed `azureml_inference_server_http` stay importable.
+    """
+    request = {"AMLRequest": AMLRequest, "rawhttp": rawhttp}
+    response = {"AMLResponse": AMLResponse}
+    formats = {"AMLLogFormatter": AMLLogFormatter, "RootAccessFilter": RootAccessFilter}
+    old_names = {
+        "azureml.contrib.services.aml_request": _module("azureml.contrib.services.aml_request", request),
+        "azureml.contrib.services.aml_response": _module("azureml.contrib.services.aml_response", response),
+    }
+    api = {
+        "aml_request": _module(f"{PACKAGE}.api.aml_request", request),
+        "aml_response": _module(f"{PACKAGE}.api.aml_response", response),
+    }
+    below = {"api": _module(f"{PACKAGE}.api", api, path=[]), "log_config": _module(f"{PACKAGE}.log_config", formats)}
+    root = _module(PACKAGE, {"__version__": CONTRACT_VERSION, **below}, path=_installed_path())
+    for module in (root, *below.values(), *api.values(), *old_names.values()):
+        sys.modules[module.__name__] = module
+
+
+def _installed_path() -> list[str]:
+    present = sys.modules.pop(PACKAGE, None)
+    spec = importlib.util.find_spec(PACKAGE)
+    if present is not None:
+        sys.modules[PACKAGE] = present
+    return list(spec.submodule_search_locations or ()) if spec else []
+
+
+def _module(name: str, content: Mapping[str, Any], path: list[str] | None = None) -> ModuleType:
+    module = ModuleType(name)
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=path is not None)
+    if path is not None:
+        module.__path__ = path
+    vars(module).update(content)
+    return module

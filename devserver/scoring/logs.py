@@ -1,0 +1,133 @@
+"""Where log records and print() go: a configuration comes in, handlers in the contract's format are set up."""
+
+from __future__ import annotations
+
+import builtins
+import json
+import logging
+import logging.config
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from devserver.config import ConfigError
+
+RECORD_FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
+SERVER_LOGGERS = ("azmlinfsrv", "gunicorn.access", "gunicorn.error")
+server_log = logging.getLogger("azmlinfsrv")
+print_log = logging.getLogger("azmlinfsrv.print")
+
+
+class AMLLogFormatter(logging.Formatter):
+    """The record format of the server: UTC, one letter for the level."""
+
+    converter = staticmethod(time.gmtime)
+
+    def __init__(self, fmt: str | None = None, datefmt: str | None = None, style: str = "%", **extra: Any) -> None:
+        super().__init__(fmt or RECORD_FORMAT, datefmt, style, **extra)  # type: ignore[arg-type]
+
+
+class RootAccessFilter(logging.Filter):
+    """Drops the access lines of liveness probes."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return "GET / HTTP/1.1" not in record.getMessage()
+
+
+def packaged(level: str, in_loop: bool) -> dict[str, Any]:
+    """The server's own logging configuration, for `logging.config.dictConfig`.
+
+    In the dev loop (`in_loop`) the request line alone is shown of each request, the server's life cycle only from
+    WARNING, and the script's own records from INFO; otherwise the script's own records come from WARNING in the
+    standard library's plain form, as in Azure ML.
+    """
+    to_stdout = {"level": level, "handlers": ["stdout"], "propagate": False}
+    quiet = {"level": "WARNING", "handlers": ["stderr"], "propagate": False}
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "filters": {"probes": {"()": RootAccessFilter}},
+        "formatters": {"server": {"()": AMLLogFormatter}, "plain": {"format": logging.BASIC_FORMAT}},
+        "handlers": {
+            "stdout": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stdout"},
+            "access": {
+                "class": "logging.StreamHandler",
+                "formatter": "server",
+                "stream": "ext://sys.stdout",
+                "filters": ["probes"],
+            },
+            "stderr": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stderr"},
+            "script": {
+                "class": "logging.StreamHandler",
+                "formatter": "server" if in_loop else "plain",
+                "stream": "ext://sys.stderr",
+            },
+        },
+        "loggers": {
+            "azmlinfsrv": to_stdout,
+            "gunicorn.access": quiet if in_loop else {**to_stdout, "handlers": ["access"]},
+            "gunicorn.error": quiet if in_loop else {**quiet, "level": level},
+        },
+        "root": {
+            "level": min(level, "INFO", key=logging.getLevelName) if in_loop else "WARNING",
+            "handlers": ["script"],
+        },
+    }
+
+
+def configure(path: str | None, level: str, in_loop: bool) -> None:
+    """Sets up logging from the user's logging.json at `path`, or else from the packaged configuration.
+
+    The server's own loggers stay on even where the user's file does not name them. Errors: `ConfigError`, exit code 3,
+    naming the file.
+    """
+    logging.config.dictConfig(packaged(level, in_loop))
+    if path is None:
+        return
+    logging.config.dictConfig(_read(path))
+    for name in SERVER_LOGGERS:
+        logging.getLogger(name).disabled = False
+    for logger in list(logging.Logger.manager.loggerDict.values()):
+        if isinstance(logger, logging.Logger) and logger.name.startswith("azmlinfsrv."):
+            logger.disabled = False
+    server_log.info("Loaded logging config from %s", path)
+
+
+def _read(path: str) -> dict[str, Any]:
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            content = json.load(file)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: the logging configuration is not JSON: {error.msg}", 3)
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: the logging configuration cannot be read: {error}", 3)
+    try:
+        # a trial that changes nothing: dictConfig itself leaves a half-made configuration behind
+        logging.config.DictConfigurator(content)
+        if content.get("version") != 1:
+            raise ValueError('it needs "version": 1')
+        return dict(content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path}: the logging configuration cannot be used: {error}", 3)
+
+
+def redirect_print(also: Callable[[str], None]) -> Callable[..., None]:
+    """Makes print() write one record of logger azmlinfsrv.print per call, and hand its text to `also`.
+
+    A print to another file than sys.stdout stays what it is. Returns the original print.
+    """
+    original = builtins.print
+
+    def print_to_log(
+        *objects: Any, sep: str | None = None, end: str | None = None, file: Any = None, flush: bool = False
+    ) -> None:
+        if file is not None and file is not sys.stdout:
+            original(*objects, sep=sep, end=end, file=file, flush=flush)
+            return
+        text = (" " if sep is None else sep).join(map(str, objects))
+        print_log.info("%s", text)
+        also(text)
+
+    builtins.print = print_to_log
+    return original

@@ -1,0 +1,185 @@
+"""The scoring script: a path comes in, its init() and run(), and how long run() may take, go out."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import FrameType, ModuleType, TracebackType
+from typing import Any, Protocol
+
+from devserver import report, usercode
+from devserver.report import RunError
+from devserver.scoring.compat import RawMark
+from devserver.scoring.inputs import RunForm, SignatureProblem, analyse
+
+MODULE_NAME = "entry_module"
+
+
+class ScriptProblem(Exception):
+    """A script that cannot be used, for another reason than an exception of its own."""
+
+    def __init__(self, error: RunError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+class ScoringTimeout(TimeoutError):
+    """Raised inside run() when its time is over."""
+
+
+@dataclass(frozen=True)
+class Script:
+    """A loaded scoring script. `inner` is the file of a driver script's inner script, where there is one."""
+
+    path: str
+    init: Callable[[], Any]
+    run: Callable[..., Any]
+    form: RunForm
+    inner: str | None = None
+
+    def describe(self) -> str:
+        """The line for the log that says what was found."""
+        if self.inner:
+            return f"Found driver script at {self.path} and the score script at {self.inner}"
+        return f"Found user script at {self.path}"
+
+
+def load(path: str | None) -> Script:
+    """Load the script at `path`, or the module `main` from sys.path.
+
+    Errors: `ScriptProblem`; whatever the script itself raises while it is executed.
+    """
+    RawMark.applied = False
+    module = _execute(path)
+    path = path or getattr(module, "__file__", None) or "main.py"
+    init, outer_run = _function(module, "init", path), _function(module, "run", path)
+    driver = getattr(module, "driver_module", None)
+    inner = driver if isinstance(driver, ModuleType) and hasattr(driver, "run") else None
+    run = _function(inner, "run", path) if inner else outer_run
+    return Script(path, init, run, _form(run), getattr(inner, "__file__", None))
+
+
+def _execute(path: str | None) -> ModuleType:
+    if path is None:
+        return importlib.import_module("main")
+    problem = report.script_problem(path)
+    if problem:
+        raise ScriptProblem(problem)
+    return usercode.load_script(path, MODULE_NAME)
+
+
+def _function(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
+    found = getattr(module, name, None)
+    if not callable(found):
+        raise ScriptProblem(report.missing_function(path, name))
+    function: Callable[..., Any] = found
+    return function
+
+
+def _form(run: Callable[..., Any]) -> RunForm:
+    try:
+        return analyse(run, RawMark.applied)
+    except SignatureProblem as problem:
+        raise ScriptProblem(report.wrong_signature(run, str(problem))) from None
+
+
+# --- how long run() may take
+
+
+class TimeLimit(Protocol):
+    """A context around one call of run() that raises `ScoringTimeout` inside it when the time is over."""
+
+    milliseconds: int
+
+    def __enter__(self) -> object: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def time_limit(milliseconds: int) -> TimeLimit:
+    """The limit that this thread can have: by signal in the main thread of a POSIX process, else by thread."""
+    if milliseconds == 0:
+        return NoLimit()
+    by_signal = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
+    return SignalLimit(milliseconds) if by_signal else ThreadLimit(milliseconds)
+
+
+def _timeout(milliseconds: int) -> ScoringTimeout:
+    return ScoringTimeout(f"Script failed to finish execution within the allocated time: {milliseconds}ms")
+
+
+class NoLimit:
+    """run() may take for ever."""
+
+    milliseconds = 0
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+class SignalLimit:
+    """Interrupts run() in the main thread, also in a system call such as sleep()."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self.milliseconds = milliseconds
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGALRM, self._over)
+        signal.setitimer(signal.ITIMER_REAL, self.milliseconds / 1000)
+
+    def __exit__(self, *_: object) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _over(self, _number: int, _frame: FrameType | None) -> None:
+        raise _timeout(self.milliseconds)
+
+
+class ThreadLimit:
+    """Interrupts run() in any thread at its next Python instruction; a call into C code is finished first."""
+
+    def __init__(self, milliseconds: int) -> None:
+        self.milliseconds = milliseconds
+        self._due: dict[int, float] = {}
+        self._change = threading.Condition()
+        self._watch: threading.Thread | None = None
+
+    def __enter__(self) -> None:
+        with self._change:
+            self._due[threading.get_ident()] = time.monotonic() + self.milliseconds / 1000
+            if self._watch is None:
+                self._watch = threading.Thread(target=self._look, name="scoring-limit", daemon=True)
+                self._watch.start()
+            elif len(self._due) == 1:
+                self._change.notify()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        ident = threading.get_ident()
+        with self._change:
+            if self._due.pop(ident, None) is None and kind is not ScoringTimeout:
+                # it was thrown but has not arrived: run() ended in the same moment
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+
+    def _look(self) -> None:
+        with self._change:
+            while True:
+                now = time.monotonic()
+                for ident in [ident for ident, due in self._due.items() if due <= now]:
+                    del self._due[ident]
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(ScoringTimeout))
+                # each deadline lies the same time ahead, so a newer one never comes before the oldest
+                self._change.wait(min(self._due.values()) - now if self._due else None)
+
+
+def add_to_search_path(folders: tuple[str, ...]) -> None:
+    """Appends the folders that are not on sys.path yet."""
+    sys.path.extend(folder for folder in folders if folder not in sys.path and os.path.abspath(folder) not in sys.path)

@@ -1,0 +1,72 @@
+"""Bound sockets and an app factory come in, answers go out: by gunicorn or waitress, until told to stop."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+Wsgi = Callable[..., Any]
+CLOSED_GATE_PAUSE = 0.004  # seconds until a closed gate is asked again
+
+
+class WorkerAborted(SystemExit):
+    """Raised in a worker that the server ends in the middle of a request or of its start."""
+
+
+class Gate(Protocol):
+    """Asked before a connection is accepted: open means that the code which would answer is the newest."""
+
+    def is_open(self) -> bool: ...
+
+    def turn(self) -> AbstractContextManager[object]:
+        """A context in which only one worker of a generation is at a time."""
+
+
+class Witness(Protocol):
+    """Told what happens to workers. `worker` is the server's own object, to keep facts by."""
+
+    def forking(self, worker: object) -> None:
+        """In the parent: a worker is about to be forked."""
+
+    def forked(self, worker: object) -> None:
+        """In the new worker, before anything is loaded."""
+
+    def booted(self, worker: object) -> None:
+        """In the worker, when it begins to answer."""
+
+    def aborting(self, worker: object) -> None:
+        """In the worker, inside of what took too long."""
+
+    def ended(self, worker: object, status: int | None) -> int | None:
+        """In the parent: a worker is gone, `status` as waitpid gives it, if known.
+
+        None lets the server replace it; a number ends the server with this exit code.
+        """
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How to serve. `factory` is called in the process that will answer; times are in seconds."""
+
+    server: str
+    listeners: Sequence[socket.socket]
+    factory: Callable[[], Wsgi]
+    workers: int = 1
+    worker_timeout: int = 300
+    graceful_timeout: float = 30.0
+    preload: bool = False
+    close_connections: bool = False
+    gate: Gate | None = None
+    witness: Witness | None = None
+
+
+def serve(plan: Plan) -> int:
+    """Answer until a signal ends it; returns the exit code. A forked worker leaves it by SystemExit."""
+    if plan.server == "gunicorn":
+        from devserver.serve.with_gunicorn import run
+    else:
+        from devserver.serve.with_waitress import run
+    return run(plan)

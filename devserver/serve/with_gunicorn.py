@@ -1,0 +1,194 @@
+"""A plan comes in; gunicorn serves it with sync workers, started in-process on sockets that are bound already."""
+
+from __future__ import annotations
+
+import atexit
+import errno
+import os
+import select
+import sys
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.errors import HaltServer
+from gunicorn.glogging import Logger
+from gunicorn.workers.sync import SyncWorker
+
+from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, Wsgi
+
+THREADS_GRACE = 0.5  # seconds that a leaving worker gives to the script's own threads
+
+
+def run(plan: Plan) -> int:
+    """Serve until a signal; returns the exit code in the parent."""
+    parent = os.getpid()
+    try:
+        _Arbiter(_Application(plan)).run()
+    except SystemExit as leaving:
+        if os.getpid() != parent:
+            raise
+        return leaving.code if isinstance(leaving.code, int) else 1
+    return 0
+
+
+class _Application(BaseApplication):  # type: ignore[misc]
+    """The plan in gunicorn's terms."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        super().__init__()
+
+    def load_config(self) -> None:
+        plan = self.plan
+        settings: dict[str, Any] = {
+            "bind": [f"fd://{listener.fileno()}" for listener in plan.listeners],
+            "workers": plan.workers,
+            "worker_class": _Worker,
+            "timeout": plan.worker_timeout,
+            "graceful_timeout": max(1, round(plan.graceful_timeout)),
+            "preload_app": plan.preload,
+            "logger_class": _Logger,
+            "accesslog": "-",
+            "proc_name": "azmlinfsrv",
+            # a socket in the home folder that all servers of a user would share
+            "control_socket_disable": True,
+        }
+        for name, value in settings.items():
+            if name in self.cfg.settings:
+                self.cfg.set(name, value)
+        self.cfg.plan = plan
+
+    def load(self) -> Wsgi:
+        return self.plan.factory()
+
+
+class _Arbiter(Arbiter):  # type: ignore[misc]
+    """Reports how a worker ended, and may be told to end with it."""
+
+    def spawn_worker(self) -> Any:
+        self.statuses: dict[int, int] = getattr(self, "statuses", {})
+        return super().spawn_worker()
+
+    def reap_workers(self) -> None:
+        """Looks at how each worker ended before gunicorn clears it away, since gunicorn tells nobody."""
+        ended = {pid: (worker, _peek(pid)) for pid, worker in list(self.WORKERS.items())}
+        super().reap_workers()
+        for pid, (worker, status) in ended.items():
+            if pid not in self.WORKERS:
+                self._tell(worker, status)
+
+    def _tell(self, worker: Any, status: int | None) -> None:
+        witness = self.app.plan.witness
+        code = witness.ended(worker, status) if witness is not None else None
+        if code is not None:
+            raise HaltServer("a worker ended", code)
+
+
+def _peek(pid: int) -> int | None:
+    """How this child ended, without reaping it: a status as of waitpid, or None while it lives or is unknown."""
+    if not hasattr(os, "waitid"):
+        return None
+    try:
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
+    if found is None:
+        return None
+    return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
+
+
+class _Worker(SyncWorker):  # type: ignore[misc]
+    """A sync worker that asks the gate before it accepts."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.plan: Plan = self.app.plan
+        if self.plan.witness is not None:
+            self.plan.witness.forking(self)
+
+    def init_process(self) -> None:
+        if self.plan.witness is not None:
+            self.plan.witness.forked(self)
+        try:
+            super().init_process()
+        finally:
+            _leave(sys.exc_info()[1])
+
+    def run(self) -> None:
+        if self.plan.witness is not None:
+            self.plan.witness.booted(self)
+        super().run()
+
+    def accept(self, listener: Any) -> None:
+        gate = self.plan.gate
+        if gate is None:
+            super().accept(listener)
+            return
+        with gate.turn():
+            # A connection that waits now came before the files are looked at, so its request is not newer than they.
+            waiting = select.select([listener], [], [], 0)[0]
+            if not waiting or not gate.is_open():
+                raise BlockingIOError(errno.EAGAIN, "nothing to accept")
+            client, address = listener.accept()
+        client.setblocking(True)
+        self.handle(listener, client, address)
+
+    def wait(self, timeout: float) -> Any:
+        gate = self.plan.gate
+        if gate is None or gate.is_open():
+            return super().wait(timeout)
+        self.notify()
+        select.select([self.PIPE[0]], [], [], CLOSED_GATE_PAUSE)
+        return None
+
+    def handle_abort(self, _number: int, _frame: FrameType | None) -> None:
+        self.alive = False
+        if self.plan.witness is not None:
+            self.plan.witness.aborting(self)
+        raise WorkerAborted(1)
+
+
+def _leave(error: BaseException | None) -> None:
+    """Ends the worker although threads of the script may run for ever."""
+    if error is not None and not isinstance(error, SystemExit):
+        return
+    code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
+    end = time.monotonic() + THREADS_GRACE
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join(max(0.0, end - time.monotonic()))
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+    os._exit(code)
+
+
+class _Logger(Logger):  # type: ignore[misc]
+    """gunicorn's two loggers, with handlers from the logging configuration and a quick access line."""
+
+    def setup(self, cfg: Any) -> None:
+        self.cfg = cfg
+
+    def access(self, resp: Any, _request: Any, environ: Any, _request_time: Any) -> None:
+        if not self.access_log.isEnabledFor(20):
+            return
+        self.access_log.info(
+            '%s - - [%s] "%s %s %s" %s %s "%s" "%s"',
+            environ.get("REMOTE_ADDR", "-"),
+            time.strftime("%d/%b/%Y:%H:%M:%S %z"),
+            environ["REQUEST_METHOD"],
+            environ["RAW_URI"],
+            environ["SERVER_PROTOCOL"],
+            str(resp.status).split(None, 1)[0],
+            getattr(resp, "sent", None) or "-",
+            environ.get("HTTP_REFERER", "-"),
+            environ.get("HTTP_USER_AGENT", "-"),
+        )
+

@@ -1,0 +1,102 @@
+"""A plan comes in; waitress serves it in threads of this process, on sockets that are bound already."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from types import FrameType
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.channel import HTTPChannel
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher, WSGITask
+
+from devserver.serve import CLOSED_GATE_PAUSE, Plan
+
+IDLE_WAIT = 1.0  # seconds
+FIRST_BYTES = 0.2  # seconds in which an accepted connection counts as busy
+
+
+def run(plan: Plan) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    stop = threading.Event()
+    app = plan.factory()
+    dispatcher = ThreadedTaskDispatcher()
+    dispatcher.set_thread_count(plan.workers)
+    adjustments = Adjustments(
+        sockets=list(plan.listeners), threads=plan.workers, ident=None, clear_untrusted_proxy_headers=False
+    )
+    sockets: dict[int, Any] = {}
+    servers = [_Server(plan, stop, app, sockets, dispatcher, adjustments, listener) for listener in plan.listeners]
+    _stop_on_signal(stop, servers[0])
+    if plan.witness is not None:
+        plan.witness.booted(servers[0])
+    while not (stop.is_set() and all(server.is_idle() for server in servers)):
+        pause = CLOSED_GATE_PAUSE if plan.gate is not None and not plan.gate.is_open() else IDLE_WAIT
+        wasyncore.loop(timeout=pause, map=sockets, use_poll=True, count=1)
+    dispatcher.shutdown(timeout=plan.graceful_timeout)
+    return 0
+
+
+def _stop_on_signal(stop: threading.Event, server: Any) -> None:
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        server.pull_trigger()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, on_signal)
+
+
+class _ClosingTask(WSGITask):  # type: ignore[misc]
+    """Closes the connection after each answer, and says so in it."""
+
+    def execute(self) -> None:
+        self.set_close_on_finish()
+        super().execute()
+
+
+class _ClosingChannel(HTTPChannel):  # type: ignore[misc]
+    task_class = _ClosingTask
+
+
+class _Server(TcpWSGIServer):  # type: ignore[misc]
+    """Accepts while it is not told to stop, the gate is open and, with a gate, a thread is free.
+
+    So in the dev loop a request that nobody works on yet waits in the listener, where the next generation finds it.
+    """
+
+    def __init__(
+        self, plan: Plan, stop: threading.Event, app: Any, sockets: Any, dispatcher: Any, adj: Any, listener: Any
+    ) -> None:
+        self.plan = plan
+        self.stop = stop
+        if plan.close_connections:
+            self.channel_class = _ClosingChannel
+        info = (listener.family, listener.type, listener.proto, listener.getsockname())
+        super().__init__(app, sockets, _sock=listener, dispatcher=dispatcher, adj=adj, sockinfo=info, bind_socket=False)
+
+    def readable(self) -> bool:
+        if self.stop.is_set():
+            return False
+        if self.plan.gate is not None and (self._busy() >= self.plan.workers or not self.plan.gate.is_open()):
+            return False
+        return bool(super().readable())
+
+    def handle_accept(self) -> None:
+        if self.plan.gate is None or (self.plan.gate.is_open() and not self.stop.is_set()):
+            super().handle_accept()
+
+    def _busy(self) -> int:
+        return sum(_is_busy(channel) for channel in list(self.active_channels.values()))
+
+    def is_idle(self) -> bool:
+        return self._busy() == 0
+
+
+def _is_busy(channel: Any) -> bool:
+    """Whether a request is on this connection, or about to be: it was accepted a moment ago."""
+    working = channel.requests or channel.request is not None or channel.total_outbufs_len
+    return bool(working or time.time() - channel.creation_time < FIRST_BYTES)

@@ -1,0 +1,251 @@
+"""Which files are the user's own code: imports come in, stamps and source texts of what was loaded go out."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, FrameType, ModuleType, TracebackType
+
+from devserver.files import Stamp, read_stamped, stat_stamp
+
+# One process loads one generation of user code, so these four are the process's own, like sys.modules.
+loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
+sources: dict[str, str] = {}  # absolute path -> the text that was compiled, newlines as \n
+modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
+missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
+
+
+def forget() -> None:
+    """Start anew: nothing has been loaded."""
+    for book in (loaded, sources, modules, missing):
+        book.clear()
+
+
+# ------------------------------------------------------------------ whose file
+
+
+def _library_folders() -> tuple[str, ...]:
+    """Folders whose files are not the user's: standard library, installed packages, commands, this package."""
+    version = f"python{sys.version_info[0]}.{sys.version_info[1]}"
+    found = [os.path.dirname(os.__file__), os.path.dirname(__file__)]
+    for prefix in (sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix):
+        found += [os.path.join(prefix, lib, version) for lib in ("lib", "lib64")]
+        found += [os.path.join(prefix, name) for name in ("bin", "Scripts", "DLLs")]
+    site = sys.modules.get("site")
+    if site is not None:
+        found += site.getsitepackages()
+        found.append(site.getusersitepackages())
+    both = {os.path.normcase(kind(folder)) + os.sep for folder in found for kind in (os.path.abspath, os.path.realpath)}
+    return tuple(sorted(both))
+
+
+_LIBRARIES: tuple[str, ...] = ()
+_PACKAGES = {"site-packages", "dist-packages"}
+
+
+@lru_cache(maxsize=8192)
+def is_user_file(path: str) -> bool:
+    """True when `path` lies outside every library folder and outside this package; the file need not exist."""
+    global _LIBRARIES
+    if not path or (path.startswith("<") and path.endswith(">")):
+        return False
+    _LIBRARIES = _LIBRARIES or _library_folders()
+    for spelled in {os.path.abspath(path), os.path.realpath(path)}:
+        if os.path.normcase(spelled).startswith(_LIBRARIES) or not _PACKAGES.isdisjoint(spelled.split(os.sep)):
+            return False
+    return True
+
+
+def is_user_code(path: str) -> bool:
+    """True for a file of the user's that was loaded or is there.
+
+    Compiled extensions name sources that are nowhere on this machine (`pandas/_libs/index.pyx`).
+    """
+    return is_user_file(path) and (os.path.abspath(path) in sources or os.path.isfile(path))
+
+
+def source_of(path: str) -> str | None:
+    """The text of a source file as it was loaded; of one that was not loaded, as it is now; None without one."""
+    known = sources.get(os.path.abspath(path))
+    if known is not None:
+        return known
+    try:
+        with open(path, "rb") as file:
+            return decode(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def decode(content: bytes) -> str:
+    """Source bytes as text with newlines as \\n; where the declared encoding does not fit, escapes for odd bytes."""
+    from importlib.util import decode_source
+
+    try:
+        return decode_source(content)
+    except (SyntaxError, UnicodeError, LookupError):
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if wide else "utf-8", "replace" if wide else "backslashreplace")
+        return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+# --------------------------------------------------------------------- loading
+
+
+class UserLoader(SourceFileLoader):
+    """Loads a source file of the user's: from its text alone, never from bytecode, and keeps what it read."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The compiled module. Errors: OSError, SyntaxError (always with its place)."""
+        path = self.get_filename(fullname)
+        content = read_user_file(path)
+        try:
+            code: CodeType = self.source_to_code(content, path)
+        except (SyntaxError, ValueError, LookupError) as error:
+            raise _placed(error, content, path) from None
+        return code
+
+
+def read_user_file(path: str) -> bytes:
+    """The content of a file of the user's; its stamp and text are kept, also for tracebacks. Errors: OSError."""
+    content, stamp = read_stamped(path)
+    text = decode(content)
+    name = os.path.abspath(path)
+    loaded[name], sources[name] = stamp, text
+    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)  # no time: never outdated
+    return content
+
+
+def _placed(error: Exception, content: bytes, path: str) -> SyntaxError:
+    """The SyntaxError with the place that Python leaves out, or puts elsewhere, for bad bytes and bad encodings."""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    at = _bad_byte(content)
+    if isinstance(error, SyntaxError) and (error.lineno or 0) > 0 and (at is None or "decode byte 0x" not in message):
+        return error
+    start = content.rfind(b"\n", 0, at or 0) + 1
+    line = content.count(b"\n", 0, start) + 1
+    text = decode(content).split("\n")[line - 1]
+    column = len(content[start : at or 0].decode("utf-8", "replace")) + 1
+    return SyntaxError(message, (path, line, min(column, len(text) + 1), text))
+
+
+def _bad_byte(content: bytes) -> int | None:
+    """Where the first byte stands that does not fit the file's encoding, or is zero."""
+    from io import BytesIO
+    from tokenize import detect_encoding
+
+    try:
+        encoding = detect_encoding(BytesIO(content).readline)[0]
+    except SyntaxError:
+        encoding = "utf-8"
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start
+    zero = content.find(b"\0")
+    return zero if zero >= 0 else None
+
+
+def load_script(path: str, name: str = "entry_module") -> ModuleType:
+    """Execute the file as module `name` and return it; it stands in `sys.modules` before it runs.
+
+    Errors: whatever the script raises; OSError when it cannot be read. The name is free again then.
+    """
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    spec = spec_from_file_location(name, path, loader=UserLoader(name, path))
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    return module
+
+
+# --------------------------------------------------------------------- finding
+
+
+class UserCode:
+    """A finder that stands before the others, asks them, and has the user's own files loaded by `UserLoader`.
+
+    Use it in a `with`, or by `install()` and `uninstall()`.
+    """
+
+    def install(self) -> UserCode:
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+        return self
+
+    def uninstall(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def __enter__(self) -> UserCode:
+        return self.install()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.uninstall()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders say; a plain source file of the user's gets our loader."""
+        for finder in list(sys.meta_path):
+            ask = getattr(finder, "find_spec", None)
+            spec = ask(fullname, path, target) if ask is not None and finder is not self else None
+            if spec is not None:
+                return _take_note(spec)
+        if _asked_by_user(sys._getframe(1)):
+            missing[fullname] = _user_folders(sys.path if path is None else path)
+        return None
+
+
+def _take_note(spec: ModuleSpec) -> ModuleSpec:
+    origin = spec.origin if spec.has_location else None
+    if origin is not None and is_user_file(origin):
+        if type(spec.loader) is SourceFileLoader:
+            spec.loader = UserLoader(spec.name, origin)
+        elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
+            loaded[os.path.abspath(origin)] = stamp
+    elif spec.name.partition(".")[0] not in sys.stdlib_module_names and _asked_by_user(sys._getframe(2)):
+        modules[spec.name] = None
+    return spec
+
+
+def _asked_by_user(frame: FrameType | None) -> bool:
+    """True when the import was written, or caused through calls, by user code and not by a module's own import."""
+    while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
+        frame = frame.f_back
+    while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):
+        if is_user_file(frame.f_code.co_filename):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _user_folders(folders: Iterable[str]) -> tuple[str, ...]:
+    absolute = dict.fromkeys(os.path.abspath(folder) for folder in folders)
+    return tuple(folder for folder in absolute if is_user_file(os.path.join(folder, "x.py")))
+
+
+def wanted_folders(name: str) -> tuple[str, ...]:
+    """The user's folders in which the module was looked for in vain (absolute); creating it there is the repair."""
+    return missing.get(name, ())
+
+
+def absent_paths() -> tuple[str, ...]:
+    """The files and folders whose appearance would satisfy an import that failed."""
+    return tuple(
+        os.path.join(folder, name.rpartition(".")[2] + ending)
+        for name, folders in missing.items()
+        for folder in folders
+        for ending in (".py", "")
+    )

@@ -1,0 +1,98 @@
+"""Fails as the body says."""
+
+import socket
+import sys
+import time
+
+import flask
+import werkzeug.exceptions
+
+from azureml_inference_server_http.api.aml_response import AMLResponse
+
+
+def init():
+    pass
+
+
+def throw(error):
+    raise error
+
+
+def slow():
+    end = time.monotonic() + 20
+    while time.monotonic() < end:
+        time.sleep(0.01)
+    return "too late"
+
+
+def swallowed():
+    try:
+        slow()
+    except Exception as error:
+        return ["swallowed", type(error).__name__]
+
+
+def cleaned():
+    try:
+        slow()
+    finally:
+        CLEANED.append("cleaned")
+
+
+def slow_stream():
+    yield "one "
+    time.sleep(0.6)
+    yield "two"
+
+
+class OwnError(Exception):
+    def __str__(self):
+        raise RuntimeError("no text")
+
+
+CLEANED = []
+DEEDS = {
+    "value error": lambda: throw(ValueError("secret")),
+    "key error": lambda: {}["missing"],
+    "recursion": lambda: recursion(),
+    "memory": lambda: throw(MemoryError()),
+    "system error": lambda: throw(SystemError("odd")),
+    "stop iteration": lambda: throw(StopIteration()),
+    "unprintable": lambda: throw(OwnError()),
+    "surrogate": lambda: throw(ValueError("\ud800")),
+    "group": lambda: throw(OSError(5, "five")),
+    "timeout error": lambda: throw(TimeoutError("the script's own")),
+    "socket timeout": lambda: throw(socket.timeout("the script's own")),
+    "chained": lambda: chained(),
+    "abort 400": lambda: flask.abort(400),
+    "abort 409": lambda: flask.abort(409, "taken"),
+    "abort response": lambda: flask.abort(flask.Response("own", 418)),
+    "bad request": lambda: throw(werkzeug.exceptions.BadRequest("mine")),
+    "request json": lambda: flask.request.json,
+    "raised response": lambda: throw(AMLResponse("not an exception", 400)),
+    "exit": lambda: sys.exit(0),
+    "exit 3": lambda: sys.exit(3),
+    "keyboard": lambda: throw(KeyboardInterrupt()),
+    "generator exit": lambda: throw(GeneratorExit()),
+    "slow": slow,
+    "swallowed": swallowed,
+    "clean": cleaned,
+    "was cleaned": lambda: CLEANED,
+    "slow stream": lambda: flask.Response(slow_stream()),
+    "fine": lambda: "fine",
+}
+
+
+def recursion():
+    return recursion()
+
+
+def chained():
+    try:
+        throw(ValueError("first"))
+    except ValueError as error:
+        raise RuntimeError("second") from error
+
+
+def run(data):
+    return DEEDS[data]()

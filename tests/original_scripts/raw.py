@@ -1,0 +1,71 @@
+"""A run() that is given the Flask request; ?do= chooses what it does."""
+
+import flask
+from azureml.contrib.services.aml_request import AMLRequest, rawhttp
+from azureml.contrib.services.aml_response import AMLResponse
+
+import azureml_inference_server_http
+from azureml_inference_server_http.api import aml_request, aml_response
+
+
+def init():
+    pass
+
+
+def same_names():
+    return {
+        "request": AMLRequest is aml_request.AMLRequest,
+        "rawhttp": rawhttp is aml_request.rawhttp,
+        "response": AMLResponse is aml_response.AMLResponse,
+        "version": isinstance(azureml_inference_server_http.__version__, str),
+        "request is one of Flask's": issubclass(AMLRequest, flask.Request),
+        "response is one of Flask's": issubclass(AMLResponse, flask.Response),
+        "rawhttp returns the function": rawhttp(init) is init,
+    }
+
+
+def echo(request):
+    return {
+        "method": request.method,
+        "path": request.path,
+        "full path": request.full_path,
+        "url": request.url,
+        "arguments": request.args.to_dict(flat=False),
+        "form": request.form.to_dict(flat=False),
+        "files": {name: file.read().decode("latin-1") for name, file in request.files.items()},
+        "body": request.get_data().decode("latin-1"),
+        "content type": request.content_type,
+        "content length": request.content_length,
+        "headers": {name: value for name, value in request.headers if name.startswith("X-")},
+        "is the context's": request is flask.request._get_current_object(),
+        "endpoint": request.endpoint,
+        "kind": isinstance(request, flask.Request),
+    }
+
+
+DEEDS = {
+    "echo": echo,
+    "names": lambda request: same_names(),
+    "json": lambda request: request.json,
+    "get_json": lambda request: request.get_json(force=True, silent=True),
+    "form key": lambda request: request.form["missing"],
+    "data": lambda request: AMLResponse(request.get_data(), 200),
+    "stream": lambda request: AMLResponse(request.stream.read(), 200),
+    "text": lambda request: request.get_data(as_text=True),
+    "abort 409": lambda request: flask.abort(409),
+    "redirect": lambda request: flask.redirect("/elsewhere"),
+    "jsonify": lambda request: flask.jsonify(a=[1, 2]),
+    "preflight": lambda request: flask.Response(
+        status=204, headers={"Access-Control-Allow-Origin": "https://script.example"}
+    ),
+    "make_response": lambda request: flask.make_response("made", 202),
+    "tuple": lambda request: ("text", 404),
+    "none": lambda request: None,
+    "send_file": lambda request: flask.send_file(__file__, mimetype="text/plain", conditional=False, etag=False),
+    "context": lambda request: [flask.current_app.name != "", flask.has_request_context()],
+}
+
+
+@rawhttp
+def run(request):
+    return DEEDS[request.args.get("do", "echo")](request)

@@ -1,0 +1,81 @@
+"""Answers with what a script sees of its world; the request's body says which part."""
+
+import contextlib
+import importlib
+import os
+import pickle
+import sys
+import threading
+import warnings
+
+INITIALISED = []
+
+
+class Thing:
+    pass
+
+
+def init():
+    INITIALISED.append(threading.current_thread() is threading.main_thread())
+
+
+def name_of_error(action):
+    try:
+        return action()
+    except Exception as error:
+        return type(error).__name__
+
+
+def module_of(name):
+    file = importlib.import_module(name).__file__
+    return os.path.relpath(file) if file.startswith(os.getcwd() + os.sep) else "elsewhere"
+
+
+def place_on_path(folder):
+    """Where `folder` stands on sys.path: before or after the installed packages, or nowhere."""
+    path = [os.path.realpath(entry) for entry in sys.path]
+    if os.path.realpath(folder) not in path:
+        return "absent"
+    packages = path.index(os.path.dirname(os.path.dirname(importlib.import_module("flask").__file__)))
+    return "before packages" if path.index(os.path.realpath(folder)) < packages else "after packages"
+
+
+def environment(names):
+    return {name: os.environ.get(name) for name in names.split(",")}
+
+
+def module_attributes():
+    return {
+        "__name__": __name__,
+        "__file__": __file__,
+        "__package__": __package__,
+        "__doc__": __doc__,
+        "spec": __spec__.name,
+        "cwd": os.getcwd(),
+        "in sys.modules": __name__ in sys.modules,
+        "class": Thing.__module__,
+    }
+
+
+PARTS = {
+    "attributes": lambda rest: module_attributes(),
+    "threads": lambda rest: [INITIALISED, threading.current_thread() is threading.main_thread()],
+    "environment": environment,
+    "place": place_on_path,
+    "import": lambda rest: name_of_error(lambda: module_of(rest)),
+    "pickle": lambda rest: name_of_error(lambda: len(pickle.dumps(Thing()))),
+    "print": lambda rest: print("one", 2, sep="-", end=""),
+    "print to file": lambda rest: print("one", file=sys.stderr),
+    "stdin": lambda rest: sys.stdin.read(),
+    "warn": lambda rest: warnings.warn("from the script", UserWarning),
+    "stdout": lambda rest: contextlib.redirect_stdout(sys.stderr).__class__.__name__,
+}
+
+
+def run(request_headers, data, spare="kept", *, named="also kept"):
+    part, _, rest = data.partition(" ")
+    if part == "headers":
+        return {name: request_headers[name] for name in request_headers if name.startswith(("X-", "Content-"))}
+    if part == "arguments":
+        return [type(request_headers).__name__, data, spare, named]
+    return PARTS[part](rest)
