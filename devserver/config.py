@@ -251,6 +251,11 @@ class Config:
         return os.path.abspath(os.path.join(self.base, root, self.entry_script))
 
     @property
+    def absolute_model_dir(self) -> str | None:
+        """The model folder as an absolute path with links as they stand; None where there is none."""
+        return os.path.abspath(os.path.join(self.base, self.model_dir)) if self.model_dir else None
+
+    @property
     def search_path(self) -> tuple[str, ...]:
         """What is appended to sys.path for the script, in this order.
 

@@ -104,8 +104,8 @@ class Briefing:
     generation: int
     config: Any
     hold: Any
-    colour: bool
-    recorder: tuple[int, ...] = ()
+    arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
+    recorder: tuple[int, int] | None = None  # descriptors of the recorder that the supervisor reads
     listeners: tuple[Any, ...] = ()  # descriptors, or on Windows what socket.share() gave
 
 

@@ -5,22 +5,24 @@ from __future__ import annotations
 import faulthandler
 import mmap
 import os
-import re
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Phase = Literal["start", "load", "init", "idle", "run"]
-_PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run")
-_FRAME = re.compile(r'File "(?P<path>.+)", line (?P<line>\d+) in (?P<function>.+)')
+from devserver import report
+from devserver.notes import WorkerDied
+
+Phase = Literal["start", "load", "init", "idle", "run", "told"]  # "told": its end was reported by itself
+_PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told")
 
 
 @dataclass(frozen=True)
 class LastWords:
-    """`phase` at the end, and the stack that faulthandler left: (path, line, function), innermost first."""
+    """`phase` at the end, and what faulthandler wrote when it crashed."""
 
     phase: Phase
-    stack: tuple[tuple[str, int, str], ...] = ()
+    dump: str = ""
 
 
 class Recorder:
@@ -46,9 +48,8 @@ class Recorder:
 
     def last_words(self) -> LastWords:
         """What is known now."""
-        text = os.pread(self.descriptors[1], 1 << 16, 0).decode("utf-8", "replace")
-        stack = tuple((m["path"], int(m["line"]), m["function"]) for m in _FRAME.finditer(text))
-        return LastWords(_PHASES[self._page[0]], stack)
+        dump = os.pread(self.descriptors[1], 1 << 16, 0).decode("utf-8", "replace")
+        return LastWords(_PHASES[self._page[0]], dump)
 
     def close(self) -> None:
         """Gives everything back."""
@@ -60,3 +61,13 @@ class Recorder:
 def _nameless() -> int:
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
+
+
+def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
+    """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
+    if words.phase == "told":
+        return WorkerDied("run", code, None)
+    phase: Literal["load", "init", "run"] = "run"
+    if words.phase in ("start", "load", "init"):
+        phase = "init" if words.phase == "init" else "load"
+    return WorkerDied(phase, code, report.died(phase, code, dump=words.dump, script=script, files=files))

@@ -32,7 +32,8 @@ class Place:
 
 def lines_of(path: str) -> list[str]:
     """The lines of a file as it was loaded; none when it cannot be read."""
-    return (usercode.source_of(path) or "").split("\n")
+    text = usercode.source_of(path)
+    return [] if text is None else text.split("\n")
 
 
 def line_at(path: str, number: int) -> str:
@@ -99,11 +100,15 @@ def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from statements(inner.body)
 
 
-def functions(tree: ast.Module) -> list[Function]:
-    """The functions that a module defines in its own scope, in order."""
+def function_kinds() -> tuple[type[ast.FunctionDef], type[ast.AsyncFunctionDef]]:
     import ast
 
-    return [node for node in statements(tree.body) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    return ast.FunctionDef, ast.AsyncFunctionDef
+
+
+def functions(tree: ast.Module) -> list[Function]:
+    """The functions that a module defines in its own scope, in order."""
+    return [node for node in statements(tree.body) if isinstance(node, function_kinds())]
 
 
 def function_named(path: str, name: str) -> Function | None:
@@ -127,7 +132,7 @@ def code_of(function: object) -> CodeType | None:
 
 
 def _call_of(thing: object) -> object:
-    call = getattr(type(thing), "__call__", None)
+    call: object = getattr(type(thing), "__call__", None)  # noqa: B004 - the function itself is wanted
     return call if hasattr(call, "__code__") else None
 
 
@@ -157,7 +162,7 @@ def definition(function: object, name: str, script: str | None) -> tuple[str, Fu
     node = function_named(script, name) if script else None
     if script and node:
         return script, node, node.lineno
-    if script and (line := _binding(script, name)):
+    if script and (line := binding(script, name)):
         return script, None, line
     if code is not None and own:
         node = node_of(code)
@@ -165,7 +170,7 @@ def definition(function: object, name: str, script: str | None) -> tuple[str, Fu
     return script or "", None, 1
 
 
-def _binding(path: str, name: str) -> int | None:
+def binding(path: str, name: str) -> int | None:
     """The line of the script's last assignment or import of `name`."""
     import ast
 
@@ -264,7 +269,9 @@ def _descend(node: ast.expr | None, steps: Sequence[object]) -> ast.expr | None:
     for step in steps:
         if isinstance(node, ast.Dict):
             inner = [
-                item for key, item in zip(node.keys, node.values) if isinstance(key, ast.Constant) and key.value == step
+                item
+                for key, item in zip(node.keys, node.values, strict=True)
+                if isinstance(key, ast.Constant) and key.value == step
             ]
         elif isinstance(node, (ast.List, ast.Tuple)) and isinstance(step, int) and step < len(node.elts):
             inner = [node.elts[step]]

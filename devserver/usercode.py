@@ -5,9 +5,10 @@ from __future__ import annotations
 import linecache
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from importlib.machinery import ModuleSpec, SourceFileLoader
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+from time import perf_counter
 from types import CodeType, FrameType, ModuleType, TracebackType
 
 from devserver.files import Stamp, read_stamped, stat_stamp
@@ -17,10 +18,14 @@ loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was 
 sources: dict[str, str] = {}  # absolute path -> the text that was compiled, newlines as \n
 modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
 missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
+script: str | None = None  # the absolute path of the entry script, once it was asked for
+hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
 
 
 def forget() -> None:
     """Start anew: nothing has been loaded."""
+    global script
+    script = None
     for book in (loaded, sources, modules, missing):
         book.clear()
 
@@ -43,6 +48,7 @@ def _library_folders() -> tuple[str, ...]:
     return tuple(sorted(both))
 
 
+_OWN = (os.path.dirname(os.path.abspath(__file__)) + os.sep, os.path.dirname(os.path.realpath(__file__)) + os.sep)
 _LIBRARIES: tuple[str, ...] = ()
 _PACKAGES = {"site-packages", "dist-packages"}
 
@@ -66,6 +72,11 @@ def is_user_code(path: str) -> bool:
     Compiled extensions name sources that are nowhere on this machine (`pandas/_libs/index.pyx`).
     """
     return is_user_file(path) and (os.path.abspath(path) in sources or os.path.isfile(path))
+
+
+def is_own_file(path: str) -> bool:
+    """True for a file of this package."""
+    return path.startswith(_OWN)
 
 
 def source_of(path: str) -> str | None:
@@ -115,6 +126,8 @@ def read_user_file(path: str) -> bytes:
     text = decode(content)
     name = os.path.abspath(path)
     loaded[name], sources[name] = stamp, text
+    for hear in hearers:
+        hear(name, stamp)
     linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)  # no time: never outdated
     return content
 
@@ -156,6 +169,8 @@ def load_script(path: str, name: str = "entry_module") -> ModuleType:
     """
     from importlib.util import module_from_spec, spec_from_file_location
 
+    global script
+    script = os.path.abspath(path)
     spec = spec_from_file_location(name, path, loader=UserLoader(name, path))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
@@ -217,7 +232,37 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
             loaded[os.path.abspath(origin)] = stamp
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and _asked_by_user(sys._getframe(2)):
         modules[spec.name] = None
+        _measure(spec.loader)
     return spec
+
+
+def _measure(loader: object) -> None:
+    """Counts how long this library module takes to execute, unless it is imported by another that is measured."""
+    execute = getattr(loader, "exec_module", None)
+    if not isinstance(loader, (SourceFileLoader, ExtensionFileLoader)) or execute is None or _clock["inside"]:
+        return
+
+    def measured(module: ModuleType) -> None:
+        del loader.exec_module  # type: ignore[attr-defined]
+        if _clock["inside"]:
+            execute(module)
+            return
+        _clock["inside"], begun = 1.0, perf_counter()
+        try:
+            execute(module)
+        finally:
+            _clock["inside"] = 0.0
+            _clock["spent"] += perf_counter() - begun
+
+    loader.exec_module = measured  # type: ignore[method-assign]
+
+
+_clock = {"inside": 0.0, "spent": 0.0}
+
+
+def import_seconds() -> float:
+    """How long the libraries took that user code imported."""
+    return _clock["spent"]
 
 
 def _asked_by_user(frame: FrameType | None) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
+import importlib.metadata
 import json
 import os
 import re
@@ -21,13 +23,14 @@ from typing import Any
 import devserver
 
 ORIGINAL = "azureml-inference-server-http==1.5.1"
-BESIDE_IT = ("numpy", "pandas", "azure-monitor-opentelemetry-exporter")
+BESIDE_IT = ("inference-schema", "numpy", "pandas")
 INSTALL_SECONDS = 540.0
 START_SECONDS = 30.0
 ANSWER_SECONDS = 20.0
 STOP_SECONDS = 10.0
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 DROPPED = ("date", "server")
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class CannotInstall(Exception):
@@ -35,37 +38,54 @@ class CannotInstall(Exception):
 
 
 def original_python() -> Path:
-    """The interpreter of a virtual environment that holds the original; made once per version, Python and user.
+    """The interpreter of a virtual environment that holds the original; made once per set of versions and user.
 
     Raises CannotInstall. It is built under a name of its own and renamed when complete, so that runs side by side
-    neither wait for each other nor see half of it.
+    neither wait for each other nor see half of it. What converts the input of run() has the versions that it has here.
     """
-    release = ORIGINAL.rpartition("=")[2]
-    name = f"azmlinfsrv-original-{release}-{sys.implementation.cache_tag}-{os.getuid()}"
-    home = Path(tempfile.gettempdir()) / name
-    if not _is_ours(home):
-        building = Path(tempfile.mkdtemp(prefix=name + "-"))
+    wanted = [ORIGINAL, *_as_here(BESIDE_IT)]
+    key = hashlib.sha256(" ".join([sys.version, *wanted]).encode()).hexdigest()[:12]
+    home = Path(tempfile.gettempdir()) / f"azmlinfsrv-original-{os.getuid()}-{key}"
+    if not _works(home):
+        building = Path(tempfile.mkdtemp(prefix=home.name + "-"))
         try:
-            _install(building)
-            with contextlib.suppress(OSError):  # somebody else was quicker: theirs is as good
-                building.rename(home)
+            _install(building, wanted)
+            _put_in_place(building, home)
         finally:
             shutil.rmtree(building, ignore_errors=True)
-    if not _is_ours(home):
-        raise CannotInstall(f"{home} is in the way")
     return home / "bin" / "python"
 
 
-def _is_ours(home: Path) -> bool:
+def _works(home: Path) -> bool:
+    """Whether `home` is a complete environment of this user's; cleaners of temporary folders leave half ones behind."""
     try:
-        return home.lstat().st_uid == os.getuid() and (home / "bin" / "python").exists()
-    except OSError:
+        if home.lstat().st_uid != os.getuid():
+            return False
+        command = [str(home / "bin" / "python"), "-c", "import azureml_inference_server_http, inference_schema, pandas"]
+        return subprocess.run(command, capture_output=True, timeout=START_SECONDS).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
         return False
 
 
-def _install(home: Path) -> None:
+def _put_in_place(building: Path, home: Path) -> None:
+    if not _works(home):  # else somebody else was quicker: theirs is as good
+        shutil.rmtree(home, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            building.rename(home)
+    if not _works(home):
+        raise CannotInstall(f"{home} is in the way, or not usable")
+
+
+def _as_here(names: Sequence[str]) -> list[str]:
+    try:
+        return [f"{name}=={importlib.metadata.version(name)}" for name in names]
+    except importlib.metadata.PackageNotFoundError as error:
+        raise CannotInstall(f"{error.name} is not installed here; the extra 'test' has it")
+
+
+def _install(home: Path, wanted: Sequence[str]) -> None:
     pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
-    for command in ([sys.executable, "-m", "venv", str(home)], [*pip, ORIGINAL, *BESIDE_IT]):
+    for command in ([sys.executable, "-m", "venv", str(home)], [*pip, *wanted]):
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
         except (OSError, subprocess.TimeoutExpired) as error:
@@ -121,7 +141,9 @@ def ready(server: Server) -> None:
             if exchange(server.port, b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").startswith(b"HTTP/1.1 200 "):
                 return
         time.sleep(0.02)
-    raise AssertionError(f"no answer from {server.process.args!r}, exit code {server.process.poll()}:\n{server.output()}")
+    raise AssertionError(
+        f"no answer from {server.process.args!r}, exit code {server.process.poll()}:\n{server.output()}"
+    )
 
 
 def stop(server: Server) -> None:
@@ -178,7 +200,7 @@ class Answer:
 
 def parse(received: bytes) -> Answer:
     """The answer in these bytes, with what differs from run to run replaced by its description."""
-    head, _, body = received.partition(b"\r\n\r\n")
+    head, _, body = received.removeprefix(CONTINUE).partition(b"\r\n\r\n")
     status_line, *lines = head.decode("latin-1").split("\r\n")
     headers = []
     for line in lines:
@@ -222,7 +244,9 @@ def structure(document: Any) -> Any:
 def with_structure_only(answer: Answer) -> Answer:
     """The same answer, its body a swagger document reduced to its structure, its length no longer told."""
     headers = tuple(line for line in answer.headers if not line.startswith("content-length:"))
-    return replace(answer, headers=headers, body=json.dumps(structure(json.loads(answer.body)), indent=1, sort_keys=True))
+    return replace(
+        answer, headers=headers, body=json.dumps(structure(json.loads(answer.body)), indent=1, sort_keys=True)
+    )
 
 
 def package_folder() -> str:

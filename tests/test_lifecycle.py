@@ -60,6 +60,11 @@ def changed(*paths: str, role: Role = Role.CODE) -> Changed:
     return Changed(plan_reload(change_set(*paths, role=role)))
 
 
+def is_wide(event: Event) -> bool:
+    """It asks for a new generation."""
+    return isinstance(event, ReloadAsked) or (isinstance(event, Changed) and event.plan.scope > Scope.REPLAY)
+
+
 # --- The table ---
 
 EARLIER, CODE, SAMPLE = change_set("/p/helper.py"), change_set("/p/score.py"), change_set("/p/s.json", role=Role.SAMPLE)
@@ -226,7 +231,7 @@ for gone in (Loaded(1), LoadFailed(1), Exited(1, OOM), Exited(1), Overdue(1), Se
     TABLE,
     ids=[f"{name}-{type(event).__name__}" for name, event, *_ in TABLE],
 )
-def test_cell(situation: str, event: Event, changes: dict[str, Any], actions: tuple[Action, ...]):
+def test_cell(situation: str, event: Event, changes: dict[str, Any], actions: tuple[Action, ...]) -> None:
     """In this situation this event makes just this state and asks for just these actions, in this order."""
     before = SITUATIONS[situation]
     assert step(before, event) == (replace(before, **changes), actions)
@@ -236,7 +241,7 @@ def event_types() -> set[type]:
     return {*get_args(Asked), *News.__subclasses__()}
 
 
-def test_the_table_has_every_cell():
+def test_the_table_has_every_cell() -> None:
     """Each kind of event is expected in each situation, thus in each state."""
     assert {(name, type(event)) for name, event, *_ in TABLE} == {
         (name, kind) for name in SITUATIONS for kind in event_types()
@@ -249,13 +254,13 @@ def test_the_table_has_every_cell():
 
 def play(*events: Event, model: Model | None = None) -> tuple[Model, list[Action]]:
     """The model after these events, and the actions that the last one asked for."""
-    model, actions = model or Model(), ()
+    after: Step = (model or Model(), ())
     for event in events:
-        model, actions = step(model, event)
-    return model, list(actions)
+        after = step(after[0], event)
+    return after[0], list(after[1])
 
 
-def test_a_crash_loop_grows_slower():
+def test_a_crash_loop_grows_slower() -> None:
     """A generation that dies as soon as it runs is started at once, and then after longer and longer pauses."""
     model, pauses = play(StartAsked())[0], []
     for _ in range(8):
@@ -266,20 +271,20 @@ def test_a_crash_loop_grows_slower():
 
 
 @pytest.mark.parametrize("good", [Settled(3), changed("/p/score.py"), ReloadAsked()])
-def test_what_ends_a_series_of_deaths(good: Event):
+def test_what_ends_a_series_of_deaths(good: Event) -> None:
     """A generation that stayed good, a change, or a reload asked for: the next death is the first one."""
     model = play(good, Loaded(4), model=SITUATIONS["running"])[0]
     assert Launch(model.generation + 1, Scope.RELOAD) in play(Exited(model.generation, OOM), model=model)[1]
 
 
-def test_a_death_while_loading_is_not_tried_again_until_a_change():
+def test_a_death_while_loading_is_not_tried_again_until_a_change() -> None:
     """The code that killed its process is not loaded again; a change is the chance that it is better now."""
     model, actions = play(StartAsked(), Exited(1, SEGFAULT), LoadFailed(2), Exited(2, OOM), LaunchDue(), LoadFailed(3))
     assert (model.state, model.hold, actions) == (State.HOLDING, SEGFAULT, [Show(NotReady(3))])
     assert play(changed("/p/score.py"), model=model)[1][-1] == Launch(4, Scope.RELOAD)
 
 
-def test_one_failed_worker_makes_the_generation_not_ready():
+def test_one_failed_worker_makes_the_generation_not_ready() -> None:
     """Of several workers one cannot load: not ready, in whatever order they tell it, and it is shown once."""
     failed_first = play(StartAsked(), LoadFailed(1), Loaded(1))
     failed_last = play(StartAsked(), Loaded(1), LoadFailed(1), LoadFailed(1))
@@ -287,13 +292,13 @@ def test_one_failed_worker_makes_the_generation_not_ready():
     assert failed_first[1] == failed_last[1] == []
 
 
-def test_a_generation_after_a_crash_is_not_replayed():
+def test_a_generation_after_a_crash_is_not_replayed() -> None:
     """The sample may have been what killed it: what was asked for is replayed, a mere restart is not."""
     assert Replay(1, ChangeSet()) in play(StartAsked(), Loaded(1))[1]
     assert play(StartAsked(), Loaded(1), Exited(1, OOM), Loaded(2))[1] == [Show(Ready(2))]
 
 
-def test_a_replay_knows_every_change_since_the_last_one():
+def test_a_replay_knows_every_change_since_the_last_one() -> None:
     """Also the changes that led to generations which never answered."""
     sample = changed("/p/s.json", role=Role.SAMPLE)
     model, actions = play(
@@ -303,12 +308,12 @@ def test_a_replay_knows_every_change_since_the_last_one():
     assert model.unreplayed is None
 
 
-def test_a_stop_before_the_start_is_a_stop():
+def test_a_stop_before_the_start_is_a_stop() -> None:
     """Ctrl-C in the first millisecond: nothing is launched afterwards."""
     assert play(StopAsked(), StartAsked(), changed("/p/score.py")) == (Model(state=State.STOPPED), [])
 
 
-def test_quit_waits_for_the_last_one_and_comes_once():
+def test_quit_waits_for_the_last_one_and_comes_once() -> None:
     """The tool leaves when the last generation is gone, whichever that is, and not again."""
     model = SITUATIONS["stopping"]
     assert play(Exited(3), Exited(3), model=model)[1] == []
@@ -516,7 +521,9 @@ class World:
         match event:
             case StopAsked():
                 self.stops += 1
-            case ReloadAsked() | Changed() if isinstance(event, ReloadAsked) or event.plan.scope > Scope.REPLAY:
+            case StartAsked() if not self.processes:
+                self.last_change = self.events
+            case ReloadAsked() | Changed() if is_wide(event):
                 self.last_change, self.must_hold = self.events, False
                 self.good_since, self.launches = self.now, 0
             case Changed(plan) if plan.scope is Scope.REPLAY and self.model.state is not State.HOLDING:
@@ -576,7 +583,7 @@ class World:
         self.deliver(StopAsked())
 
 
-def test_random_play():
+def test_random_play() -> None:
     """Thousands of worlds keep every rule, and together they come through every cell of the table."""
     cells = set[tuple[State, type]]()
     for seed in range(WORLDS):
@@ -635,9 +642,15 @@ def rewriting(kind: type, **values: Any) -> StepFunction:
     return mutant
 
 
-def believes_any_number(model: Model, event: Event) -> Step:
-    old = isinstance(event, Loaded | LoadFailed | Exited)
-    return step(model, replace(event, generation=model.generation) if old else event)
+def believing_any(kind: type) -> StepFunction:
+    """The lifecycle which takes such news of whichever generation for news of the latest one."""
+
+    def mutant(model: Model, event: Event) -> Step:
+        if isinstance(event, News) and isinstance(event, kind):
+            event = replace(event, generation=model.generation)
+        return step(model, event)
+
+    return mutant
 
 
 def uses_a_number_twice(model: Model, event: Event) -> Step:
@@ -659,26 +672,34 @@ def ended_well(model: Model, event: Event) -> bool:
     return model.state is State.RUNNING and event == Exited(model.generation)
 
 
+def wide_change(state: State, **fields: Any) -> Condition:
+    fits = when((Changed, ReloadAsked), state, **fields)
+    return lambda model, event: fits(model, event) and is_wide(event)
+
+
 def sample_changed(state: State) -> Condition:
-    return lambda model, event: model.state is state and isinstance(event, Changed) and event.plan.scope is Scope.REPLAY
+    fits = when(Changed, state)
+    return lambda model, event: fits(model, event) and not is_wide(event)
 
 
-WISH = (Changed, ReloadAsked)
 MUTANTS: dict[str, StepFunction] = {
-    "no Retire on a change while STARTING": without(Retire, when(WISH, State.STARTING)),
-    "no Retire on a change while RUNNING": without(Retire, when(WISH, State.RUNNING)),
-    "no Retire on a change while HOLDING": without(Retire, when(WISH, State.HOLDING)),
+    "no Retire on a change while STARTING": without(Retire, wide_change(State.STARTING)),
+    "no Retire on a change while RUNNING": without(Retire, wide_change(State.RUNNING)),
+    "no Retire on a change while HOLDING": without(Retire, wide_change(State.HOLDING)),
     "no Retire on a stop": without(Retire, when(StopAsked)),
-    "no deadline on a change": without(SetDeadline, when(WISH)),
+    "no deadline on a change": without(SetDeadline, when((Changed, ReloadAsked))),
     "no deadline on a stop": without(SetDeadline, when(StopAsked)),
     "the overdue are not killed": without(Kill, when(Overdue)),
+    "the start is forgotten": deaf(when(StartAsked)),
     "a second stop does not kill": without(Kill, when(StopAsked)),
-    "the numbers of old messages are ignored": believes_any_number,
+    "an old Loaded counts": believing_any(Loaded),
+    "an old LoadFailed counts": believing_any(LoadFailed),
+    "an old Exited counts": believing_any(Exited),
     "a number is used twice": uses_a_number_twice,
-    "a change while STARTING is forgotten": deaf(when(WISH, State.STARTING, alive=True)),
-    "a change while RUNNING is forgotten": deaf(when(WISH, State.RUNNING)),
-    "a change while HOLDING is forgotten": deaf(when(WISH, State.HOLDING)),
-    "a change in a pause is forgotten": deaf(when(WISH, State.STARTING, alive=False)),
+    "a change while STARTING is forgotten": deaf(wide_change(State.STARTING, alive=True)),
+    "a change while RUNNING is forgotten": deaf(wide_change(State.RUNNING)),
+    "a change while HOLDING is forgotten": deaf(wide_change(State.HOLDING)),
+    "a change in a pause is forgotten": deaf(wide_change(State.STARTING, alive=False)),
     "a sample while STARTING is forgotten": deaf(sample_changed(State.STARTING)),
     "a sample while RUNNING is forgotten": deaf(sample_changed(State.RUNNING)),
     "a death while loading does not hold": rewriting(Launch, hold=None),
@@ -691,7 +712,7 @@ MUTANTS: dict[str, StepFunction] = {
     "the pauses do not grow": mistaken(when(Exited, *AWAKE_STATES), deaths=1),
     "a stop before the start is forgotten": deaf(when(StopAsked, State.STARTING, generation=0)),
     "a stop forgets the retired": mistaken(when(StopAsked, *AWAKE_STATES), retired=frozenset()),
-    "a change while STOPPING launches": mistaken(when(WISH, State.STOPPING), state=State.STARTING),
+    "a change while STOPPING launches": mistaken(wide_change(State.STOPPING), state=State.STARTING),
     "Quit before the retired are gone": quits_before_the_retired_are_gone,
     "Quit twice": quits_twice,
     "no Quit": without(Quit, when((StopAsked, Exited))),
@@ -699,7 +720,7 @@ MUTANTS: dict[str, StepFunction] = {
 
 
 @pytest.mark.parametrize("name", MUTANTS)
-def test_the_play_catches(name: str):
+def test_the_play_catches(name: str) -> None:
     """A lifecycle without one of the rules breaks in some world."""
     with pytest.raises(Broken):
         for seed in range(WORLDS):

@@ -232,8 +232,8 @@ def test_streaming_sends_each_word_when_it_is_ready(sample: Sample) -> None:
     """The answer is chunked, and each chunk is one word."""
     with closing(HTTPConnection("127.0.0.1", sample.server.port, timeout=DEADLINE)) as connection:
         connection.request("POST", "/score", sample.request, {"Connection": "close"})
-        response = connection.getresponse()
-        pieces = list(iter(response.read1, b""))
+        with connection.getresponse() as response:
+            pieces = list(iter(response.read1, b""))
     assert response.headers["Transfer-Encoding"] == "chunked"
     assert pieces == [b"One\n", b"word\n", b"after\n", b"the\n", b"other.\n"]
 

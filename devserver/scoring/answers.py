@@ -10,6 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import flask
+from werkzeug.exceptions import HTTPException
 
 from devserver.scoring.compat import AMLResponse
 
@@ -87,3 +88,14 @@ def _is_loopback(name: str | None) -> bool:
     except ValueError:
         return False
     return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+
+
+def drain(request: flask.Request) -> None:
+    """Reads what is left of the request's body: a connection that is closed before is reset, and its answer lost."""
+    if not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ:
+        return
+    try:
+        while request.stream.read(1 << 16):
+            pass
+    except (OSError, HTTPException):
+        pass  # the client has gone away

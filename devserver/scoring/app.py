@@ -14,15 +14,17 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from devserver import hints, render, report
+from devserver import render, report
 from devserver.config import Config
+from devserver.recorder import Phase
 from devserver.report import RunError
-from devserver.scoring.answers import GENERATION, Ids, add_headers, is_local, message_answer, read_ids
+from devserver.scoring.answers import GENERATION, Ids, add_headers, drain, is_local, message_answer, read_ids
 from devserver.scoring.compat import RUN_FAILED, AMLRequest, AMLResponse
 from devserver.scoring.inputs import BadInput, Mode, read_arguments
-from devserver.scoring.script import Script, ScoringTimeout, TimeLimit
+from devserver.scoring.script import ScoringTimeout, Script, TimeLimit
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.telemetry import Answered, Telemetry
+from devserver.serve import WorkerAborted
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -33,10 +35,6 @@ DEPRECATED_ID = (
 )
 BODY_SHOWN = 200
 log = logging.getLogger("azmlinfsrv")
-
-
-class WorkerAborted(SystemExit):
-    """The server ends this worker in the middle of a request; no script's error."""
 
 
 class ScoringRequest(AMLRequest):
@@ -56,7 +54,10 @@ class ScoringRequest(AMLRequest):
 
 @dataclass(frozen=True)
 class Parts:
-    """What an app is made of. `notify` takes what went wrong; `generation` is None outside of the dev loop."""
+    """What an app is made of.
+
+    `notify` takes what went wrong, `enter` what begins; `generation` is None outside of the dev loop.
+    """
 
     config: Config
     script: Script
@@ -64,6 +65,7 @@ class Parts:
     telemetry: Telemetry
     limit: TimeLimit
     notify: Callable[[RunError], None]
+    enter: Callable[[Phase], None]
     generation: int | None = None
 
 
@@ -129,6 +131,7 @@ class _Views:
 
     def after(self, response: flask.Response) -> flask.Response:
         request = _current()
+        drain(request)
         add_headers(response, request, request.ids, self.version)
         if self.generation is not None:
             response.headers[GENERATION] = self.generation
@@ -175,20 +178,25 @@ class _Views:
     # --- run()
 
     def _call(self, arguments: dict[str, Any]) -> flask.Response:
+        parts = self.parts
+        parts.enter("run")
         begun = perf_counter()
         try:
-            with self.parts.limit:
-                result = self.parts.script.run(**arguments)
-        except WorkerAborted:
+            with parts.limit:
+                result = parts.script.run(**arguments)
+        except WorkerAborted as error:
+            seconds = parts.config.worker_timeout
+            parts.notify(report.timed_out(error, seconds * 1000, setting="WORKER_TIMEOUT", **_of_request(500)))
             raise
         except TimeoutError as error:
             return self._timed_out(error)
         except BaseException as error:
             return self._failed(error)
+        finally:
+            parts.enter("idle")
         milliseconds = (perf_counter() - begun) * 1000
         answer = self._answer_with(result, arguments)
-        if not answer.headers.get(RUN_TIME):
-            answer.headers[RUN_TIME] = f"{milliseconds:.3f}"
+        answer.headers[RUN_TIME] = f"{milliseconds:.3f}"
         return answer
 
     def _answer_with(self, result: Any, arguments: dict[str, Any]) -> flask.Response:
@@ -238,12 +246,12 @@ class _Views:
         return self._tell(error, "run", f"Scoring timeout after {milliseconds} ms", failed=True)
 
     def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
-        found = report.unserialisable(result, error, self.parts.script.run)
+        found = report.unserialisable(result, error, self.parts.script.run, **_of_request(500))
         self._telemetry_failed(error)
         return self._answer_error(found, SCRIPT_FAILED, failed=True)
 
     def _warn(self, result: Any) -> None:
-        warning = report.result_warning(result, self.parts.script.run)
+        warning = report.result_warning(result, self.parts.script.run, request=_request_facts(_current()))
         if warning is not None:
             self.parts.notify(warning)
 
@@ -253,9 +261,10 @@ class _Views:
         return self._answer_error(found, message, failed)
 
     def _described(self, error: BaseException, phase: str, request: ScoringRequest, status: int) -> RunError:
+        facts = _request_facts(request)
         if isinstance(error, ScoringTimeout):
-            return report.timed_out(error, self.parts.limit.milliseconds)
-        return report.describe(error, phase, request=_request_facts(request), status=status)
+            return report.timed_out(error, self.parts.limit.milliseconds, request=facts, status=status)
+        return report.describe(error, phase, function=self.parts.script.run, request=facts, status=status)
 
     def _telemetry_failed(self, error: BaseException) -> None:
         ids = _current().ids
@@ -314,6 +323,10 @@ def _request_facts(request: ScoringRequest) -> report.Request:
         size=request.content_length or len(body),
         body=body.decode("utf-8", "replace")[:BODY_SHOWN],
     )
+
+
+def _of_request(status: int) -> dict[str, Any]:
+    return {"request": _request_facts(_current()), "status": status}
 
 
 def _input_of(arguments: dict[str, Any], parts: Parts) -> Any:

@@ -105,12 +105,11 @@ class TimeLimit(Protocol):
     ) -> None: ...
 
 
-def time_limit(milliseconds: int) -> TimeLimit:
-    """The limit that this thread can have: by signal in the main thread of a POSIX process, else by thread."""
+def time_limit(milliseconds: int, in_main_thread: bool) -> TimeLimit:
+    """The limit that run() can have: by signal where it is called in the main thread, else by thread."""
     if milliseconds == 0:
         return NoLimit()
-    by_signal = hasattr(signal, "setitimer") and threading.current_thread() is threading.main_thread()
-    return SignalLimit(milliseconds) if by_signal else ThreadLimit(milliseconds)
+    return SignalLimit(milliseconds) if in_main_thread else ThreadLimit(milliseconds)
 
 
 def _timeout(milliseconds: int) -> ScoringTimeout:

@@ -19,17 +19,18 @@ from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from importlib import import_module
 from queue import Empty, SimpleQueue
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
 from devserver.config import Config
 
 INSTALL = 'pip install "azmlinfsrv-devserver[appinsights]"'
+UPGRADE = "pip install --upgrade azure-monitor-opentelemetry-exporter opentelemetry-sdk"
 INTERVAL = 5.0  # seconds between two sendings
 BATCH = 100  # items that are sent together, and sooner than INTERVAL once so many wait
 WAITING = 2048  # items that wait for a slow sink; beyond it the oldest are dropped
-PATIENCE = 3.0  # seconds that flush() and close() of one process wait altogether
+PATIENCE = 2.0  # seconds that flush() and close() of one process wait altogether; with preload two processes do
 TIMEOUT = 10.0  # seconds for a connection, and for an answer
 PROPERTY_LENGTH = 8192  # characters that Application Insights keeps of a property
 BODY_LENGTH = 4 * PROPERTY_LENGTH  # bytes of an answer that are kept for it
@@ -109,51 +110,58 @@ class Off(Telemetry):
 def start(config: Config, say: Callable[[str], None]) -> Telemetry:
     """What tells Application Insights what this process does; `close()` is called when the interpreter ends.
 
-    Call it in the process that will answer: its thread does not survive a fork. `say` gets one line when telemetry is
-    wanted and cannot be had, and one, from another thread, when the sink first refuses what it is sent.
+    `say` gets one line when telemetry is wanted and cannot be had, and one, from another thread, when the sink first
+    does not take what it is sent.
     """
     if not config.telemetry_on:
         return Off()
     try:
-        exporters = _Exporters(config)
+        insights = Insights(config, lambda: _Exporters(config).send, say)
+    except ModuleNotFoundError as error:
+        say(f"Application Insights is off ({error}). Run: {INSTALL}")
+        return Off()
     except ImportError as error:
-        say(f"Application Insights is off, its exporter cannot be imported ({error}): {INSTALL}")
+        say(f"Application Insights is off ({error}). Run: {UPGRADE}")
         return Off()
     except Exception as error:
-        say(f"Application Insights is off: {_one_line(error)}")
+        say(f"Application Insights is off ({_one_line(error)})")
         return Off()
-    insights = Insights(config, exporters.send, say)
     atexit.register(insights.close)
     return insights
+
+
+Send = Callable[[Sequence[Answered | Record]], str | None]
 
 
 # --------------------------------------------------------------------- collecting
 
 
 class Insights(Telemetry):
-    """Collects, and has a thread of its own `send` what waits every `INTERVAL` seconds, or when `BATCH` items wait.
+    """Collects, and has a thread of its own send what waits every `interval` seconds, or when `BATCH` items wait.
 
-    `send` gets at most `BATCH` items, and returns what went wrong, or None.
+    `connect` makes what sends: it gets at most `BATCH` items, and returns what went wrong, or None. It is called anew
+    in a process that was forked later and has something to tell. Errors of the first call are the caller's.
     """
 
     on = True
 
     def __init__(
-        self,
-        config: Config,
-        send: Callable[[Sequence[Answered | Record]], str | None],
-        say: Callable[[str], None],
-        interval: float = INTERVAL,
+        self, config: Config, connect: Callable[[], Send], say: Callable[[str], None], interval: float = INTERVAL
     ) -> None:
-        self._config, self._send, self._say, self._interval = config, send, say, interval
+        self._config, self._connect, self._say, self._interval = config, connect, say, interval
         self._models = json.dumps(_models(config.model_dir)) if config.model_data else ""
+        self._complained = False
+        self._begin()
+
+    def _begin(self) -> None:
+        self._process = os.getpid()
         self._items: deque[Answered | Record] = deque(maxlen=WAITING)
         # Wakes the thread; an event in it is set when everything has been sent. A SimpleQueue, because a signal handler
         # may leave put() by an exception and call it again: a Condition could be left locked.
         self._bell: SimpleQueue[threading.Event | None] = SimpleQueue()
         self._closed = threading.Event()
         self._patience = PATIENCE
-        self._complained = False
+        self._send = self._connect()
         self._thread = threading.Thread(target=self._work, name="application-insights", daemon=True)
         self._thread.start()
 
@@ -207,12 +215,20 @@ class Insights(Telemetry):
         }
 
     def _add(self, item: Answered | Record) -> None:
+        if self._process != os.getpid():
+            self._begin_anew()
         self._items.append(item)
         if len(self._items) % BATCH == 0:
             self._bell.put(None)
 
+    def _begin_anew(self) -> None:
+        try:
+            self._begin()
+        except Exception as problem:
+            self._complain(_one_line(problem))
+
     def _ring(self, done: threading.Event, seconds: float) -> None:
-        if not self._thread.is_alive():  # closed, or in a process that score.py forked
+        if not self._thread.is_alive():  # closed, or in a forked process that told nothing
             return
         self._bell.put(done)
         begun = time.monotonic()
@@ -339,6 +355,27 @@ class _OneAttempt:
         return response
 
 
+class _Channel:
+    """One of the exporters. Errors: ValueError for a connection string that cannot be used."""
+
+    def __init__(self, exporter: Callable[..., Any], connection_string: str) -> None:
+        self._attempt = _OneAttempt()
+        self.exporter = exporter(
+            connection_string=connection_string,
+            disable_offline_storage=True,  # what cannot be sent is lost, and nothing is left on the disk
+            retry_policy=self._attempt,
+            timeout=TIMEOUT,
+            read_timeout=TIMEOUT,
+        )
+
+    def send(self, items: Sequence[Any]) -> str | None:
+        """What went wrong, or None. Errors: whatever the exporter raises."""
+        if not items:
+            return None
+        self._attempt.problem = "not sent"
+        return None if self.exporter.export(items).name == "SUCCESS" else self._attempt.problem
+
+
 class _Exporters:
     """The door to OpenTelemetry and its Azure Monitor exporters; the global providers are left to score.py.
 
@@ -346,43 +383,29 @@ class _Exporters:
     """
 
     def __init__(self, config: Config) -> None:
-        exporter = import_module("azure.monitor.opentelemetry.exporter")
-        resources = import_module("opentelemetry.sdk.resources")
+        azure = import_module("azure.monitor.opentelemetry.exporter")
         self._config = config
         self._trace = import_module("opentelemetry.trace")
         self._span = import_module("opentelemetry.sdk.trace").ReadableSpan
         self._severity = import_module("opentelemetry._logs").SeverityNumber
-        self._resource = resources.Resource.create({"service.name": config.service_name})
+        self._resource = import_module("opentelemetry.sdk.resources").Resource({"service.name": config.service_name})
         self._log = _log_record_type(self._resource)
-        self._attempt = _OneAttempt()
-        options = {
-            "connection_string": config.connection_string or f"InstrumentationKey={config.appinsights_key}",
-            "disable_offline_storage": True,  # what is left at the end is lost rather than left on the disk
-            "retry_policy": self._attempt,
-            "timeout": TIMEOUT,
-            "read_timeout": TIMEOUT,
-        }
-        with _environment(EXPORTER_SETTINGS):
-            self._spans = exporter.AzureMonitorTraceExporter(**options)
-            self._logs = exporter.AzureMonitorLogExporter(**options)
-        # Else each batch has an item of the global provider's resource; the exporter has only a variable for it, which
-        # it reads at every sending.
-        self._spans._should_collect_otel_resource_metric = lambda: False
         self._mute = _Mute()
+        sink = config.connection_string or f"InstrumentationKey={config.appinsights_key}"
+        with _environment(EXPORTER_SETTINGS), self._mute:
+            self._spans = _Channel(azure.AzureMonitorTraceExporter, sink)
+            self._logs = _Channel(azure.AzureMonitorLogExporter, sink)
+        # Else each batch has an item about the global provider's resource; there is only a variable against that, which
+        # is read at every sending.
+        self._spans.exporter._should_collect_otel_resource_metric = lambda: False
 
     def send(self, items: Sequence[Answered | Record]) -> str | None:
         """Send these items; what went wrong, or None. Errors: whatever the exporters raise."""
         requests = [self._as_span(item) for item in items if isinstance(item, Answered)]
         records = [self._as_log(item) for item in items if isinstance(item, Record)]
         with self._mute, _not_instrumented():
-            problems = [self._export(self._spans, requests), self._export(self._logs, records)]
+            problems = [self._spans.send(requests), self._logs.send(records)]
         return next(filter(None, problems), None)
-
-    def _export(self, exporter: Any, items: Sequence[Any]) -> str | None:
-        if not items:
-            return None
-        self._attempt.problem = "not sent"
-        return None if exporter.export(items).name == "SUCCESS" else self._attempt.problem
 
     def _as_span(self, request: Answered) -> Any:
         begun = int(request.started.timestamp() * 1e9)
@@ -417,22 +440,25 @@ class _Exporters:
 
     def _as_log(self, record: Record) -> Any:
         severity = self._severity.ERROR if record.is_error else self._severity.INFO
-        return self._log(
-            timestamp=record.at,
-            trace_id=_trace_id(record.request_id),
-            severity_number=severity,
-            body=record.text,
-            attributes=dict(record.facts),
-        )
+        made = self._log(timestamp=record.at, severity_number=severity, body=record.text, attributes=dict(record.facts))
+        made.log_record.trace_id = _trace_id(record.request_id)  # as an argument it is deprecated
+        return made
 
 
 def _log_record_type(resource: Any) -> Callable[..., Any]:
-    """What makes the record that the installed exporter takes: OpenTelemetry renamed its classes in version 1.39."""
+    """What makes the records that the installed exporter reads."""
     logs = import_module("opentelemetry.sdk._logs")
     if hasattr(logs, "ReadableLogRecord"):
         record = import_module("opentelemetry._logs").LogRecord
         return lambda **facts: logs.ReadableLogRecord(record(**facts), resource)
-    return lambda **facts: logs.LogData(logs.LogRecord(resource=resource, **facts), None)
+
+    def before_1_39(**facts: Any) -> Any:
+        # The classes of that time warn that they will be renamed; their exporters only look at these attributes.
+        return SimpleNamespace(
+            log_record=SimpleNamespace(resource=resource, span_id=0, **facts), instrumentation_scope=None
+        )
+
+    return before_1_39
 
 
 def _http_attributes(request: Answered) -> dict[str, Any]:
@@ -472,7 +498,7 @@ def _trace_id(request_id: str) -> int:
     """One operation for everything that belongs to a request; 0, which means none, without a request."""
     if request_id in NO_REQUEST:
         return 0
-    return int.from_bytes(hashlib.sha256(request_id.encode()).digest()[:16], "big")
+    return int.from_bytes(hashlib.sha256(request_id.encode("utf-8", "replace")).digest()[:16], "big")
 
 
 def _span_id() -> int:

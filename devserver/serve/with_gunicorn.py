@@ -69,14 +69,18 @@ class _Application(BaseApplication):  # type: ignore[misc]
 class _Arbiter(Arbiter):  # type: ignore[misc]
     """Reports how a worker ended, and may be told to end with it."""
 
-    def spawn_worker(self) -> Any:
-        self.statuses: dict[int, int] = getattr(self, "statuses", {})
-        return super().spawn_worker()
+    halting = False
+
+    def stop(self, graceful: bool = True) -> None:
+        self.halting = True
+        super().stop(graceful)
 
     def reap_workers(self) -> None:
         """Looks at how each worker ended before gunicorn clears it away, since gunicorn tells nobody."""
         ended = {pid: (worker, _peek(pid)) for pid, worker in list(self.WORKERS.items())}
         super().reap_workers()
+        if self.halting:
+            return
         for pid, (worker, status) in ended.items():
             if pid not in self.WORKERS:
                 self._tell(worker, status)
@@ -191,4 +195,3 @@ class _Logger(Logger):  # type: ignore[misc]
             environ.get("HTTP_REFERER", "-"),
             environ.get("HTTP_USER_AGENT", "-"),
         )
-

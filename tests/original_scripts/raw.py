@@ -1,10 +1,9 @@
 """A run() that is given the Flask request; ?do= chooses what it does."""
 
+import azureml_inference_server_http
 import flask
 from azureml.contrib.services.aml_request import AMLRequest, rawhttp
 from azureml.contrib.services.aml_response import AMLResponse
-
-import azureml_inference_server_http
 from azureml_inference_server_http.api import aml_request, aml_response
 
 
@@ -37,14 +36,35 @@ def echo(request):
         "content type": request.content_type,
         "content length": request.content_length,
         "headers": {name: value for name, value in request.headers if name.startswith("X-")},
-        "is the context's": request is flask.request._get_current_object(),
-        "endpoint": request.endpoint,
-        "kind": isinstance(request, flask.Request),
     }
+
+
+def types(request):
+    return {
+        "type": type(request).__name__,
+        "class": request.__class__.__name__,
+        "one of Flask's": isinstance(request, flask.Request),
+        "one of ours": isinstance(request, AMLRequest),
+    }
+
+
+def after(request):
+    flask.after_this_request(mark)
+    return "done"
+
+
+def mark(response):
+    response.headers["X-After"] = "1"
+    return response
 
 
 DEEDS = {
     "echo": echo,
+    "types": types,
+    "both": lambda request: [request.get_data(as_text=True), flask.request.get_data(as_text=True)],
+    "after": after,
+    "url_for": lambda request: flask.url_for(request.endpoint),
+    "template": lambda request: flask.render_template_string("{{ 1 + 1 }}"),
     "names": lambda request: same_names(),
     "json": lambda request: request.json,
     "get_json": lambda request: request.get_json(force=True, silent=True),

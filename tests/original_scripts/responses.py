@@ -6,7 +6,6 @@ import json
 
 import flask
 import werkzeug
-
 from azureml_inference_server_http.api.aml_response import AMLResponse
 
 
@@ -108,7 +107,7 @@ RESPONSES = {
     "aml content length": lambda: AMLResponse("abc", 200, {"Content-Length": "2"}),
     "aml location": lambda: AMLResponse("", 302, {"Location": "/elsewhere"}),
     "aml connection": lambda: AMLResponse("a", 200, {"Connection": "keep-alive"}),
-    "aml server": lambda: AMLResponse("a", 200, {"X-Powered-By": "script"}),
+    "aml own header": lambda: AMLResponse("a", 200, {"X-Powered-By": "script"}),
     "aml trace": lambda: AMLResponse("a", 200, {"TraceId": "own"}),
     "aml run failed header": lambda: AMLResponse("a", 200, {"x-ms-run-function-failed": "own"}),
     "aml run failed header 500": lambda: AMLResponse("a", 500, {"x-ms-run-function-failed": "own"}),
@@ -133,6 +132,7 @@ RESPONSES = {
     "flask 500 own failed": lambda: with_headers(("x-ms-run-function-failed", "False"), status=500),
     "flask 200 own failed": lambda: with_headers(("x-ms-run-function-failed", "perhaps")),
     "flask repeated header": lambda: with_headers(("X-Own", "1"), ("X-Own", "2")),
+    "flask own origin": lambda: with_headers(("Access-Control-Allow-Origin", "https://script.example")),
     "flask comma header": lambda: with_headers(("X-Own", "1, 2")),
     "flask stream": lambda: flask.Response(pieces("one", "two"), mimetype="text/plain"),
     "flask stream 500": lambda: flask.Response(pieces("one", "two"), 500),

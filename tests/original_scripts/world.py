@@ -1,12 +1,11 @@
 """Answers with what a script sees of its world; the request's body says which part."""
 
-import contextlib
 import importlib
 import os
 import pickle
 import sys
 import threading
-import warnings
+import time
 
 INITIALISED = []
 
@@ -65,17 +64,15 @@ PARTS = {
     "import": lambda rest: name_of_error(lambda: module_of(rest)),
     "pickle": lambda rest: name_of_error(lambda: len(pickle.dumps(Thing()))),
     "print": lambda rest: print("one", 2, sep="-", end=""),
-    "print to file": lambda rest: print("one", file=sys.stderr),
     "stdin": lambda rest: sys.stdin.read(),
-    "warn": lambda rest: warnings.warn("from the script", UserWarning),
-    "stdout": lambda rest: contextlib.redirect_stdout(sys.stderr).__class__.__name__,
+    "slow": lambda rest: [time.sleep(0.01) for _ in range(500)],
 }
 
 
 def run(request_headers, data, spare="kept", *, named="also kept"):
     part, _, rest = data.partition(" ")
     if part == "headers":
-        return {name: request_headers[name] for name in request_headers if name.startswith(("X-", "Content-"))}
+        return {name: request_headers[name] for name in request_headers if name != "Content-Length"}
     if part == "arguments":
         return [type(request_headers).__name__, data, spare, named]
     return PARTS[part](rest)

@@ -1,0 +1,261 @@
+"""One generation, from briefing to exit: the environment is set, the script loaded, what happened told, and served."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, BinaryIO, NoReturn, TypeVar
+
+from devserver import process, report, usercode
+from devserver.config import Config, ConfigError
+from devserver.files import Stamp
+from devserver.gate import FileGate, OpenedFiles
+from devserver.notes import FilesLoaded, Keyboard, SawChange
+from devserver.recorder import Phase, Recorder, obituary
+from devserver.report import LoadReport, RunError, Times
+from devserver.scoring import compat, logs, swagger, telemetry
+from devserver.scoring.app import Parts, create_app
+from devserver.scoring.script import Script, ScriptProblem, add_to_search_path, load, time_limit
+from devserver.serve import Plan, WorkerAborted, Wsgi, serve
+from devserver.status import holding_app
+from devserver.terminal import Loan, lend_to_breakpoints
+
+log = logging.getLogger("azmlinfsrv")
+LOAD_FAILED = 3
+PIP_DEBUG = 'pip install "azmlinfsrv-devserver[debug]"'
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Post:
+    """Where a generation stands. `number` is None outside of the dev loop; `hold` makes it answer with that error."""
+
+    config: Config
+    listeners: Sequence[socket.socket]
+    tell: Callable[[object], None]
+    number: int | None = None
+    hold: RunError | None = None
+    recorder: Recorder | None = None
+
+
+def main(pipe: BinaryIO, link: str) -> NoReturn:
+    """The process that the supervisor started."""
+    process.lead_own_group()
+    briefing = process.read_briefing(pipe)
+    sender = process.Link(process.inherited_descriptor(link, writable=True))
+    recorder = Recorder(briefing.recorder) if briefing.recorder else None
+    listeners = process.open_listeners(briefing)
+    sys.argv = list(briefing.arguments)
+    lend_to_breakpoints(Loan(lambda lent: sender.send(Keyboard(lent))))
+    post = Post(briefing.config, listeners, sender.send, briefing.generation, briefing.hold, recorder)
+    sys.exit(run_generation(post))
+
+
+def run_generation(post: Post) -> int:
+    """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
+    config = post.config
+    os.environ.update(config.environment())
+    _extend_path(config)
+    logs.configure(None, config.log_level, post.number is not None)
+    compat.install()
+    generation = _Generation(post)
+    plan = Plan(
+        server=config.server,
+        listeners=post.listeners,
+        factory=generation.make_app,
+        workers=config.worker_count,
+        worker_timeout=config.worker_timeout,
+        graceful_timeout=config.graceful_timeout if post.number is not None else 30.0,
+        preload=config.worker_preload and post.number is None,
+        close_connections=post.number is not None,
+        gate=generation.gate,
+        witness=generation,
+    )
+    return serve(plan)
+
+
+def _extend_path(config: Config) -> None:
+    add_to_search_path(config.search_path)
+    if config.base not in sys.path:
+        sys.path.insert(0, config.base)
+
+
+class _Generation:
+    """The script's way from file to app, and the witness of the workers in which it happens."""
+
+    def __init__(self, post: Post) -> None:
+        self.post = post
+        self.config = post.config
+        self.recorder = post.recorder or Recorder()
+        self.in_loop = post.number is not None
+        self.chatter = logging.DEBUG if self.in_loop else logging.INFO
+        self.path = os.path.realpath(post.config.script) if post.config.script else None
+        self.opened = OpenedFiles(post.config.absolute_model_dir or os.devnull)
+        self.absent: list[str] = []
+        self.times: dict[str, float] = {}
+        self.gate = self._gate() if self.in_loop else None
+
+    def _gate(self) -> FileGate:
+        shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
+        self.turn_file = tempfile.TemporaryFile() if shared else None
+        lock = self.turn_file.fileno() if self.turn_file else None
+        return FileGate((usercode.loaded, self.opened.stamps), self.absent, lambda: self.post.tell(SawChange()), lock)
+
+    # --- witness
+
+    def forking(self, worker: Any) -> None:
+        worker.recorder = Recorder()
+
+    def forked(self, worker: Any) -> None:
+        self.recorder = worker.recorder
+
+    def booted(self, _worker: Any) -> None:
+        self.recorder.enter("idle")
+        log.log(self.chatter, "Worker with pid %s ready for serving traffic", os.getpid())
+
+    def aborting(self, _worker: Any) -> None:
+        if self.recorder.last_words().phase == "run":
+            self.recorder.enter("told")
+
+    def ended(self, worker: Any, status: int | None) -> int | None:
+        words = worker.recorder.last_words()
+        worker.recorder.close()
+        code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
+        self.post.tell(obituary(words, code, self.path))
+        if self.in_loop:
+            return 1
+        return None if words.phase in ("idle", "run", "told") else LOAD_FAILED
+
+    # --- from file to app
+
+    def make_app(self) -> Wsgi:
+        """The app that answers: for the script, or in the dev loop for the error that keeps it from loading."""
+        self.recorder.watch_crashes()
+        if self.post.hold is not None:
+            return self._answer_with(self.post.hold)
+        try:
+            app = self._load()
+        except BaseException as error:
+            return self._answer_with(self._described(error), error)
+        self._tell_loaded(None)
+        return app
+
+    def _load(self) -> Wsgi:
+        logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
+        self._connect_debugger()
+        insights = telemetry.start(self.config, lambda line: log.info("%s", line))
+        logs.redirect_print(insights.printed)
+        self._hear_threads()
+        usercode.UserCode().install()
+        usercode.hearers.append(self._file_loaded)
+        script = self._timed("load", lambda: load(self.path))
+        log.log(self.chatter, "%s", script.describe())
+        log.log(self.chatter, "%s", script.form.describe())
+        self._init(script, insights)
+        return create_app(self._parts(script, insights))
+
+    def _init(self, script: Script, insights: telemetry.Telemetry) -> None:
+        log.log(self.chatter, "Invoking user's init function")
+        try:
+            with self.opened:
+                self._timed("init", script.init)
+        except Exception as error:
+            insights.failed(error, "Unknown", "")
+            raise
+        log.log(self.chatter, "Users's init has completed successfully")
+
+    def _timed(self, phase: Phase, work: Callable[[], Result]) -> Result:
+        self.recorder.enter(phase)
+        begun = time.perf_counter()
+        try:
+            return work()
+        finally:
+            self.times[phase] = (time.perf_counter() - begun) * 1000
+
+    def _parts(self, script: Script, insights: telemetry.Telemetry) -> Parts:
+        say = logging.getLogger("azmlinfsrv.swagger").log
+        documents = swagger.prepare(script.run, self.config, lambda line: say(self.chatter, "%s", line))
+        limit = time_limit(self.config.scoring_timeout_ms, in_main_thread=self.config.server == "gunicorn")
+        log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
+        return Parts(
+            self.config, script, documents, insights, limit, self.post.tell, self.recorder.enter, self.post.number
+        )
+
+    def _logging_file(self) -> str | None:
+        folders = [self.config.app_root] + ([os.path.dirname(self.path)] if self.path else [])
+        paths = [os.path.join(folder, "logging.json") for folder in folders]
+        return next((path for path in paths if os.path.isfile(path)), None)
+
+    def _connect_debugger(self) -> None:
+        port = self.config.debug_port
+        if port is None:
+            return
+        log.warning(
+            "A debugger is attached to the server because AZUREML_DEBUG_PORT is set: never do so in production."
+        )
+        try:
+            import debugpy
+        except ImportError:
+            raise ConfigError(f"AZUREML_DEBUG_PORT needs debugpy; run: {PIP_DEBUG}", LOAD_FAILED) from None
+        debugpy.connect(port)
+        debugpy.wait_for_client()
+
+    # --- what is told
+
+    def _file_loaded(self, path: str, stamp: Stamp) -> None:
+        if self.in_loop:
+            self.post.tell(FilesLoaded({path: stamp}))
+
+    def _tell_loaded(self, error: RunError | None) -> None:
+        self.post.tell(
+            LoadReport(
+                ok=error is None,
+                files={**usercode.loaded, **self.opened.stamps} if error is None else dict(usercode.loaded),
+                wanted=tuple(dict.fromkeys(folder for found in usercode.missing.values() for folder in found)),
+                absent=tuple(self.absent),
+                modules=tuple(usercode.modules),
+                times=self._times(),
+                error=error,
+            )
+        )
+
+    def _times(self) -> Times:
+        script, imports = self.times.get("load", 0.0), usercode.import_seconds() * 1000
+        return Times(min(imports, script), max(0.0, script - imports), self.times.get("init", 0.0))
+
+    def _answer_with(self, problem: RunError, error: BaseException | None = None) -> Wsgi:
+        if error is not None:
+            self.absent += report.absent_files(error)
+        self._tell_loaded(problem)
+        if self.post.number is None:
+            raise SystemExit(LOAD_FAILED)
+        return holding_app(problem, self.post.number, self.config.server_version)
+
+    def _described(self, error: BaseException) -> RunError:
+        phase = "init" if "init" in self.times else "load"
+        if isinstance(error, ScriptProblem):
+            return error.error
+        if isinstance(error, ConfigError):
+            return report.config_problem(str(error))
+        if isinstance(error, WorkerAborted):
+            limit = self.config.worker_timeout * 1000
+            return report.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")
+        return report.describe(error, phase, script=self.path)
+
+    def _hear_threads(self) -> None:
+        """An exception that ends a thread of the script is reported like any other."""
+
+        def heard(args: threading.ExceptHookArgs) -> None:
+            found = report.describe_thread(args)
+            if found is not None:
+                self.post.tell(found)
+
+        threading.excepthook = heard

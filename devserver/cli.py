@@ -1,0 +1,64 @@
+"""The command line comes in; the server runs, with a supervisor or without, and the exit code goes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import uuid
+from collections.abc import Sequence
+
+from devserver import render
+from devserver.config import Config, ConfigError, HelpAsked, read_config
+from devserver.console import Console, Listening
+from devserver.process import RUN_VARIABLE, Listener, ListenError
+
+
+def main() -> None:
+    """The console script `azmlinfsrv`."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The command with these arguments; returns its exit code."""
+    try:
+        config = read_config(arguments)
+        console = Console(config, render.wants_colour(os.environ, sys.stdout.isatty()))
+        return _supervise(config, arguments, console) if config.reload else _serve(config, console)
+    except HelpAsked as asked:
+        print(asked, end="")
+        return 0
+    except (ConfigError, ListenError) as error:
+        print(f"azmlinfsrv: error: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", 1)
+
+
+def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
+    from devserver.supervisor import Supervisor
+
+    mark = uuid.uuid4().hex
+    environ = dict(os.environ)
+
+    def reread() -> Config:
+        return read_config(arguments, environ, config.base)
+
+    return Supervisor(config, reread, console, {**environ, RUN_VARIABLE: mark}, mark).run()
+
+
+def _serve(config: Config, console: Console) -> int:
+    import dataclasses
+
+    listeners = _bind(config)
+    listener = listeners[-1]
+    console.show(Listening(listener.host, listener.port, listener.address))
+    config = dataclasses.replace(config, port=listener.port, health_port=listeners[0].port)
+    console.starting()
+
+    from devserver.child import Post, run_generation
+
+    return run_generation(Post(config, [each.socket for each in listeners], console.tell))
+
+
+def _bind(config: Config) -> list[Listener]:
+    """The health port first, where there is one, then the port."""
+    health = [Listener.bind(config.host, config.health_port, "--health_port")] if config.separate_health else []
+    return [*health, Listener.bind(config.host, config.port)]

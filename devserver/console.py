@@ -1,0 +1,250 @@
+"""What the person and the event stream are told: messages come in, whole lines are written to both."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from devserver import __version__, lifecycle, render
+from devserver.changes import ChangeSet
+from devserver.config import Config
+from devserver.notes import WorkerDied
+from devserver.report import LoadReport, RunError, Times
+
+FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
+SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The port is bound; `address` can be called from this machine."""
+
+    host: str
+    port: int
+    address: str
+
+
+class Console:
+    """The only writer of the tool's own lines. Each message is one write, so that no other output comes between."""
+
+    def __init__(self, config: Config, colour: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._colour = colour
+        self._clock = clock
+        self._begun = clock()
+        self._moving = False
+        self._address = ""
+        self._repeats = render.Repeats()
+        self._events = open(config.events, "ab", buffering=0) if config.events else None
+        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+
+    # --- from the supervisor
+
+    def show(self, message: object) -> None:
+        """One message of the lifecycle, or `Listening`."""
+        match message:
+            case Listening(host, port, address):
+                self._address = address
+                self._event("listening", host=host, port=port, url=f"http://{address}/score")
+            case lifecycle.Starting():
+                self.starting()
+            case lifecycle.Restarting(changes):
+                self._restarting(changes)
+            case lifecycle.Ready(generation, LoadReport() as loaded):
+                self._ready(loaded, generation)
+            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
+                self._not_ready(loaded.error, generation)
+            case lifecycle.Died():
+                self._died(message)
+            case lifecycle.Noted(generation, RunError() as error):
+                self._failed(error, generation)
+            case lifecycle.Overran(generation):
+                self._event("overran", generation=generation)
+                limit = f"{self._config.graceful_timeout:g} s"
+                self.note(f"work that was in flight did not finish within {limit}; its process was ended")
+            case lifecycle.Slow(generation, seconds):
+                self._slow(generation, seconds)
+            case lifecycle.Stopping():
+                self._event("stopping")
+                self._write(self._line("stopping"))
+
+    def note(self, text: str) -> None:
+        """A plain line for the person."""
+        self._event("note", text=text)
+        self._write(self._line(text))
+
+    def keyboard(self, lent: bool) -> None:
+        """A debugger or input() in the script took, or gave back, the keyboard."""
+        self._event("keyboard", lent=lent)
+
+    def stopped(self) -> None:
+        """The last event: nothing is left."""
+        self._event("stopped")
+
+    # --- from a generation outside of the dev loop
+
+    def tell(self, record: object) -> None:
+        """What a generation tells, where there is no supervisor."""
+        match record:
+            case LoadReport(ok=True):
+                self._ready(record, None)
+            case LoadReport(error=RunError() as error):
+                self._not_ready(error, None)
+            case RunError():
+                self._failed(record, None)
+            case WorkerDied(phase, code, RunError() as error):
+                self._event("died", phase=phase, code=code, error=error)
+                self._write(self._block(error))
+
+    def facts(self) -> None:
+        """The server's settings and routes, once, before anything is loaded."""
+        config = self._config
+        script = config.script or "the module main"
+        rows = [
+            ("Entry script", script),
+            ("Model directory", config.model_dir or "none (give one with --model_dir)"),
+            ("Configuration file", config.file_read or "none"),
+            ("Server", f"{config.server}, {config.worker_count} worker{'s' * (config.worker_count > 1)}"),
+            ("Worker timeout", f"{config.worker_timeout} s"),
+            ("Application Insights", "on" if config.telemetry_on else "off"),
+            ("CORS", f"for {config.cors_origins}" if config.cors_origins else "off"),
+            ("Version header", config.server_version or "none"),
+        ]
+        rows += [("Watched", self._watched())] if config.reload else []
+        rows += [
+            ("Liveness", f"GET  http://{self._health_address()}/"),
+            ("Score", f"POST http://{self._address}/score"),
+        ]
+        lines = [
+            f"Azure ML inference HTTP server v{__version__}",
+            *(f"  {name + ':':<22}{value}" for name, value in rows),
+        ]
+        self._write("\n".join(lines))
+        for text in config.notes:
+            self.note(text)
+
+    def _health_address(self) -> str:
+        if not self._config.separate_health:
+            return self._address
+        return f"{self._address.rpartition(':')[0]}:{self._config.health_port}"
+
+    def _watched(self) -> str:
+        names = ["the script", "the modules it imports"]
+        names += ["the model directory"] if self._config.model_dir else []
+        names += ["configuration files", *self._config.reload_include]
+        return ", ".join(names)
+
+    # --- each kind
+
+    def starting(self) -> None:
+        """The first load begins; says the settings and where to call."""
+        self._begun = self._clock()
+        self.facts()
+        self._event("starting", generation=1)
+        self._write(render.starting(self._config.script or "main", colour=self._colour))
+
+    def _restarting(self, changes: ChangeSet) -> None:
+        self._begun = self._clock()
+        self._event(
+            "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
+        )
+        self._write(self._line(f"restarting: {changes.summary() or 'as asked'}"))
+
+    def _ready(self, loaded: LoadReport, generation: int | None) -> None:
+        seconds = self._clock() - self._begun
+        self._event(
+            "ready", generation=generation, pid=os.getpid(), seconds=seconds, times=loaded.times, url=self._url()
+        )
+        self._write(
+            self._line(f"ready in {_time(seconds * 1000)} ({_receipt(loaded.times)}): POST {self._url()}", "good")
+        )
+
+    def _not_ready(self, error: RunError, generation: int | None) -> None:
+        seconds = self._clock() - self._begun
+        self._event("not_ready", generation=generation, seconds=seconds, error=error)
+        end = render.not_ready(error, seconds, colour=self._colour) if generation is not None else self._given_up(error)
+        self._write(self._block(error), end)
+
+    def _given_up(self, error: RunError) -> str:
+        what = "init() failed" if error.phase == "init" else "the script could not be loaded"
+        return self._line(f"not ready: {what}", "error")
+
+    def _failed(self, error: RunError, generation: int | None) -> None:
+        count = self._repeats.count(error)
+        name = "request_failed" if error.severity == "error" else "warning"
+        self._event(name, generation=generation, count=count, error=error)
+        begin = render.request_failed(error, colour=self._colour)
+        self._write(begin, self._block(error, count), render.end_of_report(colour=self._colour))
+
+    def _died(self, died: lifecycle.Died) -> None:
+        error = died.death.report
+        self._event(
+            "died",
+            generation=died.generation,
+            signal=died.death.signal,
+            exit_code=died.death.exit_code,
+            phase=died.death.phase,
+            again_in=died.again_in,
+            holding=died.holding,
+            error=error,
+        )
+        if died.holding:
+            return  # the generation that holds shows it
+        pause = f" in {died.again_in:g} s" if died.again_in else ""
+        block = [self._block(error)] if isinstance(error, RunError) else []
+        self._write(self._line(f"restarting{pause}: the process died"), *block)
+        self._begun = self._clock()
+
+    def _slow(self, generation: int, seconds: float) -> None:
+        if self._is_terminal and seconds >= FIRST_SLOW:
+            # the cursor goes back to the left edge, so that whatever comes next writes over it
+            self._raw(f"\r\x1b[K[azmlinfsrv] still loading, {seconds:.0f} s\r")
+            self._moving = True
+        elif seconds in SLOW_LINES:
+            self._event("slow", generation=generation, seconds=seconds)
+            self._write(self._line(f"still loading, {seconds:.0f} s"))
+
+    # --- writing
+
+    def _url(self) -> str:
+        return f"http://{self._address}/score"
+
+    def _line(self, text: str, role: str = "") -> str:
+        return render.bracket(role, text, self._colour)
+
+    def _block(self, error: RunError, count: int = 1) -> str:
+        width = shutil.get_terminal_size().columns if self._is_terminal else 120
+        full = self._config.full_traceback
+        return render.block(error, colour=self._colour, width=width, full_traceback=full, count=count)
+
+    def _write(self, *lines: str) -> None:
+        clear = "\r\x1b[K" if self._moving else ""
+        self._moving = False
+        self._raw(clear + "\n".join(lines) + "\n")
+
+    def _raw(self, text: str) -> None:
+        try:
+            sys.stdout.flush()
+            content = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+            while content:
+                content = content[os.write(sys.stdout.fileno(), content) :]
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more
+
+    def _event(self, name: str, **facts: Any) -> None:
+        if self._events is not None:
+            line = render.event(name, at=round(time.time(), 3), **facts)
+            self._events.write(line.encode() + b"\n")
+
+
+def _receipt(times: Times) -> str:
+    return f"imports {_time(times.imports_ms)}, script {_time(times.script_ms)}, init {_time(times.init_ms)}"
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 10000 else f"{milliseconds / 1000:.1f} s"

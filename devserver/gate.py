@@ -1,0 +1,117 @@
+"""Whether the code that would answer is the newest: the loaded files come in, open or closed goes out."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from devserver.files import Stamp, full_stamp, stat_stamp
+
+STUCK = 5.0  # seconds after which a closed gate gives way: whoever should have replaced this process saw no change
+SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, and its stat says nothing
+
+
+class FileGate:
+    """Looks at the loaded files before each connection is accepted: a stat each, tens of microseconds in all.
+
+    `files` and `absent` may grow while it is used; `absent` are paths whose appearance is a change, too. `ring` is
+    called when the gate closes. A touched file with the same content does not close it. `lock` is a descriptor that
+    the workers of a generation share, where there are several.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Mapping[str, Stamp]],
+        absent: Iterable[str],
+        ring: Callable[[], None],
+        lock: int | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._files = files
+        self._absent = absent
+        self._ring = ring
+        self._lock = lock
+        self._clock = clock
+        self._touched: dict[str, Stamp] = {}
+        self._closed_since: float | None = None
+
+    def is_open(self) -> bool:
+        """False while a loaded file differs from what was loaded."""
+        if self._all_same():
+            self._closed_since = None
+            return True
+        now = self._clock()
+        if self._closed_since is None:
+            self._closed_since = now
+            self._ring()
+        return now - self._closed_since > STUCK
+
+    def _all_same(self) -> bool:
+        for path, stamp in [item for book in self._files for item in book.items()]:
+            found = stat_stamp(path)
+            if not self._touched.get(path, stamp).same_stat(found) and not self._same_content(path, stamp):
+                return False
+        return not any(os.path.lexists(path) for path in self._absent)
+
+    def _same_content(self, path: str, stamp: Stamp) -> bool:
+        found = full_stamp(path) if stamp.digest is not None else stat_stamp(path)
+        if found is None or not found.same_content(stamp):
+            return False
+        self._touched[path] = found
+        return True
+
+    @contextmanager
+    def turn(self) -> Iterator[None]:
+        """One worker at a time looks and accepts, so that none takes a connection that is newer than its look."""
+        if self._lock is None:
+            yield
+            return
+        import fcntl
+
+        fcntl.lockf(self._lock, fcntl.LOCK_EX)
+        try:
+            yield
+        finally:
+            fcntl.lockf(self._lock, fcntl.LOCK_UN)
+
+
+class OpenedFiles:
+    """Which files below a folder were opened for reading while it listened: small ones, with their stamps."""
+
+    def __init__(self, folder: str) -> None:
+        self.stamps: dict[str, Stamp] = {}
+        self._folder = os.path.join(os.path.abspath(folder), "")
+        self._listening = False
+
+    def __enter__(self) -> OpenedFiles:
+        self._listening = True
+        sys.addaudithook(self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening = False  # an audit hook cannot be taken away
+
+    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event != "open" or not self._listening:
+            return
+        try:
+            self._note(arguments[0])
+        except (OSError, TypeError, ValueError):
+            pass
+
+    def _note(self, name: object) -> None:
+        if not isinstance(name, (str, bytes, os.PathLike)):
+            return
+        path = os.path.abspath(os.fsdecode(name))
+        if not path.startswith(self._folder) or path in self.stamps:
+            return
+        stamp = stat_stamp(path)
+        if stamp is not None and stamp.size <= SMALL:
+            self._listening = False
+            full = full_stamp(path)
+            self._listening = True
+            if full is not None:
+                self.stamps[path] = full

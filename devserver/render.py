@@ -1,0 +1,441 @@
+"""How a record looks: records come in; terminal text, JSON lines and the `error` object of an answer go out."""
+
+from __future__ import annotations
+
+import json
+import linecache
+import os
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+from devserver.report import Cause, Excerpt, Frame, Request, RunError, clean, to_json
+from devserver.syntax import shown
+
+Segment = tuple[str, str]  # (role, text)
+Line = list[Segment]
+
+MOST_LINES = 13  # of a block; the state line below it is the fourteenth
+_MESSAGE = 300  # characters of a message in a headline
+_TAB = 4
+
+
+# ---------------------------------------------------------------------- colour
+
+
+def wants_colour(environ: Mapping[str, str], is_tty: bool) -> bool:
+    """Whether to colour, decided in CPython's order."""
+    if environ.get("PYTHON_COLORS") in ("0", "1"):
+        return environ["PYTHON_COLORS"] == "1"
+    if environ.get("NO_COLOR"):
+        return False
+    if environ.get("FORCE_COLOR"):
+        return True
+    return is_tty and environ.get("TERM") != "dumb"
+
+
+@lru_cache(maxsize=1)
+def _codes() -> dict[str, str]:
+    """The colour of each role; chosen to be read on black and on white, so no yellow and no blue."""
+    from colorama import Fore, Style
+
+    return {
+        "place": Style.BRIGHT,
+        "error": Style.BRIGHT + Fore.RED,
+        "warning": Style.BRIGHT + Fore.MAGENTA,
+        "mark": Style.BRIGHT + Fore.RED,
+        "hint": Style.BRIGHT + Fore.CYAN,
+        "good": Style.BRIGHT + Fore.GREEN,
+        "dim": Style.DIM,
+        "end": Style.RESET_ALL,
+    }
+
+
+def _paint(lines: Iterable[Line], colour: bool) -> str:
+    return "\n".join("".join(_painted(role, text, colour) for role, text in line) for line in lines)
+
+
+def _painted(role: str, text: str, colour: bool) -> str:
+    if not colour or not role or not text:
+        return text
+    return f"{_codes()[role]}{text}{_codes()['end']}"
+
+
+# ----------------------------------------------------------------------- block
+
+
+def block(
+    error: RunError,
+    *,
+    colour: bool = False,
+    width: int = 80,
+    cwd: str | None = None,
+    full_traceback: bool = False,
+    count: int = 1,
+) -> str:
+    """The report of one error: a headline that says it all, and below it what people want to see.
+
+    `width` is the terminal's in cells, `cwd` the folder that paths are shown relative to (default: the working
+    directory). With `count` above 1 it is the same error again: the headline alone. No newline at the end.
+    """
+    head = _headline(error, cwd, count)
+    if count > 1:
+        return _paint([head], colour)
+    below = _everything(error, width, cwd) if full_traceback else _essentials(error, width, cwd)
+    return _paint([head, *map(_no_headline, below)], colour)
+
+
+def headline(error: RunError, *, colour: bool = False, cwd: str | None = None, count: int = 1) -> str:
+    """`path:line:column: error: Type: message`, one line."""
+    return _paint([_headline(error, cwd, count)], colour)
+
+
+def _headline(error: RunError, cwd: str | None, count: int) -> Line:
+    message = _one_line(_message_lines(error)[0])
+    line = [
+        ("place", f"{_path(error.path, cwd)}:{error.line}:{error.column}:"),
+        ("", " "),
+        (error.severity, f"{error.severity}: {error.type or _cut(message, _MESSAGE)}"),
+    ]
+    if error.type and message:
+        line.append(("", f": {_cut(message, _MESSAGE)}"))
+    return [*line, ("dim", f" ({count} times)")] if count > 1 else line
+
+
+def _path(path: str, cwd: str | None) -> str:
+    return clean(shown(path, cwd)).replace("\n", "\\n") or "?"
+
+
+def _message_lines(error: RunError) -> list[str]:
+    return [line for line in error.message.split("\n") if line.strip()] or [""]
+
+
+_LIKE_HEADLINE = re.compile(r"(:\d+): (?=(?:error|warning|info)\b)")
+
+
+def _no_headline(line: Line) -> Line:
+    """The line, changed by a space where a problem matcher would take it for a headline too."""
+    text = "".join(part for _, part in line)
+    if not _LIKE_HEADLINE.search(text):
+        return line
+    return [(role, _LIKE_HEADLINE.sub(r"\1 : ", part)) for role, part in line] if len(line) > 1 else _plain(text)
+
+
+def _plain(text: str) -> Line:
+    return [("", _LIKE_HEADLINE.sub(r"\1 : ", text))]
+
+
+def _essentials(error: RunError, width: int, cwd: str | None) -> list[Line]:
+    """At most `MOST_LINES` lines with the headline: the longest parts give way first."""
+    message = [_indented("", text, width) for text in _message_lines(error)[1:4]]
+    frames = _frame_lines(error, width)
+    causes = [_cause_line(cause, width, cwd) for cause in error.causes[:3]]
+    ends = [*_library_line(error), *_hint_lines(error.hint), *_request_line(error, width)]
+    context = 3
+    for part, least in ((causes, 2), (message, 2), (frames, 2), (causes, 1), (message, 1), (causes, 1)):
+        if 1 + len(message) + context + 2 + len(frames) + len(causes) + len(ends) > MOST_LINES:
+            del part[least:]
+    while context > 1 and 1 + len(message) + context + 2 + len(frames) + len(causes) + len(ends) > MOST_LINES:
+        context -= 1
+    excerpt = _excerpt_lines(error.excerpt, error.severity, width, context) if error.excerpt else []
+    if len(error.causes) > len(causes) > 0:
+        causes[-1] = [*causes[-1], ("dim", f" (and {len(error.causes) - len(causes)} more)")]
+    return [
+        *message,
+        *excerpt,
+        *frames,
+        *ends[: len(_library_line(error))],
+        *causes,
+        *ends[len(_library_line(error)) :],
+    ]
+
+
+def _everything(error: RunError, width: int, cwd: str | None) -> list[Line]:
+    message = [_indented("", text, 10_000) for text in _message_lines(error)[1:]]
+    excerpt = _excerpt_lines(error.excerpt, error.severity, width, 3) if error.excerpt else []
+    trace = (
+        [_indented("", line, 10_000) for line in _with_sources(error.traceback.split("\n"))] if error.traceback else []
+    )
+    causes = [] if trace else [_cause_line(cause, width, cwd) for cause in error.causes]
+    ends = [*_hint_lines(error.hint), *_request_line(error, width)]
+    return [*message, *excerpt, *(trace or _frame_lines(error, width)), *causes, *ends]
+
+
+_FILE_LINE = re.compile(r'(\s*(?:\| )*)\s\sFile "([^"]+)", line (\d+)')
+
+
+def _with_sources(lines: Sequence[str]) -> Iterable[str]:
+    """The traceback with the library's source lines, which a report does not carry."""
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        yield line
+        found = _FILE_LINE.match(line)
+        if found and not following.startswith(found[1] + "    "):
+            source = linecache.getline(found[2], int(found[3])).strip()
+            if source:
+                yield f"{found[1]}    {clean(source)}"
+
+
+def _frame_lines(error: RunError, width: int) -> list[Line]:
+    """At most three `File` lines, outermost first; the last one is the place."""
+    frames = list(error.frames)
+    last = frames[-1] if frames else None
+    if last is None or (last.path, last.line) != (error.path, error.line):
+        frames.append(Frame(error.path, error.line, None, None, None, "", ""))
+    skipped = len(frames) - 3
+    if skipped > 0:
+        frames = [frames[0], *frames[-2:]]
+    found = [_frame_line(frame, width, last=frame is frames[-1], thread=error.thread) for frame in frames]
+    if skipped > 0:
+        found[0] = [*_clipped(found[0], width - 24), ("dim", f"  ... {skipped} more calls")]
+    return found
+
+
+def _frame_line(frame: Frame, width: int, last: bool, thread: str | None) -> Line:
+    text = f'File "{clean(frame.path)}", line {frame.line}'
+    text += f", in {clean(frame.function)}" if frame.function else ""
+    text += f" ({frame.repeats} times)" if frame.repeats > 1 else ""
+    text += f", in thread {_one_line(thread)}" if last and thread else ""
+    source = _one_line(frame.source)
+    room = width - _cells(text) - 4
+    if last or not source or room < 12:
+        return [("dim", "  " + text)]
+    return [("dim", f"  {text}: {_cut(source, room)}")]
+
+
+def _library_line(error: RunError) -> list[Line]:
+    if not error.hidden:
+        return []
+    count = f"{error.hidden} library frame{'s' if error.hidden > 1 else ''} hidden"
+    verb = "raised in" if error.type else "inside"
+    return [[("dim", f"  {verb} {clean(error.raised_in)} ({count})" if error.raised_in else f"  {count}")]]
+
+
+def _cause_line(cause: Cause, width: int, cwd: str | None) -> Line:
+    place = f" at {_path(cause.path, cwd)}:{cause.line}" if cause.path else ""
+    message = _one_line(cause.message)
+    label = f"  {cause.relation}: "
+    text = f"{cause.type}: {message}" if message else cause.type
+    return [("dim", label), ("", _cut(text, max(width - len(label) - _cells(place), 30))), ("dim", place)]
+
+
+def _hint_lines(hint: str | None) -> list[Line]:
+    if not hint:
+        return []
+    first, *more = clean(hint).split("\n")
+    return [[("", "  "), ("hint", "hint:"), ("", f" {first}")], *([("", f"        {line}")] for line in more[:2])]
+
+
+def _request_line(error: RunError, width: int) -> list[Line]:
+    request = error.request
+    if request is None:
+        return []
+    start = f"  request: {_request(request)} {request.content_type or 'no content type'} {request.size} bytes "
+    end = f" -> {error.status}" if error.status else ""
+    body = _cut(_one_line(request.body), max(width - _cells(start) - len(end), 20))
+    return [[("dim", _one_line(start, keep=True) + body + end)]]
+
+
+def _request(request: Request) -> str:
+    return _cut(_one_line(f"{request.method} {request.path}"), 80)
+
+
+# --------------------------------------------------------------------- excerpt
+
+
+def _excerpt_lines(excerpt: Excerpt, severity: str, width: int, context: int) -> list[Line]:
+    """The marked line with at most `context` others around it, and a line of carets below it."""
+    lines = _nearest_lines(excerpt, context)
+    digits = max(2, len(str(lines[-1][0])))
+    room = max(width - digits - 5, 20)
+    marked = next(text for number, text in lines if number == excerpt.line)
+    start, end = _cells(marked[: excerpt.column - 1]), _cells(marked[: excerpt.end_column - 1])
+    left = _left_edge(_cells(marked), start, end, room)
+    found: list[Line] = []
+    for number, text in lines:
+        here = number == excerpt.line
+        gutter = (severity, ">") if here else ("", " ")
+        found.append([gutter, ("dim", f" {number:>{digits}} | "), ("", _slice(text, left, room))])
+        if here and end > start:
+            carets = " " * (start - left) + "^" * max(1, min(end, left + room) - start)
+            found.append([("dim", f"  {' ' * digits} | "), (severity, carets)])
+    return [_stripped(line) for line in found]
+
+
+def _nearest_lines(excerpt: Excerpt, context: int) -> list[tuple[int, str]]:
+    at = next(index for index, (number, _) in enumerate(excerpt.lines) if number == excerpt.line)
+    above = at if context > 2 else min(at, 1)
+    below = 1 if context > 1 else 0
+    return list(excerpt.lines[at - above : at + 1 + below])
+
+
+def _left_edge(total: int, start: int, end: int, room: int) -> int:
+    """The first cell to show so that the marked span is seen."""
+    if total <= room or end <= room - 1:
+        return 0
+    return max(0, min(start - room // 4, end - room + 2) if end - start < room // 2 else start - 2)
+
+
+def _slice(text: str, left: int, room: int) -> str:
+    """The cells `left` to `left + room` of a line, with an ellipsis where something is cut."""
+    cells: list[str] = []
+    for piece in _pieces(text):
+        cells += [piece[0], *([""] * (_width(piece) - 1))] if len(piece) == 1 else list(piece)
+    if left == 0 and len(cells) <= room:
+        return "".join(cells)
+    part = cells[left : left + room]
+    if left and part:
+        part[0] = "…"
+    if left + room < len(cells):
+        part[-1] = "…"
+    return "".join(part)
+
+
+def _stripped(line: Line) -> Line:
+    role, text = line[-1]
+    return [*line[:-1], (role, text.rstrip())]
+
+
+def _pieces(text: str) -> list[str]:
+    """A line in pieces that can be shown: tabs as spaces, what cannot be shown as escapes."""
+    if text.isascii() and text.isprintable():
+        return list(text)
+    found, column = [], 0
+    for character in text:
+        piece = " " * (_TAB - column % _TAB) if character == "\t" else clean(character).replace("\n", "\\n")
+        column += _width(piece)
+        found.append(piece)
+    return found
+
+
+def _width(text: str) -> int:
+    """Cells of a text that can be shown: wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    from unicodedata import combining, east_asian_width
+
+    return sum(0 if combining(c) else 2 if east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def _cells(text: str) -> int:
+    return _width(text) if "\t" not in text and text.isprintable() else sum(map(_width, _pieces(text)))
+
+
+def _cut(text: str, room: int) -> str:
+    """The beginning of the text that fits into `room` cells."""
+    if _cells(text) <= room:
+        return text
+    used, found = 0, []
+    for character in text:
+        used += _cells(character)
+        if used > room - 1:
+            break
+        found.append(character)
+    return "".join(found).rstrip() + "…"
+
+
+def _one_line(text: str | None, keep: bool = False) -> str:
+    """Whitespace as single spaces (with `keep` only newlines and tabs are replaced), nothing that cannot be shown."""
+    text = clean(text or "")
+    return text.replace("\n", " ").replace("\t", " ") if keep else " ".join(text.split())
+
+
+def _indented(role: str, text: str, width: int) -> Line:
+    return [("", "  "), (role, _cut(clean(text).replace("\t", " " * _TAB).rstrip(), width - 2))]
+
+
+def _clipped(line: Line, room: int) -> Line:
+    return [(role, _cut(text, room)) for role, text in line]
+
+
+# --------------------------------------------------------------- begin and end
+
+
+def starting(script: str, *, colour: bool = False) -> str:
+    """The line that opens the first load."""
+    return bracket("", f"starting {_path(script, None)}", colour)
+
+
+def restarting(paths: Sequence[str], *, colour: bool = False) -> str:
+    """The line that opens a reload: what changed."""
+    names = ", ".join(_path(path, None) for path in paths[:3])
+    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
+    return bracket("", f"restarting: {names}{more} changed", colour)
+
+
+def ready(url: str, seconds: float, *, colour: bool = False) -> str:
+    """The line that closes a load which went well."""
+    return bracket("good", f"ready after {seconds:.2f} s: POST {url}", colour)
+
+
+def not_ready(error: RunError, seconds: float | None = None, *, colour: bool = False) -> str:
+    """The line that closes a load which failed."""
+    what = "init() failed" if error.phase == "init" else f"{os.path.basename(error.path)} did not load"
+    what = "the configuration is wrong" if error.phase == "config" else what
+    after = f" after {seconds:.1f} s" if seconds is not None else ""
+    return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
+
+
+def request_failed(error: RunError, *, colour: bool = False) -> str:
+    """The line that opens the report of an error, or a warning, of a request (or of a thread)."""
+    what = _request(error.request) if error.request else f"in thread {error.thread}" if error.thread else error.phase
+    status = f" -> {error.status}" if error.status else ""
+    return bracket("error" if error.severity == "error" else "", f"request failed: {what}{status}", colour)
+
+
+def end_of_report(*, colour: bool = False) -> str:
+    """The line that closes the report of a request."""
+    return bracket("dim", "end of report; still serving this version. Save a change to reload.", colour)
+
+
+def bracket(role: str, text: str, colour: bool) -> str:
+    return _paint([[("dim", "[azmlinfsrv]"), ("", " "), (role, text)]], colour)
+
+
+# ------------------------------------------------------------------ for programs
+
+
+def event(name: str, **facts: Any) -> str:
+    """One line of the event stream; records among the facts become objects."""
+    return json.dumps({"v": 1, "event": name, **{key: to_json(value) for key, value in facts.items()}})
+
+
+def error_object(error: RunError) -> dict[str, Any]:
+    """The `error` object of an HTTP answer; only for clients on this machine."""
+    return {
+        "phase": error.phase,
+        "type": error.type,
+        "message": error.message,
+        "file": error.path,
+        "line": error.line,
+        "column": error.column,
+        "hint": error.hint,
+        "frames": [
+            {
+                "file": item.path,
+                "line": item.line,
+                "column": item.column,
+                "function": item.function,
+                "source": item.source,
+            }
+            for item in error.frames
+        ],
+    }
+
+
+class Repeats:
+    """Counts the same error coming again within a minute of the last time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = 60.0) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._seen: dict[tuple[object, ...], tuple[int, float]] = {}
+
+    def count(self, error: RunError) -> int:
+        """1 for an error that is new; 2, 3, ... for one that comes again."""
+        now = self._clock()
+        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[1] < self._seconds}
+        key = (error.severity, error.phase, error.type, error.message, error.path, error.line)
+        count = self._seen.get(key, (0, now))[0] + 1
+        self._seen[key] = (count, now)
+        return count

@@ -1,0 +1,322 @@
+"""The one loop of `--reload`: events come in, the lifecycle decides, and its actions are performed here."""
+
+from __future__ import annotations
+
+import dataclasses
+import heapq
+import itertools
+import os
+import queue
+import signal
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from devserver import guard, lifecycle, report
+from devserver.changes import ChangeSet, Scope, plan_reload
+from devserver.config import Config, ConfigError
+from devserver.console import Console, Listening
+from devserver.files import Stamp
+from devserver.lifecycle import Action, Death, Event, Model
+from devserver.notes import FilesLoaded, Keyboard, SawChange, StopWanted, WorkerDied
+from devserver.process import Briefing, Child, Gone, Listener
+from devserver.recorder import Recorder, obituary
+from devserver.report import LoadReport, RunError
+from devserver.terminal import Terminal
+from devserver.watch import Targets, Watch
+
+SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
+SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
+STOP_LIMIT = 2.0  # seconds that a generation gets to finish when the tool ends
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A record, or `Gone`, from the process of a generation."""
+
+    generation: int
+    record: object
+
+
+Arrival: TypeAlias = Event | Heard
+
+
+@dataclass
+class Life:
+    """What the supervisor keeps of one generation until it is gone."""
+
+    child: Child
+    recorder: Recorder
+    launched: float
+    good_workers: int = 0
+    loaded: bool = False
+    ending: WorkerDied | None = None
+
+
+class Supervisor:
+    """Owns the listeners, the children, the watch and the clock; `run` returns the exit code."""
+
+    def __init__(
+        self, config: Config, reread: Callable[[], Config], console: Console, environ: dict[str, str], mark: str
+    ) -> None:
+        self._config = config
+        self._reread = reread
+        self._console = console
+        self._environ = environ
+        self._mark = mark
+        self._arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
+        self._alarms = Alarms()
+        self._model = Model()
+        self._lives: dict[int, Life] = {}
+        self._listeners: list[Listener] = []
+        self._code: dict[str, Stamp | None] = {}
+        self._wanted: tuple[str, ...] = ()
+        self._terminal = Terminal()
+        self._done = False
+
+    def run(self) -> int:
+        """Until somebody asks it to stop. Errors: `process.ListenError`."""
+        with ExitStack() as stack:
+            self._guard = guard.Guard.start(self._mark)
+            if self._guard is not None:
+                stack.callback(self._guard.close)
+            self._listen(stack)
+            stack.enter_context(self._terminal)
+            self._watch = Watch(self._changed, self._console.note, poll=self._config.reload_poll)
+            stack.callback(self._watch.close)
+            self._hear_signals()
+            self._retarget()
+            self._watch.start()
+            self._arrivals.put(lifecycle.StartAsked())
+            self._loop()
+        return 0
+
+    def _listen(self, stack: ExitStack) -> None:
+        config = self._config
+        if config.separate_health:
+            self._listeners.append(Listener.bind(config.host, config.health_port, "--health_port"))
+        self._listeners.append(Listener.bind(config.host, config.port))
+        for listener in self._listeners:
+            stack.callback(listener.close)
+        self._config = self._with_real_ports(config)
+        self._console.show(Listening(self._listeners[-1].host, self._listeners[-1].port, self._listeners[-1].address))
+
+    def _with_real_ports(self, config: Config) -> Config:
+        health = self._listeners[0].port if config.separate_health else config.health_port
+        return dataclasses.replace(config, port=self._listeners[-1].port, health_port=health)
+
+    def _hear_signals(self) -> None:
+        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
+        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+            signal.signal(number, lambda *_: self._arrivals.put(lifecycle.StopAsked()))
+
+    # --- the loop
+
+    def _loop(self) -> None:
+        while not self._done:
+            try:
+                arrival = self._arrivals.get(timeout=self._alarms.wait())
+            except queue.Empty:
+                for due in self._alarms.due():
+                    self._take(due)
+            else:
+                self._take(arrival)
+
+    def _take(self, arrival: Arrival) -> None:
+        for event in self._translate(arrival) if isinstance(arrival, Heard) else (arrival,):
+            self._model, actions = lifecycle.step(self._model, event)
+            for action in actions:
+                self._perform(action)
+            if isinstance(event, lifecycle.Slow) and event.generation == self._model.generation:
+                self._look_again(event)
+
+    def _look_again(self, slow: lifecycle.Slow) -> None:
+        if self._model.state is lifecycle.State.STARTING:
+            again = dataclasses.replace(slow, seconds=slow.seconds + SLOW_EVERY)
+            self._alarms.set(("slow", slow.generation), SLOW_EVERY, again)
+
+    def _changed(self, changes: ChangeSet) -> None:
+        """From the watch's thread."""
+        self._arrivals.put(lifecycle.Changed(plan_reload(changes)))
+
+    # --- what a generation tells
+
+    def _translate(self, heard: Heard) -> tuple[Event, ...]:
+        generation, life = heard.generation, self._lives[heard.generation]
+        match heard.record:
+            case FilesLoaded(files):
+                self._learn(generation, files)
+            case SawChange():
+                self._watch.ring()
+            case WorkerDied() as ending:
+                life.ending = life.ending or ending
+            case StopWanted():
+                return (lifecycle.StopAsked(),)
+            case Keyboard(lent):
+                self._console.keyboard(lent)
+            case LoadReport() as loaded:
+                return self._heard_of_load(generation, life, loaded)
+            case RunError() as error:
+                return (lifecycle.Noted(generation, error),)
+            case Gone(code):
+                return (self._bury(generation, code),)
+        return ()
+
+    def _heard_of_load(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
+        life.loaded = True
+        self._learn(generation, loaded.files, loaded)
+        if not loaded.ok:
+            return (lifecycle.LoadFailed(generation, loaded),)
+        life.good_workers += 1
+        workers = self._config.worker_count if self._config.server == "gunicorn" else 1
+        if life.good_workers < workers:
+            return ()
+        self._alarms.set(("settled", generation), SETTLED_AFTER, lifecycle.Settled(generation))
+        return (lifecycle.Loaded(generation, loaded),)
+
+    def _learn(self, generation: int, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
+        """Which files to watch from now on; what was known before is kept until a load has gone well."""
+        if generation != self._model.generation:
+            return
+        if loaded is not None:
+            self._code = {} if loaded.ok else self._code
+            self._wanted = loaded.wanted
+            self._code |= dict.fromkeys(loaded.absent)
+        self._code |= files
+        self._retarget(files)
+
+    def _bury(self, generation: int, code: int) -> Event:
+        life = self._lives.pop(generation)
+        self._terminal.restore()
+        death = self._death_of(life, code)
+        life.recorder.close()
+        for name in ("deadline", "slow", "settled"):
+            self._alarms.drop((name, generation))
+        return lifecycle.Exited(generation, death)
+
+    def _death_of(self, life: Life, code: int) -> Death:
+        ending = life.ending or obituary(life.recorder.last_words(), code, self._config.script, tuple(self._code))
+        name = signal.Signals(-ending.code).name if ending.code < 0 else None
+        return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
+
+    # --- what the lifecycle asks for
+
+    def _perform(self, action: Action) -> None:
+        match action:
+            case lifecycle.Launch(generation, scope, hold):
+                self._launch(generation, scope, hold)
+            case lifecycle.LaunchLater(seconds):
+                self._alarms.set("launch", seconds, lifecycle.LaunchDue())
+            case lifecycle.Retire(generation):
+                self._retire(generation)
+            case lifecycle.SetDeadline(generation, kind):
+                limit = min(self._config.graceful_timeout, STOP_LIMIT if kind == "stop" else sys.maxsize)
+                self._alarms.set(("deadline", generation), limit, lifecycle.Overdue(generation))
+            case lifecycle.Kill(generation):
+                self._lives[generation].child.kill()
+            case lifecycle.Replay():
+                pass  # nothing to send yet
+            case lifecycle.Show(message):
+                self._console.show(message)
+            case lifecycle.Quit():
+                self._done = True
+
+    def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
+        self._alarms.drop("launch")
+        held = hold.report if hold is not None else None
+        if scope >= Scope.RESTART:
+            held = self._read_config_again() or held
+        recorder = Recorder()
+        briefing = Briefing(generation, self._config, held, tuple(sys.argv), recorder.descriptors)
+        try:
+            child = Child.start(
+                briefing, self._listeners, self._environ, sys.path, self._heard, keep=recorder.descriptors
+            )
+        except OSError as error:
+            recorder.close()
+            death = Death(report=report.describe(error, "server", script=self._config.script))
+            self._arrivals.put(lifecycle.Exited(generation, death))
+            return
+        self._lives[generation] = Life(child, recorder, time.monotonic())
+        if self._guard is not None:
+            self._guard.watch_group(child.process.pid)
+        self._alarms.set(("slow", generation), SLOW_EVERY, lifecycle.Slow(generation, SLOW_EVERY))
+
+    def _heard(self, generation: int, record: object) -> None:
+        """From the threads that listen to the children."""
+        if isinstance(record, Gone):
+            own = {self._guard.pid} if self._guard is not None else set()
+            guard.end_strays(self._mark, own | {os.getpid()})
+        self._arrivals.put(Heard(generation, record))
+
+    def _read_config_again(self) -> RunError | None:
+        try:
+            config = self._reread()
+        except ConfigError as error:
+            return report.config_problem(str(error))
+        self._config = dataclasses.replace(
+            config, host=self._config.host, port=self._config.port, health_port=self._config.health_port
+        )
+        self._retarget()
+        return None
+
+    def _retire(self, generation: int) -> None:
+        """A generation that has not loaded yet has nothing in flight, and is not waited for."""
+        life = self._lives.get(generation)
+        if life is None:
+            return
+        if life.loaded:
+            life.child.retire()
+        else:
+            life.child.kill()
+
+    def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:
+        config = self._config
+        script = (config.script,) if config.script else ()
+        self._watch.retarget(
+            Targets(
+                code=tuple(dict.fromkeys((*script, *self._code))),
+                wanted=self._wanted,
+                trees=(config.absolute_model_dir,) if config.absolute_model_dir else (),
+                config=config.watched_files,
+                include=config.reload_include,
+                exclude=config.reload_exclude,
+                base=config.base,
+            ),
+            loaded or {},
+        )
+
+
+class Alarms:
+    """Events that are due at some time; one per name, a later one replaces it."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._count = itertools.count()
+        self._heap: list[tuple[float, int, object]] = []
+        self._current: dict[object, tuple[int, Event]] = {}
+
+    def set(self, name: object, seconds: float, event: Event) -> None:
+        number = next(self._count)
+        self._current[name] = (number, event)
+        heapq.heappush(self._heap, (self._clock() + seconds, number, name))
+
+    def drop(self, name: object) -> None:
+        self._current.pop(name, None)
+
+    def wait(self) -> float | None:
+        """Seconds until the next one; None when there is none."""
+        while self._heap and self._current.get(self._heap[0][2], (-1,))[0] != self._heap[0][1]:
+            heapq.heappop(self._heap)
+        return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
+
+    def due(self) -> Sequence[Event]:
+        """Those whose time has come, earliest first."""
+        found = []
+        while self.wait() == 0.0:
+            _, _, name = heapq.heappop(self._heap)
+            found.append(self._current.pop(name)[1])
+        return found

@@ -1,0 +1,180 @@
+"""Differences that may not be final come in, with their times; which of them are final, and when to look, goes out.
+
+No clock, file or thread in here: every time is an argument, in seconds of one monotonic clock.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from devserver.changes import Role
+from devserver.files import Stamp
+
+SMALL = 1 << 20  # bytes: up to here content is compared, and one write is taken for the whole file
+
+GRACE = 0.002  # after a completed write of code: long enough for the next file of a checkout to show itself
+QUIET = 0.04  # after anything else that happens to code
+HELD = 0.2  # code that is being written, where the end of the writing will be told
+GONE = 0.15  # code that vanished: many editors move a file away before they write the new one
+EMPTY = 0.4  # code that became empty: some editors truncate first and write 300 ms later
+CAP = 1.0  # no change of code waits longer for other changes
+
+MODEL_GONE = 0.6
+MODEL_MOVED = 0.03  # moved into place: complete by construction
+MODEL_REWRITTEN = 0.05  # a small file, written and closed, about as long as it was before
+MODEL_MORE = 0.3  # the same, but large or in company
+MODEL_SEEN = 0.5
+MODEL_NEW = 0.6  # written and closed, but new or much shorter than before: may be the first piece
+MODEL_AGAIN = 1.0  # was closed, then opened again: a copy that comes in pieces
+MODEL_OPEN = 2.0  # being written, where the end of the writing will be told
+
+
+class Finish(Enum):
+    """What is known about the end of a write."""
+
+    SEEN = "nothing: it was found by looking, or created, or deleted"
+    OPEN = "it was being written"
+    CLOSED = "it was written and closed"
+    MOVED = "it was moved into place"
+
+    @property
+    def complete(self) -> bool:
+        return self in (Finish.CLOSED, Finish.MOVED)
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A file that differs from what was last delivered; `moved` is when it was last seen to change."""
+
+    role: Role
+    before: Stamp | None
+    after: Stamp | None
+    finish: Finish
+    moved: float
+    reopened: bool = False
+
+    @property
+    def patient(self) -> bool:
+        """Whether it has to stop changing before it counts, however long that takes."""
+        sizes = [stamp.size for stamp in (self.before, self.after) if stamp is not None]
+        return self.role is Role.MODEL or (self.role is Role.INCLUDED and max(sizes, default=0) > SMALL)
+
+    def stands_still(self, after: Stamp | None) -> bool:
+        return self.after is after if self.after is None else self.after.same_stat(after)
+
+    def ready_at(self, *, alone: bool, closes: bool) -> float:
+        """From when on it counts, if nothing more happens; `closes`: ends of writes are told on this system."""
+        return self.moved + (self._model_wait if self.patient else self._code_wait)(alone, closes)
+
+    def _code_wait(self, alone: bool, closes: bool) -> float:
+        if self.after is None:
+            return GONE
+        if self.after.size == 0:
+            return EMPTY
+        if self.finish.complete:
+            return GRACE if alone else QUIET
+        return HELD if self.finish is Finish.OPEN and closes else QUIET
+
+    def _model_wait(self, alone: bool, closes: bool) -> float:
+        if self.after is None:
+            return MODEL_GONE
+        if self.finish is Finish.MOVED:
+            return MODEL_MOVED if alone else MODEL_MORE
+        if self.finish is Finish.CLOSED:
+            return self._closed_wait(self.after, alone)
+        return MODEL_OPEN if self.finish is Finish.OPEN and closes else MODEL_SEEN
+
+    def _closed_wait(self, after: Stamp, alone: bool) -> float:
+        if self.reopened:
+            return MODEL_AGAIN
+        if self.before is None or after.size == 0 or after.size * 2 < self.before.size:
+            return MODEL_NEW
+        return MODEL_REWRITTEN if alone and after.size <= SMALL else MODEL_MORE
+
+
+class Settling:
+    """All pending differences, in the order in which they were noticed.
+
+    Code goes first: it waits for model files only if these began to change less than `CAP` ago, so that one checkout
+    is one change and yet a long copy of a model does not hold up an edit.
+    """
+
+    def __init__(self) -> None:
+        self.closes = False
+        self.pending: dict[str, Pending] = {}
+        self._stirs: dict[str, float] = {}
+        self._code_began = math.inf
+        self._model_began = math.inf
+
+    def stir(self, path: str, at: float) -> None:
+        """Something happened to a file of code, watched or not: it may be one of many."""
+        self._stirs = {other: when for other, when in self._stirs.items() if at - when < QUIET}
+        self._stirs[path] = at
+
+    def note(self, path: str, role: Role, before: Stamp | None, after: Stamp | None, finish: Finish, at: float) -> bool:
+        """Take down that `path` differs from its baseline `before`; whether this is news since the last look."""
+        old = self.pending.get(path)
+        if old is not None and old.stands_still(after):
+            ended = finish.complete and after is not None
+            old = replace(old, after=after)
+            self.pending[path] = replace(old, finish=finish, moved=at) if ended else old
+            return False
+        again = old is not None and (old.reopened or (old.finish is Finish.CLOSED and at - old.moved > GRACE * 10))
+        self.pending[path] = Pending(role, before, after, finish, at, again)
+        self._mark_begin(at)
+        return True
+
+    def drop(self, path: str) -> None:
+        """It is as it was before, or it has been delivered."""
+        if self.pending.pop(path, None) is not None:
+            self._mark_begin(math.inf)
+
+    def code(self) -> list[str]:
+        return [path for path, pending in self.pending.items() if not pending.patient]
+
+    def models(self) -> list[str]:
+        return [path for path, pending in self.pending.items() if pending.patient]
+
+    def ripe(self, now: float, unsettled: float) -> list[str]:
+        """What can be delivered now. `unsettled`: since when an area has waited to be walked, or infinity."""
+        code, models = self._ready_times(now, unsettled)
+        if now >= code:
+            return self.code() + (self.models() if now >= models else [])
+        return self.models() if now >= models and code == math.inf else []
+
+    def due(self, now: float, unsettled: float) -> float:
+        """When `ripe` may say something if nothing happens until then; infinity if never."""
+        code, models = self._ready_times(now, unsettled)
+        return models if code == math.inf else code
+
+    def _mark_begin(self, at: float) -> None:
+        self._code_began = min(self._code_began, at) if self.code() else math.inf
+        self._model_began = min(self._model_began, at) if self.models() else math.inf
+
+    def _ready_times(self, now: float, unsettled: float) -> tuple[float, float]:
+        models = self._models_ready() if unsettled == math.inf else math.inf
+        began = min(self._model_began, unsettled)
+        code = self._code_ready(now)
+        if began < math.inf:
+            code = max(code, min(models, began + CAP))
+        return code, models
+
+    def _code_ready(self, now: float) -> float:
+        paths = self.code()
+        if not paths:
+            return math.inf
+        crowd = {path for path, when in self._stirs.items() if now - when < QUIET}.union(paths)
+        ready = self._latest(paths, alone=len(crowd) == 1)
+        if len(crowd) > 1:
+            ready = max(ready, max(self._stirs.values(), default=0.0) + QUIET)
+        return min(ready, self._code_began + CAP)
+
+    def _models_ready(self) -> float:
+        paths = self.models()
+        return self._latest(paths, alone=len(paths) == 1) if paths else math.inf
+
+    def _latest(self, paths: Iterable[str], *, alone: bool) -> float:
+        return max(self.pending[path].ready_at(alone=alone, closes=self.closes) for path in paths)

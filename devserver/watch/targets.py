@@ -1,0 +1,167 @@
+"""What the caller wants watched comes in; single files with their roles, and areas with their rules, go out."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from devserver.changes import Role
+
+MODULE_ENDINGS = (".py", ".so", ".pyd")
+
+# Editors, downloads and tools write these while they work; none of them is ever the thing itself.
+_LITTER_ENDINGS = (
+    ".swp",
+    ".swo",
+    ".swx",
+    "~",
+    ".tmp",
+    ".part",
+    ".crdownload",
+    ".pyc",
+    ".log",
+    "_jb_tmp___",
+    "_jb_old___",
+)
+_LITTER_STARTS = (".#", ".~lock")
+_LITTER_NAMES = frozenset({"__pycache__", ".git", ".hg", ".svn", ".ipynb_checkpoints", ".DS_Store"})
+
+_GLOB_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", re.DOTALL)
+_GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What to watch. All paths are absolute; none of them needs to exist.
+
+    `code`: code files, the first one is score.py. `wanted`: folders in which a missing local module was looked for.
+    `trees`: folders that count with everything in them. `config`, `samples`: files. `include`: globs of more files.
+    `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
+    any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
+    """
+
+    code: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    base: str = ""
+
+
+@dataclass(frozen=True)
+class AreaRule:
+    """A folder of which the files are not known beforehand, and which of them count.
+
+    `role` CODE stands for the modules right in the folder and in packages that appear there. `pattern` and `exclude`
+    are regular expressions for whole paths with forward slashes; an empty one is no rule.
+    """
+
+    root: str
+    role: Role
+    deep: bool
+    pattern: str = ""
+    exclude: str = ""
+
+    def counts(self, path: str) -> bool:
+        """Whether a file with this path belongs to the area."""
+        top = self.root.rstrip(os.sep) + os.sep
+        if not path.startswith(top):
+            return False
+        parts = path[len(top) :].split(os.sep)
+        return (
+            self._in_reach(parts) and not any(map(is_litter, parts)) and not self.left_out(path) and self.matches(path)
+        )
+
+    def _in_reach(self, parts: list[str]) -> bool:
+        if self.role is Role.CODE:
+            return parts[-1].endswith(MODULE_ENDINGS) and (
+                len(parts) == 1 or (len(parts) == 2 and parts[0].isidentifier())
+            )
+        return self.deep or len(parts) == 1
+
+    def matches(self, path: str) -> bool:
+        return not self.pattern or re.fullmatch(self.pattern, _slashed(path)) is not None
+
+    def left_out(self, path: str) -> bool:
+        return bool(self.exclude) and re.fullmatch(self.exclude, _slashed(path)) is not None
+
+
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of this name is a by-product that never counts in an area."""
+    return name in _LITTER_NAMES or name.endswith(_LITTER_ENDINGS) or name.startswith(_LITTER_STARTS)
+
+
+def roles_of(targets: Targets) -> dict[str, Role]:
+    """The single files and what they are to us; a file that is named twice keeps the widest role."""
+    exclude = re.compile(_exclude_pattern(targets) or "(?!)")
+    single = [
+        glob for glob in _anchored(targets.include, targets.base) if not _has_magic(glob) and not os.path.isdir(glob)
+    ]
+    named = [
+        *((path, Role.SAMPLE) for path in targets.samples),
+        *((path, Role.INCLUDED) for path in single),
+        *((path, Role.CODE) for path in targets.code),
+        *((path, Role.CONFIG) for path in targets.config),
+    ]
+    first = targets.code[:1]
+    return {path: role for path, role in named if path in first or not exclude.fullmatch(_slashed(path))}
+
+
+def areas_of(targets: Targets) -> list[AreaRule]:
+    """The areas; where two overlap, a file belongs to the first one."""
+    exclude = _exclude_pattern(targets)
+    return [
+        *(AreaRule(root, Role.MODEL, deep=True, exclude=exclude) for root in targets.trees),
+        *(_included(glob, exclude) for glob in _anchored(targets.include, targets.base) if _spans(glob)),
+        *(AreaRule(folder, Role.CODE, deep=False, exclude=exclude) for folder in targets.wanted),
+    ]
+
+
+def _spans(glob: str) -> bool:
+    return _has_magic(glob) or os.path.isdir(glob)
+
+
+def _included(glob: str, exclude: str) -> AreaRule:
+    if not _has_magic(glob):
+        return AreaRule(glob, Role.INCLUDED, deep=True, exclude=exclude)
+    names = glob.split(os.sep)
+    fixed = next(index for index, name in enumerate(names) if _has_magic(name))
+    root = os.sep.join(names[:fixed]) or os.sep
+    deep = fixed < len(names) - 1 or "**" in names[fixed]
+    return AreaRule(root, Role.INCLUDED, deep, _regex(_slashed(glob)), exclude)
+
+
+def _exclude_pattern(targets: Targets) -> str:
+    """One expression for all of `exclude`, folders with what they hold; empty when there is none."""
+    globs = [glob.rstrip("/" + os.sep) for glob in targets.exclude]
+    anywhere = [f"(?:.*/)?{_regex(glob)}" for glob in globs if glob and _slashed(glob).count("/") == 0]
+    anchored = [_regex(_slashed(glob)) for glob in _anchored((g for g in globs if "/" in _slashed(g)), targets.base)]
+    return f"(?:{'|'.join(anywhere + anchored)})(?:/.*)?" if anywhere or anchored else ""
+
+
+def _anchored(globs: Iterable[str], base: str) -> list[str]:
+    return [os.path.normpath(os.path.join(base, glob)) for glob in globs]
+
+
+def _regex(glob: str) -> str:
+    """The expression of a glob: `*`, `?` and `[...]` stay within one name, `**` spans folders."""
+    return "".join(_GLOB_WORDS.get(token) or _one(token) for token in _GLOB_TOKEN.findall(glob))
+
+
+def _one(token: str) -> str:
+    if len(token) == 1:
+        return re.escape(token)
+    body = token[1:-1].replace("\\", "\\\\")
+    return f"[^{body[1:]}]" if body.startswith("!") else f"[{body}]"
+
+
+def _has_magic(glob: str) -> bool:
+    return any(mark in glob for mark in "*?[")
+
+
+def _slashed(path: str) -> str:
+    return path.replace(os.sep, "/")

@@ -1,0 +1,69 @@
+"""A path comes in; the links on the way to it, the real place behind them, and the folders to listen at go out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+_MOST_LINKS = 40  # as the kernel: more is a circle
+
+
+@dataclass(frozen=True)
+class Trail:
+    """`links`: where each link on the way lies, its own folders resolved. `real`: the path behind all of them."""
+
+    links: tuple[str, ...]
+    real: str
+
+    def marks(self) -> tuple[str, ...]:
+        """Every place of which a change can change what the path means."""
+        return (*self.links, self.real)
+
+
+def trail(path: str) -> Trail:
+    """Follow `path`, whether or not it exists, and remember each link."""
+    here, todo = _split(os.path.abspath(path))
+    links: list[str] = []
+    while todo:
+        step = os.path.join(here, todo.pop())
+        target = _target(step) if len(links) < _MOST_LINKS else None
+        if target is None:
+            here = step
+            continue
+        links.append(step)
+        here, more = _split(os.path.normpath(os.path.join(here, target)))
+        todo += more
+    return Trail(tuple(links), here)
+
+
+def nearest(folder: str) -> str:
+    """`folder` itself, or the nearest folder above it that exists."""
+    while not os.path.isdir(folder) and os.path.dirname(folder) != folder:
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def identity(folder: str) -> tuple[int, int] | None:
+    """Which folder this path names at the moment: device and inode; None when there is no folder."""
+    try:
+        found = os.stat(folder)
+    except (OSError, ValueError):
+        return None
+    return (found.st_dev, found.st_ino) if (found.st_mode & 0o170000) == 0o040000 else None
+
+
+def within(path: str, folder: str) -> bool:
+    """Whether `path` is `folder` or lies below it; both real."""
+    return path == folder or path.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+def _split(path: str) -> tuple[str, list[str]]:
+    drive, tail = os.path.splitdrive(path)
+    return drive + os.sep, [name for name in reversed(tail.split(os.sep)) if name]
+
+
+def _target(step: str) -> str | None:
+    try:
+        return os.readlink(step)
+    except (OSError, ValueError):
+        return None

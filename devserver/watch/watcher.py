@@ -1,0 +1,337 @@
+"""Targets come in; rings, looks and surveys are brought together; each real and finished change goes out."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from devserver.changes import ChangeSet, FileChange, Role
+from devserver.files import Stamp
+from devserver.watch.area import Area
+from devserver.watch.bell import Bell, Ring, Spot
+from devserver.watch.scout import Scout, Surveyed
+from devserver.watch.settle import Finish, Pending, Settling
+from devserver.watch.singles import Singles
+from devserver.watch.targets import MODULE_ENDINGS, AreaRule, Targets, areas_of, is_litter, roles_of
+from devserver.watch.trail import within
+
+_SWEEP = 0.25  # seconds between two looks at the single files, rung or not
+_END = 1.0  # seconds to wait for the thread
+_MANY = 1000  # so many files are compared by content at most, more by a stat
+
+
+@dataclass(frozen=True)
+class _Aim:
+    targets: Targets
+    loaded: Mapping[str, Stamp]
+    asked_ns: int = field(default_factory=time.time_ns)
+
+
+@dataclass(frozen=True)
+class _Refused:
+    reason: str
+
+
+class _Look:
+    pass
+
+
+class _Close:
+    pass
+
+
+_Message = _Aim | _Refused | _Look | _Close | Ring | Surveyed
+
+
+class Watch:
+    """Tells `deliver` of each real change of what `retarget` named, from its own thread, once and when it is complete.
+
+    `say` gets one line if something cannot be listened at and is looked at from time to time instead. `poll` never
+    listens. Every method can be called from any thread, `retarget` also before `start`.
+    """
+
+    def __init__(
+        self,
+        deliver: Callable[[ChangeSet], None],
+        say: Callable[[str], None],
+        *,
+        poll: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
+        self._watcher = _Watcher(self._inbox, deliver, say, poll=poll, clock=clock)
+        self._thread = threading.Thread(target=self._watcher.run, name="watch", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def retarget(self, targets: Targets, loaded: Mapping[str, Stamp] | None = None) -> None:
+        """Watch exactly this from now on.
+
+        `loaded`: the versions of code files that a generation has loaded. Where the disk holds another content by
+        now, that is a change. Without it a new file is known as it is, and a known one stays as it was known.
+        """
+        self._inbox.put(_Aim(targets, dict(loaded or {})))
+
+    def ring(self) -> None:
+        """Somebody noticed something: look at the single files now."""
+        self._inbox.put(_Look())
+
+    def close(self) -> None:
+        """End the threads; nothing is delivered afterwards. May be called more than once."""
+        self._inbox.put(_Close())
+        if self._thread.ident is not None and self._thread is not threading.current_thread():
+            self._thread.join(_END)
+
+
+class _Watcher:
+    """What happens on the thread of a `Watch`."""
+
+    def __init__(
+        self,
+        inbox: queue.SimpleQueue[_Message],
+        deliver: Callable[[ChangeSet], None],
+        say: Callable[[str], None],
+        *,
+        poll: bool,
+        clock: Callable[[], float],
+    ) -> None:
+        self._inbox = inbox
+        self._deliver = deliver
+        self._say = say
+        self._clock = clock
+        self._bell = None if poll else Bell(inbox.put, self._refuse)
+        self._scout = Scout(None if poll else Bell(inbox.put, self._refuse), inbox.put)
+        self._singles = Singles()
+        self._areas: dict[AreaRule, Area] = {}
+        self._settling = Settling()
+        self._open = True
+        self._said = False
+        self._sweep_at = -math.inf
+        self._asked_ns = time.time_ns()
+
+    def run(self) -> None:
+        self._scout.start()
+        try:
+            while self._open:
+                self._turn()
+        finally:
+            self._scout.close()
+            if self._bell is not None:
+                self._bell.close()
+
+    def _turn(self) -> None:
+        for message in self._arrived():
+            self._take(message)
+        now = self._clock()
+        if now >= self._sweep_at:
+            self._sweep(now)
+        for area in self._areas.values():
+            if now >= area.walk_at():
+                self._scout.send(area.order())
+        if self._open:
+            self._deliver_ripe(now)
+
+    def _arrived(self) -> Iterator[_Message]:
+        """What lies in the inbox; waits for the first until it is time to do something else."""
+        times = (self._sweep_at, self._settling.due(self._clock(), self._unsettled()), *self._walk_times())
+        try:
+            yield self._inbox.get(timeout=max(0.0, min(times) - self._clock()))
+            while True:
+                yield self._inbox.get_nowait()
+        except queue.Empty:
+            return
+
+    def _walk_times(self) -> Iterator[float]:
+        return (area.walk_at() for area in self._areas.values())
+
+    def _unsettled(self) -> float:
+        return min((area.stale_since for area in self._areas.values()), default=math.inf)
+
+    def _take(self, message: _Message) -> None:
+        match message:
+            case Ring():
+                self._heed(message, self._clock())
+            case Surveyed():
+                self._learn(message, self._clock())
+            case _Aim():
+                self._aim(message)
+            case _Look():
+                self._sweep_at = -math.inf
+            case _Refused():
+                self._admit(message.reason)
+            case _Close():
+                self._open = False
+
+    def _refuse(self, reason: str) -> None:
+        self._inbox.put(_Refused(reason))
+
+    def _admit(self, reason: str) -> None:
+        if not self._said:
+            self._said = True
+            self._say(f"cannot watch {reason}; looking there from time to time instead")
+
+    # What to watch
+
+    def _aim(self, aim: _Aim) -> None:
+        self._singles.retarget(roles_of(aim.targets), aim.loaded)
+        rules = dict.fromkeys(areas_of(aim.targets))
+        for rule in [rule for rule in self._areas if rule not in rules]:
+            del self._areas[rule]
+            self._scout.forget(rule)
+        self._areas = {rule: self._areas.get(rule) or Area(rule, self._since(rule.role, aim)) for rule in rules}
+        for path in [path for path in self._settling.pending if not self._is_wanted(path)]:
+            self._settling.drop(path)
+        now = self._clock()
+        self._sweep(now)
+        for path in aim.loaded.keys() & self._singles.roles.keys():
+            self._look_at_single(path, Finish.SEEN, now, closely=True)
+
+    def _since(self, role: Role, aim: _Aim) -> int:
+        """From when on a change counts in a new area: a module may have come while its import was failing."""
+        return self._asked_ns if role is Role.CODE else aim.asked_ns
+
+    def _is_wanted(self, path: str) -> bool:
+        return path in self._singles.roles or self._home(path) is not None
+
+    def _home(self, path: str) -> Area | None:
+        """The area to which this file belongs; None if it is a single file, or nothing that we watch."""
+        if path in self._singles.roles or self._singles.named(path):
+            return None
+        return next((area for area in self._areas.values() if area.counts(path)), None)
+
+    def _listen(self) -> None:
+        folders = self._singles.folders().union(*(area.folders() for area in self._areas.values()))
+        if self._bell is not None:
+            self._bell.hang({Spot(folder, deep=False) for folder in folders})
+
+    # What happened
+
+    def _heed(self, ring: Ring, at: float) -> None:
+        self._settling.closes |= ring.finish is Finish.CLOSED
+        files = self._singles.named(ring.path)
+        for path in files:
+            self._settling.stir(path, at)
+            self._look_at_single(path, ring.finish, at, closely=True)
+        if not files and ring.path.endswith(MODULE_ENDINGS) and not is_litter(os.path.basename(ring.path)):
+            self._settling.stir(ring.path, at)
+        for area in self._areas.values():
+            self._heed_in(area, ring, at)
+        if ring.folder and any(within(place, ring.path) for place in self._singles.places()):
+            self._sweep_at = at
+        elif files and os.path.islink(ring.path):
+            self._sweep_at = at  # it leads elsewhere from now on, and there we must listen
+
+    def _heed_in(self, area: Area, ring: Ring, at: float) -> None:
+        path = area.spell(ring.path)
+        if path is None:
+            if area.hangs_on(ring.path):
+                area.mark_stale(at, folder=ring.folder)
+        elif area.must_be_walked_for(path, folder=ring.folder):
+            area.mark_stale(at, folder=ring.folder)
+        elif area.known is None:
+            area.early.add(path)
+        elif self._home(path) is area:
+            self._look_in_area(area, path, ring.finish, at, closely=ring.finish is not Finish.OPEN)
+
+    def _learn(self, news: Surveyed, now: float) -> None:
+        area = self._areas.get(news.rule)
+        if area is None:
+            return
+        before = area.folders()
+        heard = news.heard and not (self._refused() & area.folders())
+        files = area.adopt(news.survey, now, heard=heard)
+        files |= {path for path in self._settling.pending if area.counts(path)}
+        closely = len(files) <= _MANY
+        moved = [self._look_in_area(area, path, Finish.SEEN, now, closely=closely) for path in files]
+        area.doubtful = any(moved)
+        if area.folders() - before:
+            self._listen()
+            area.mark_stale(now)
+
+    def _refused(self) -> set[str]:
+        return {spot.folder for spot in self._bell.refused} if self._bell is not None else set()
+
+    def _sweep(self, now: float) -> None:
+        self._listen()
+        for path in self._singles.roles:
+            self._look_at_single(path, Finish.SEEN, now)
+        deaf = self._scout.is_deaf()
+        for area in self._areas.values():
+            area.check_place(now, deaf=deaf)
+        self._sweep_at = now + _SWEEP
+
+    # What it means
+
+    def _look_at_single(self, path: str, finish: Finish, at: float, *, closely: bool = False) -> bool:
+        before, after = self._singles.known.get(path), self._singles.look(path, closely=closely)
+        if after is before and path not in self._settling.pending:
+            return False
+        return self._weigh(path, self._singles.roles[path], before, after, finish, at)
+
+    def _look_in_area(self, area: Area, path: str, finish: Finish, at: float, *, closely: bool) -> bool:
+        after = area.look(path, closely=closely)
+        if self._home(path) is not area:
+            area.settle(path, after)
+            return False
+        if area.rule.role is Role.CODE:
+            self._settling.stir(path, at)
+        before = (area.known or {}).get(path)
+        return self._weigh(path, area.rule.role, before, after, finish, at)
+
+    def _weigh(
+        self, path: str, role: Role, before: Stamp | None, after: Stamp | None, finish: Finish, at: float
+    ) -> bool:
+        """Whether what is known of a difference has changed."""
+        if after is before or (after is not None and after.same_content(before)):
+            self._settling.drop(path)
+            self._settle(path, after)
+            return False
+        return self._settling.note(path, role, before, after, finish, at)
+
+    def _settle(self, path: str, stamp: Stamp | None) -> None:
+        if path in self._singles.roles:
+            self._singles.settle(path, stamp)
+        for area in self._areas.values():
+            area.settle(path, stamp)
+
+    # What is told
+
+    def _deliver_ripe(self, now: float) -> None:
+        names = self._settling.ripe(now, self._unsettled())
+        if not names or not self._is_final(names, now):
+            return
+        changes = [(name, self._settling.pending[name]) for name in names if name in self._settling.pending]
+        for name, change in changes:
+            self._singles.tell(name)
+            self._settle(name, change.after)
+            self._settling.drop(name)
+        self._asked_ns = time.time_ns()
+        if changes:
+            self._deliver(ChangeSet(tuple(_as_change(name, change) for name, change in changes)))
+
+    def _is_final(self, names: list[str], now: float) -> bool:
+        """Look once more at what is about to be told; what a walk has found is confirmed by a second walk."""
+        large = [name for name in names if self._settling.pending[name].patient]
+        doubtful = [area for area in self._areas.values() if area.doubtful and any(map(area.counts, large))]
+        for area in doubtful:
+            area.doubtful = False
+            area.mark_stale(now)
+        return not doubtful and not any(self._look_again(name, now, closely=len(names) <= _MANY) for name in names)
+
+    def _look_again(self, path: str, now: float, *, closely: bool) -> bool:
+        area = self._home(path)
+        if area is not None:
+            return self._look_in_area(area, path, Finish.SEEN, now, closely=closely)
+        return self._look_at_single(path, Finish.SEEN, now, closely=closely)
+
+
+def _as_change(path: str, pending: Pending) -> FileChange:
+    if pending.before is None:
+        return FileChange(path, "added", pending.role)
+    return FileChange(path, "deleted" if pending.after is None else "modified", pending.role)
