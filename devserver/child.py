@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-from devserver import process, report, usercode
+from devserver import hints, process, report, usercode
 from devserver.config import Config, ConfigError
 from devserver.files import Stamp
 from devserver.gate import FileGate, OpenedFiles
@@ -144,7 +144,8 @@ class _Generation:
         try:
             app = self._load()
         except BaseException as error:
-            return self._answer_with(self._described(error), error)
+            found = hints.explain(self._described(error), error, model_dir=self.config.model_dir)
+            return self._answer_with(found, error)
         self._tell_loaded(None)
         return app
 
@@ -256,6 +257,6 @@ class _Generation:
         def heard(args: threading.ExceptHookArgs) -> None:
             found = report.describe_thread(args)
             if found is not None:
-                self.post.tell(found)
+                self.post.tell(hints.explain(found, args.exc_value, model_dir=self.config.model_dir))
 
         threading.excepthook = heard

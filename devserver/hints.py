@@ -21,8 +21,8 @@ from devserver import syntax, usercode
 from devserver.report import RunError, clean
 from devserver.syntax import nearest, shown
 
-_BUDGET = 0.015  # seconds for all predicates of one error
-_WALK = 0.006  # seconds for one look through the project's folders
+_BUDGET = 0.015  # seconds of this thread for all predicates of one error
+_WALK = 0.006  # seconds of this thread for one look through the project's folders
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ def explain(error: RunError, exception: BaseException | None = None, *, model_di
     """The record with a hint where one is known; call it while the exception is alive. Never raises."""
     if error.hint:
         return error
-    facts, end = Facts(error, exception, model_dir or None), time.monotonic() + _BUDGET
+    facts, end = Facts(error, exception, model_dir or None), time.thread_time() + _BUDGET
     for predicate in PREDICATES:
         try:
             hint = predicate(facts)
@@ -97,7 +97,7 @@ def explain(error: RunError, exception: BaseException | None = None, *, model_di
             continue
         if hint:
             return replace(error, hint=clean(hint))
-        if time.monotonic() > end:
+        if time.thread_time() > end:
             break
     return error
 
@@ -110,13 +110,13 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages", "ve
 
 def _files_below(root: str, depth: int = 4, most: int = 3000) -> Iterator[str]:
     """The files below a folder, the nearest first; hidden folders and environments are left out."""
-    level, end, count = [root], time.monotonic() + _WALK, 0
+    level, end, count = [root], time.thread_time() + _WALK, 0
     for _ in range(depth + 1):
         deeper: list[str] = []
         for folder in level:
             for entry in _entries(folder):
                 count += 1
-                if count > most or time.monotonic() > end:
+                if count > most or time.thread_time() > end:
                     return
                 if entry.is_dir(follow_symlinks=False):
                     if not entry.name.startswith(".") and entry.name not in _SKIPPED:
@@ -787,6 +787,8 @@ def _nearest_name(facts: Facts) -> str | None:
     name = facts.exception.name if isinstance(facts.exception, NameError) else None
     if not name or not facts.frames:
         return None
+    if name in ("ExceptionGroup", "BaseExceptionGroup"):
+        return f"{name} came with Python 3.11; this is {sys.version_info[0]}.{sys.version_info[1]}"
     frame = facts.frames[0]
     near = nearest(name, [*frame.f_locals, *frame.f_globals, *vars(builtins)], 0.7)
     return f"did you mean {near}?" if near else None

@@ -439,3 +439,9 @@ class Repeats:
         count = self._seen.get(key, (0, now))[0] + 1
         self._seen[key] = (count, now)
         return count
+
+
+if __name__ == "__main__":
+    from devserver.gallery import main
+
+    main()

@@ -128,7 +128,8 @@ def read_user_file(path: str) -> bytes:
     loaded[name], sources[name] = stamp, text
     for hear in hearers:
         hear(name, stamp)
-    linecache.cache[path] = (len(text), None, text.splitlines(keepends=True), path)  # no time: never outdated
+    lines = [line + "\n" for line in text.removesuffix("\n").split("\n")]
+    linecache.cache[path] = (len(text), None, lines, path)  # no time: never outdated
     return content
 
 
@@ -243,7 +244,7 @@ def _measure(loader: object) -> None:
         return
 
     def measured(module: ModuleType) -> None:
-        del loader.exec_module  # type: ignore[attr-defined]
+        del loader.exec_module
         if _clock["inside"]:
             execute(module)
             return

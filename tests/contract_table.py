@@ -77,6 +77,14 @@ class Difference:
     theirs: Expected
     ours: Expected
 
+    @property
+    def site(self) -> str:
+        return self.case.site
+
+    @property
+    def id(self) -> str:
+        return f"{self.case.id} (differs)"
+
 
 # What is answered again and again ------------------------------------------------------------------------------------
 

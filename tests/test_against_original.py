@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from collections.abc import Iterator
@@ -38,7 +39,7 @@ class Pair:
     theirs: Server
     ours: Server
 
-    def both(self, case: Case) -> tuple[Answer, Answer]:
+    def answers(self, case: Case) -> tuple[Answer, Answer]:
         return self._answer(self.theirs, case), self._answer(self.ours, case)
 
     def _answer(self, server: Server, case: Case) -> Answer:
@@ -48,8 +49,8 @@ class Pair:
         answer = parse(received)
         return with_structure_only(answer) if case.document and answer.status == "200 OK" else answer
 
-    def show_output(self) -> None:
-        print(f"----- the original:\n{self.theirs.output()}\n----- ours:\n{self.ours.output()}")
+    def output(self) -> str:
+        return f"----- the original:\n{self.theirs.output()}\n----- ours:\n{self.ours.output()}"
 
 
 @pytest.fixture(scope="module")
@@ -61,10 +62,39 @@ def original() -> Path:
 
 
 @pytest.fixture(scope="module")
-def pair(request: pytest.FixtureRequest, original: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
-    """The servers of the site that the parameter names, both ready."""
-    site = SITES[request.param]
-    folder = tmp_path_factory.mktemp("site").resolve()
+def pairs(original: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pairs]:
+    with Pairs(original, tmp_path_factory) as pairs:
+        yield pairs
+
+
+class Pairs:
+    """Starts the servers of a site when they are asked for first; those of the site before are ended then."""
+
+    def __init__(self, original: Path, folders: pytest.TempPathFactory) -> None:
+        self._original = original
+        self._folders = folders
+        self._stack = contextlib.ExitStack()
+        self._at: tuple[str, Pair] | None = None
+
+    def __enter__(self) -> Pairs:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    def at(self, name: str) -> Pair:
+        if self._at is None or self._at[0] != name:
+            self._stack.close()
+            self._at = None
+            self._at = name, self._stack.enter_context(serving(name, self._original, self._folders.mktemp("site")))
+        return self._at[1]
+
+
+@contextlib.contextmanager
+def serving(name: str, original: Path, folder: Path) -> Iterator[Pair]:
+    """The two servers of a site, both ready."""
+    site = SITES[name]
+    folder = folder.resolve()
     root = lay_out(site, folder / "root")
     theirs = start(
         [*their_command(site, original), *arguments(site)],
@@ -129,35 +159,26 @@ def missing(answer: Answer, expected: Expected) -> list[str]:
     return faults
 
 
-@pytest.mark.parametrize(
-    ("pair", "case"), [pytest.param(case.site, case, id=case.id) for case in CASES], indirect=["pair"]
-)
-def test_the_same_answer(pair: Pair, case: Case) -> None:
-    """Status line, headers and body are equal, and are what the table says."""
-    theirs, ours = pair.both(case)
-    if theirs != ours:
-        pair.show_output()
-    assert missing(theirs, Expected(case.status, case.shows)) == [], "the table is wrong about the original"
-    assert ours == theirs
+ROWS: list[Case | Difference] = sorted([*CASES, *DIFFERENCES], key=lambda row: list(SITES).index(row.site))
 
 
-@pytest.mark.parametrize(
-    ("pair", "difference"),
-    [pytest.param(one.case.site, one, id=one.case.id) for one in DIFFERENCES],
-    indirect=["pair"],
-)
-def test_a_better_answer(pair: Pair, difference: Difference) -> None:
-    """Where we differ on purpose each server answers as the table says."""
-    theirs, ours = pair.both(difference.case)
-    faults = missing(ours, difference.ours)
-    if faults:
-        pair.show_output()
-    assert missing(theirs, difference.theirs) == [], "the table is wrong about the original"
-    assert faults == [], difference.why
+@pytest.mark.parametrize("row", ROWS, ids=[row.id for row in ROWS])
+def test_answer(row: Case | Difference, pairs: Pairs) -> None:
+    """Both servers give the same answer; where we differ on purpose each gives the one that the table says."""
+    pair = pairs.at(row.site)
+    case = row.case if isinstance(row, Difference) else row
+    theirs, ours = pair.answers(case)
+    print(f"{case.request()[:1000]!r}\n{pair.output()}")
+    if isinstance(row, Difference):
+        assert missing(theirs, row.theirs) == [], "the table is wrong about the original"
+        assert missing(ours, row.ours) == [], row.why
+    else:
+        assert missing(theirs, Expected(row.status, row.shows)) == [], "the table is wrong about the original"
+        assert ours == theirs
 
 
-def test_each_case_has_a_name_of_its_own() -> None:
+def test_each_row_has_a_name_of_its_own() -> None:
     """No two rows of the table have the same id, and every site is used."""
-    names = [case.id for case in CASES] + [one.case.id for one in DIFFERENCES]
+    names = [row.id for row in ROWS]
     assert len(names) == len(set(names))
-    assert {case.site for case in CASES} == set(SITES)
+    assert {row.site for row in ROWS} == set(SITES)

@@ -14,7 +14,7 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
 
-from devserver import render, report
+from devserver import hints, render, report
 from devserver.config import Config
 from devserver.recorder import Phase
 from devserver.report import RunError
@@ -185,8 +185,8 @@ class _Views:
             with parts.limit:
                 result = parts.script.run(**arguments)
         except WorkerAborted as error:
-            seconds = parts.config.worker_timeout
-            parts.notify(report.timed_out(error, seconds * 1000, setting="WORKER_TIMEOUT", **_of_request(500)))
+            limit, facts = parts.config.worker_timeout * 1000, _request_facts(_current())
+            parts.notify(report.timed_out(error, limit, setting="WORKER_TIMEOUT", request=facts, status=500))
             raise
         except TimeoutError as error:
             return self._timed_out(error)
@@ -206,35 +206,46 @@ class _Views:
             text = "{}" if result is None else json.dumps(result)
         except Exception as error:
             return self._unserialisable(result, error)
-        if result is None or type(result) is tuple or "NaN" in text or "Infinity" in text:
-            self._warn(result)
         if self.parts.config.model_data and self.parts.config.telemetry_on:
             ids = _current().ids
             self.parts.telemetry.scored(ids.request or "", ids.client or "", _input_of(arguments, self.parts), result)
-        return AMLResponse(text, 200, {"Content-Type": "application/json"})
+        answer = AMLResponse(text, 200, {"Content-Type": "application/json"})
+        if result is None or type(result) is tuple or "NaN" in text or "Infinity" in text:
+            return self._warned(result, answer)
+        return answer
 
     def _own_response(self, response: flask.Response) -> flask.Response:
         log.info("run() output is HTTP Response")
         if response.status_code >= 500:
             response.headers[RUN_FAILED] = "True"
         if response.is_streamed and not response.direct_passthrough:
-            response.response = self._watched(response.response)
+            response.response = self._watched(response.response, _current())
         return response
 
-    def _watched(self, body: Iterable[Any]) -> Iterator[Any]:
+    def _watched(self, body: Iterable[Any], request: ScoringRequest) -> Iterator[Any]:
         """The body itself; an exception in it is reported before it cuts the connection."""
-        request = _current()
         try:
             yield from body
         except GeneratorExit:
             raise
         except Exception as error:
-            self.parts.notify(self._described(error, "response", request, 200))
+            self._notify(self._described(error, "response", request, 200), error)
             raise
         finally:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
+
+    def _warned(self, result: Any, answer: flask.Response) -> flask.Response:
+        facts, run = _request_facts(_current()), self.parts.script.run
+
+        def warn() -> None:
+            warning = report.result_warning(result, run, request=facts)
+            if warning is not None:
+                self._notify(warning)
+
+        answer.call_on_close(warn)
+        return answer
 
     # --- what went wrong
 
@@ -246,19 +257,16 @@ class _Views:
         return self._tell(error, "run", f"Scoring timeout after {milliseconds} ms", failed=True)
 
     def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
-        found = report.unserialisable(result, error, self.parts.script.run, **_of_request(500))
+        facts, run = _request_facts(_current()), self.parts.script.run
         self._telemetry_failed(error)
-        return self._answer_error(found, SCRIPT_FAILED, failed=True)
-
-    def _warn(self, result: Any) -> None:
-        warning = report.result_warning(result, self.parts.script.run, request=_request_facts(_current()))
-        if warning is not None:
-            self.parts.notify(warning)
+        return self._answer_error(
+            lambda: report.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
+        )
 
     def _tell(self, error: BaseException, phase: str, message: str, failed: bool = False) -> flask.Response:
-        found = self._described(error, phase, _current(), 500)
+        request = _current()
         self._telemetry_failed(error)
-        return self._answer_error(found, message, failed)
+        return self._answer_error(lambda: self._described(error, phase, request, 500), error, message, failed)
 
     def _described(self, error: BaseException, phase: str, request: ScoringRequest, status: int) -> RunError:
         facts = _request_facts(request)
@@ -270,12 +278,21 @@ class _Views:
         ids = _current().ids
         self.parts.telemetry.failed(error, ids.request or "", ids.client or "")
 
-    def _answer_error(self, found: RunError, message: str, failed: bool) -> flask.Response:
-        """The answer first, the report when it has been sent."""
-        shown = self.generation is not None and is_local(_current())
-        answer = message_answer(500, message, failed, render.error_object(found) if shown else None)
-        answer.call_on_close(lambda: self.parts.notify(found))
+    def _answer_error(
+        self, describe: Callable[[], RunError], error: BaseException, message: str, failed: bool
+    ) -> flask.Response:
+        """The answer first; what it does not need is worked out when it has been sent."""
+        if self.generation is None or not is_local(_current()):
+            answer = message_answer(500, message, failed)
+            answer.call_on_close(lambda: self._notify(describe(), error))
+            return answer
+        found = describe()
+        answer = message_answer(500, message, failed, render.error_object(found))
+        answer.call_on_close(lambda: self._notify(found, error))
         return answer
+
+    def _notify(self, found: RunError, error: BaseException | None = None) -> None:
+        self.parts.notify(hints.explain(found, error, model_dir=self.parts.config.model_dir))
 
 
 class AMLHealthy(flask.Response):
@@ -323,10 +340,6 @@ def _request_facts(request: ScoringRequest) -> report.Request:
         size=request.content_length or len(body),
         body=body.decode("utf-8", "replace")[:BODY_SHOWN],
     )
-
-
-def _of_request(status: int) -> dict[str, Any]:
-    return {"request": _request_facts(_current()), "status": status}
 
 
 def _input_of(arguments: dict[str, Any], parts: Parts) -> Any:
