@@ -152,7 +152,7 @@ class _Generation:
     def _load(self) -> Wsgi:
         logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
         self._connect_debugger()
-        insights = telemetry.start(self.config, lambda line: log.info("%s", line))
+        insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
         self._hear_threads()
         usercode.UserCode().install()

@@ -412,7 +412,8 @@ def _from_command_line(argv: Sequence[str]) -> dict[str, Any]:
         raise HelpAsked(parser.format_help())
     if given.pop("version"):
         raise HelpAsked(f"{PROGRAM} {__version__}\n")
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in given.items() if value != False}  # noqa: E712
+    found = {name: value for name, value in given.items() if value is not None}
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
 def _from_environment(

@@ -40,8 +40,9 @@ _MISTAKES: list[tuple[str, dict[str, str], str]] = [
     (
         "an error behind another, a message of several lines",
         {
-            "score.py": "import json\n\n\ndef init():\n    try:\n        json.loads('{')\n    except ValueError as error:\n"
-            '        raise RuntimeError("2 problems:\\n  no scaler\\n  no model") from error\n' + _RUN
+            "score.py": "import json\n\n\ndef init():\n    try:\n        json.loads('{')\n"
+            '    except ValueError as error:\n        raise RuntimeError("2 problems:\\n  scaler\\n  model") from error\n'
+            + _RUN
         },
         "",
     ),

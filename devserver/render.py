@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import linecache
-import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,7 @@ Line = list[Segment]
 MOST_LINES = 13  # of a block; the state line below it is the fourteenth
 _MESSAGE = 300  # characters of a message in a headline
 _TAB = 4
+_UNCUT = 100_000
 
 
 # ---------------------------------------------------------------------- colour
@@ -128,39 +128,27 @@ def _plain(text: str) -> Line:
 
 
 def _essentials(error: RunError, width: int, cwd: str | None) -> list[Line]:
-    """At most `MOST_LINES` lines with the headline: the longest parts give way first."""
-    message = [_indented("", text, width) for text in _message_lines(error)[1:4]]
+    """At most `MOST_LINES` lines with the headline: what is long gives way first."""
+    message = [_indented(text, width) for text in _message_lines(error)[1:4]]
     frames = _frame_lines(error, width)
     causes = [_cause_line(cause, width, cwd) for cause in error.causes[:3]]
-    ends = [*_library_line(error), *_hint_lines(error.hint), *_request_line(error, width)]
-    context = 3
-    for part, least in ((causes, 2), (message, 2), (frames, 2), (causes, 1), (message, 1), (causes, 1)):
-        if 1 + len(message) + context + 2 + len(frames) + len(causes) + len(ends) > MOST_LINES:
+    library, ends = _library_line(error), [*_hint_lines(error.hint), *_request_line(error, width)]
+    rest = MOST_LINES - 1 - len(library) - len(ends)
+    for part, least in ((causes, 2), (message, 2), (frames, 2), (causes, 1), (message, 1)):
+        if len(message) + len(frames) + len(causes) > rest - 5:  # a whole excerpt has five lines
             del part[least:]
-    while context > 1 and 1 + len(message) + context + 2 + len(frames) + len(causes) + len(ends) > MOST_LINES:
-        context -= 1
-    excerpt = _excerpt_lines(error.excerpt, error.severity, width, context) if error.excerpt else []
-    if len(error.causes) > len(causes) > 0:
+    if len(error.causes) > len(causes):
         causes[-1] = [*causes[-1], ("dim", f" (and {len(error.causes) - len(causes)} more)")]
-    return [
-        *message,
-        *excerpt,
-        *frames,
-        *ends[: len(_library_line(error))],
-        *causes,
-        *ends[len(_library_line(error)) :],
-    ]
+    context = min(3, rest - 2 - len(message) - len(frames) - len(causes))
+    return [*message, *_excerpt_lines(error, width, max(0, context)), *frames, *library, *causes, *ends]
 
 
 def _everything(error: RunError, width: int, cwd: str | None) -> list[Line]:
-    message = [_indented("", text, 10_000) for text in _message_lines(error)[1:]]
-    excerpt = _excerpt_lines(error.excerpt, error.severity, width, 3) if error.excerpt else []
-    trace = (
-        [_indented("", line, 10_000) for line in _with_sources(error.traceback.split("\n"))] if error.traceback else []
-    )
+    message = [_indented(text, _UNCUT) for text in _message_lines(error)[1:]]
+    trace = [_indented(line, _UNCUT) for line in _with_sources(error.traceback.rstrip().split("\n")) if error.traceback]
     causes = [] if trace else [_cause_line(cause, width, cwd) for cause in error.causes]
     ends = [*_hint_lines(error.hint), *_request_line(error, width)]
-    return [*message, *excerpt, *(trace or _frame_lines(error, width)), *causes, *ends]
+    return [*message, *_excerpt_lines(error, width, 3), *(trace or _frame_lines(error, width)), *causes, *ends]
 
 
 _FILE_LINE = re.compile(r'(\s*(?:\| )*)\s\sFile "([^"]+)", line (\d+)')
@@ -186,22 +174,20 @@ def _frame_lines(error: RunError, width: int) -> list[Line]:
     skipped = len(frames) - 3
     if skipped > 0:
         frames = [frames[0], *frames[-2:]]
-    found = [_frame_line(frame, width, last=frame is frames[-1], thread=error.thread) for frame in frames]
-    if skipped > 0:
-        found[0] = [*_clipped(found[0], width - 24), ("dim", f"  ... {skipped} more calls")]
-    return found
+    notes = [f" ... {skipped} more call{'s' if skipped > 1 else ''}" if skipped > 0 else "", "", ""]
+    notes[len(frames) - 1] = f", in thread {_one_line(error.thread)}" if error.thread else ""
+    return [_frame_line(frame, width, note, frame is frames[-1]) for frame, note in zip(frames, notes, strict=False)]
 
 
-def _frame_line(frame: Frame, width: int, last: bool, thread: str | None) -> Line:
-    text = f'File "{clean(frame.path)}", line {frame.line}'
+def _frame_line(frame: Frame, width: int, note: str, last: bool) -> Line:
+    """The place is never cut, the source line is; the last call's is in the excerpt."""
+    text = f'  File "{clean(frame.path)}", line {frame.line}'
     text += f", in {clean(frame.function)}" if frame.function else ""
     text += f" ({frame.repeats} times)" if frame.repeats > 1 else ""
-    text += f", in thread {_one_line(thread)}" if last and thread else ""
-    source = _one_line(frame.source)
-    room = width - _cells(text) - 4
-    if last or not source or room < 12:
-        return [("dim", "  " + text)]
-    return [("dim", f"  {text}: {_cut(source, room)}")]
+    source, room = _one_line(frame.source), width - _cells(text + note) - 2
+    if source and not last and room > 12:
+        text += f": {_cut(source, room)}"
+    return [("dim", text + note)]
 
 
 def _library_line(error: RunError) -> list[Line]:
@@ -244,8 +230,11 @@ def _request(request: Request) -> str:
 # --------------------------------------------------------------------- excerpt
 
 
-def _excerpt_lines(excerpt: Excerpt, severity: str, width: int, context: int) -> list[Line]:
+def _excerpt_lines(error: RunError, width: int, context: int) -> list[Line]:
     """The marked line with at most `context` others around it, and a line of carets below it."""
+    excerpt = error.excerpt
+    if excerpt is None:
+        return []
     lines = _nearest_lines(excerpt, context)
     digits = max(2, len(str(lines[-1][0])))
     room = max(width - digits - 5, 20)
@@ -255,11 +244,12 @@ def _excerpt_lines(excerpt: Excerpt, severity: str, width: int, context: int) ->
     found: list[Line] = []
     for number, text in lines:
         here = number == excerpt.line
-        gutter = (severity, ">") if here else ("", " ")
-        found.append([gutter, ("dim", f" {number:>{digits}} | "), ("", _slice(text, left, room))])
+        if here or _cells(text) > left:
+            gutter = (error.severity, ">") if here else ("", " ")
+            found.append([gutter, ("dim", f" {number:>{digits}} | "), ("", _slice(text, left, room))])
         if here and end > start:
             carets = " " * (start - left) + "^" * max(1, min(end, left + room) - start)
-            found.append([("dim", f"  {' ' * digits} | "), (severity, carets)])
+            found.append([("dim", f"  {' ' * digits} | "), (error.severity, carets)])
     return [_stripped(line) for line in found]
 
 
@@ -272,7 +262,7 @@ def _nearest_lines(excerpt: Excerpt, context: int) -> list[tuple[int, str]]:
 
 def _left_edge(total: int, start: int, end: int, room: int) -> int:
     """The first cell to show so that the marked span is seen."""
-    if total <= room or end <= room - 1:
+    if total <= room or end < room or start < room // 3:
         return 0
     return max(0, min(start - room // 4, end - room + 2) if end - start < room // 2 else start - 2)
 
@@ -341,12 +331,9 @@ def _one_line(text: str | None, keep: bool = False) -> str:
     return text.replace("\n", " ").replace("\t", " ") if keep else " ".join(text.split())
 
 
-def _indented(role: str, text: str, width: int) -> Line:
-    return [("", "  "), (role, _cut(clean(text).replace("\t", " " * _TAB).rstrip(), width - 2))]
-
-
-def _clipped(line: Line, room: int) -> Line:
-    return [(role, _cut(text, room)) for role, text in line]
+def _indented(text: str, width: int) -> Line:
+    text = _cut(clean(text).replace("\t", " " * _TAB).rstrip(), width - 2)
+    return [("", f"  {text}" if text else "")]
 
 
 # --------------------------------------------------------------- begin and end
@@ -371,8 +358,7 @@ def ready(url: str, seconds: float, *, colour: bool = False) -> str:
 
 def not_ready(error: RunError, seconds: float | None = None, *, colour: bool = False) -> str:
     """The line that closes a load which failed."""
-    what = "init() failed" if error.phase == "init" else f"{os.path.basename(error.path)} did not load"
-    what = "the configuration is wrong" if error.phase == "config" else what
+    what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
     return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
 

@@ -92,6 +92,7 @@ class Supervisor:
             self._watch.start()
             self._arrivals.put(lifecycle.StartAsked())
             self._loop()
+        self._console.stopped()
         return 0
 
     def _listen(self, stack: ExitStack) -> None:

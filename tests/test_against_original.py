@@ -29,6 +29,7 @@ pytestmark = [
     pytest.mark.timeout(900),  # the first test may have to install the original
 ]
 
+SHOWN = 4000  # characters of a server's output beside a failure
 CONSOLE_SCRIPT = "import sys\n\nfrom devserver.cli import main\n\nsys.exit(main())\n"
 
 
@@ -49,8 +50,8 @@ class Pair:
         answer = parse(received)
         return with_structure_only(answer) if case.document and answer.status == "200 OK" else answer
 
-    def output(self) -> str:
-        return f"----- the original:\n{self.theirs.output()}\n----- ours:\n{self.ours.output()}"
+    def last_output(self) -> str:
+        return f"----- the original:\n{self.theirs.output()[-SHOWN:]}\n----- ours:\n{self.ours.output()[-SHOWN:]}"
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +169,7 @@ def test_answer(row: Case | Difference, pairs: Pairs) -> None:
     pair = pairs.at(row.site)
     case = row.case if isinstance(row, Difference) else row
     theirs, ours = pair.answers(case)
-    print(f"{case.request()[:1000]!r}\n{pair.output()}")
+    print(f"{case.request()[:1000]!r}\n{pair.last_output()}")
     if isinstance(row, Difference):
         assert missing(theirs, row.theirs) == [], "the table is wrong about the original"
         assert missing(ours, row.ours) == [], row.why

@@ -6,7 +6,7 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import Any
 
@@ -324,7 +324,7 @@ def _answered(request: ScoringRequest, response: flask.Response, milliseconds: f
         query=request.query_string.decode("latin-1"),
         status=response.status_code,
         duration_ms=milliseconds,
-        started=datetime.now(timezone.utc),
+        started=datetime.now(timezone.utc) - timedelta(milliseconds=milliseconds),
         request_id=request.ids.request or "",
         client_request_id=request.ids.client or "",
         body=response.get_data() if whole else None,
