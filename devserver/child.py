@@ -15,10 +15,12 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
 from devserver import hints, process, report, usercode
+from devserver.ambient import Preparations
 from devserver.config import Config, ConfigError
 from devserver.files import Stamp
 from devserver.gate import FileGate, OpenedFiles
-from devserver.notes import FilesLoaded, Keyboard, SawChange
+from devserver.notes import ColdWanted, FilesLoaded, Keyboard, SawChange
+from devserver.process import Briefing, Link
 from devserver.recorder import Phase, Recorder, obituary
 from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
@@ -30,6 +32,7 @@ from devserver.terminal import Loan, lend_to_breakpoints
 
 log = logging.getLogger("azmlinfsrv")
 LOAD_FAILED = 3
+COLD_PATIENCE = 10.0  # seconds
 PIP_DEBUG = 'pip install "azmlinfsrv-devserver[debug]"'
 Result = TypeVar("Result")
 
@@ -44,6 +47,7 @@ class Post:
     number: int | None = None
     hold: RunError | None = None
     recorder: Recorder | None = None
+    warm: bool = False
 
 
 def main(pipe: BinaryIO, link: str) -> NoReturn:
@@ -51,12 +55,32 @@ def main(pipe: BinaryIO, link: str) -> NoReturn:
     process.lead_own_group()
     briefing = process.read_briefing(pipe)
     sender = process.Link(process.inherited_descriptor(link, writable=True))
-    recorder = Recorder(briefing.recorder) if briefing.recorder else None
-    listeners = process.open_listeners(briefing)
+    process.leave(begin(briefing, sender, briefing.recorder))
+
+
+def begin(briefing: Briefing, link: Link, recorder: tuple[int, int] | None) -> int:
+    """The generation of this briefing in this process, until it ends; returns the exit code."""
+    _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
-    lend_to_breakpoints(Loan(lambda lent: sender.send(Keyboard(lent))))
-    post = Post(briefing.config, listeners, sender.send, briefing.generation, briefing.hold, recorder)
-    sys.exit(run_generation(post))
+    lend_to_breakpoints(Loan(lambda lent: link.send(Keyboard(lent))))
+    post = Post(
+        briefing.config,
+        process.open_listeners(briefing),
+        link.send,
+        briefing.generation,
+        briefing.hold,
+        Recorder(recorder) if recorder else None,
+        briefing.warm,
+    )
+    return run_generation(post)
+
+
+def _stand_in(folder: str) -> None:
+    """The project folder may have been removed and made again since the tool began."""
+    try:
+        os.chdir(folder)
+    except OSError:
+        pass
 
 
 def run_generation(post: Post) -> int:
@@ -101,6 +125,7 @@ class _Generation:
         self.opened = OpenedFiles(post.config.absolute_model_dir or os.devnull)
         self.absent: list[str] = []
         self.times: dict[str, float] = {}
+        self.preparations = Preparations()
         self.gate = self._gate() if self.in_loop else None
 
     def _gate(self) -> FileGate:
@@ -157,11 +182,22 @@ class _Generation:
         self._hear_threads()
         usercode.UserCode().install()
         usercode.hearers.append(self._file_loaded)
-        script = self._timed("load", lambda: load(self.path))
+        try:
+            with self.preparations:
+                script = self._timed("load", lambda: load(self.path))
+        finally:
+            if self.post.warm and self.preparations.before_import:
+                self._ask_for_cold()
         log.log(self.chatter, "%s", script.describe())
         log.log(self.chatter, "%s", script.form.describe())
         self._init(script, insights)
         return create_app(self._parts(script, insights))
+
+    def _ask_for_cold(self) -> NoReturn:
+        """The libraries were imported too early for this script; the supervisor ends this process."""
+        self.post.tell(ColdWanted(tuple(self.preparations.before_import)))
+        time.sleep(COLD_PATIENCE)
+        raise SystemExit(1)
 
     def _init(self, script: Script, insights: telemetry.Telemetry) -> None:
         log.log(self.chatter, "Invoking user's init function")
@@ -225,6 +261,8 @@ class _Generation:
                 modules=tuple(usercode.modules),
                 times=self._times(),
                 error=error,
+                warm=self.post.warm,
+                environment=tuple(self.preparations.before_import),
             )
         )
 

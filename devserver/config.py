@@ -193,6 +193,13 @@ class Config:
         False, _boolean, flag="--reload_poll", switch=True,
         help="look at the files again and again instead of being told (network mounts, some containers)",
     )  # fmt: skip
+    no_warm: bool = _setting(
+        False,
+        _boolean,
+        flag="--no_warm",
+        switch=True,
+        help="import the libraries anew on every reload, instead of keeping a process that has imported them",
+    )
     graceful_timeout: float = _setting(
         5.0, _seconds, flag="--graceful_timeout", metavar="SECONDS",
         help="how long a request in flight may go on after a save, before it is cut off",
@@ -249,6 +256,11 @@ class Config:
             return None
         root = self.base if self.sources.get("entry_script") == "command line" else self.app_root
         return os.path.abspath(os.path.join(self.base, root, self.entry_script))
+
+    @property
+    def warm(self) -> bool:
+        """Whether generations may come from a process that has imported the libraries already."""
+        return not self.no_warm and self.debug_port is None
 
     @property
     def absolute_model_dir(self) -> str | None:

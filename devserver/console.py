@@ -14,7 +14,7 @@ from devserver import __version__, lifecycle, render
 from devserver.changes import ChangeSet
 from devserver.config import Config
 from devserver.notes import WorkerDied
-from devserver.report import LoadReport, RunError, Times
+from devserver.report import LoadReport, RunError
 
 FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
 SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
@@ -160,9 +160,7 @@ class Console:
         self._event(
             "ready", generation=generation, pid=os.getpid(), seconds=seconds, times=loaded.times, url=self._url()
         )
-        self._write(
-            self._line(f"ready in {_time(seconds * 1000)} ({_receipt(loaded.times)}): POST {self._url()}", "good")
-        )
+        self._write(self._line(f"ready in {_time(seconds * 1000)} ({_receipt(loaded)}): POST {self._url()}", "good"))
 
     def _not_ready(self, error: RunError, generation: int | None) -> None:
         seconds = self._clock() - self._begun
@@ -242,8 +240,10 @@ class Console:
             self._events.write(line.encode() + b"\n")
 
 
-def _receipt(times: Times) -> str:
-    return f"imports {_time(times.imports_ms)}, script {_time(times.script_ms)}, init {_time(times.init_ms)}"
+def _receipt(loaded: LoadReport) -> str:
+    times = loaded.times
+    before = "warm" if loaded.warm else f"imports {_time(times.imports_ms)}"
+    return f"{before}; script {_time(times.script_ms)}, init {_time(times.init_ms)}"
 
 
 def _time(milliseconds: float) -> str:

@@ -41,7 +41,7 @@ _MISTAKES: list[tuple[str, dict[str, str], str]] = [
         "an error behind another, a message of several lines",
         {
             "score.py": "import json\n\n\ndef init():\n    try:\n        json.loads('{')\n"
-            '    except ValueError as error:\n        raise RuntimeError("2 problems:\\n  scaler\\n  model") from error\n'
+            '    except ValueError as error:\n        raise RuntimeError("2 faults:\\n  scaler\\n  model") from error\n'
             + _RUN
         },
         "",
@@ -96,7 +96,7 @@ def samples() -> Iterator[tuple[str, RunError]]:
             os.chdir(folder)
             sys.path[:] = [folder, *path]
             try:
-                yield title, _mistake(os.path.join(folder, "score.py"), body)
+                yield title, mistake(os.path.join(folder, "score.py"), body)
             finally:
                 os.chdir(before)
                 sys.path[:] = path
@@ -111,27 +111,31 @@ def _write(folder: str, files: dict[str, str]) -> None:
             file.write(text)
 
 
-def _mistake(script: str, body: str) -> RunError:
-    phase, request = "load", Request("POST", "/score", "application/json", len(body.encode()), body)
+def mistake(
+    script: str, body: str = "", *, content_type: str = "application/json", model_dir: str | None = None
+) -> RunError:
+    """Load a script, call init() and run(body), and say what went wrong. Errors: AssertionError when nothing did."""
+    phase, request = "load", Request("POST", "/score", content_type, len(body.encode()), body[:200])
     try:
         module = usercode.load_script(script)
         for name in ("init", "run"):
-            if not hasattr(module, name):
-                return report.missing_function(script, name)
+            if not callable(getattr(module, name, None)):
+                return hints.explain(report.missing_function(script, name))
         phase = "init"
         module.init()
         phase = "run"
-        result = module.run(body)
-    except Exception as error:
+        result = module.run("" if "form" in content_type else body)
+    except (Exception, SystemExit) as error:
         sent = request if phase == "run" else None
-        return hints.explain(report.describe(error, phase, request=sent, status=500 if sent else None), error)
+        found = report.describe(error, phase, request=sent, status=500 if sent else None)
+        return hints.explain(found, error, model_dir=model_dir)
     return _of_result(result, module.run, request)
 
 
 def _of_result(result: object, run: Callable[..., object], request: Request) -> RunError:
     try:
         json.dumps(result)
-    except TypeError as error:
+    except Exception as error:
         return hints.explain(report.unserialisable(result, error, run, request=request), error)
     warning = report.result_warning(result, run, request=request)
     assert warning is not None

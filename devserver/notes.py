@@ -34,6 +34,13 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class ColdWanted:
+    """The script set these variables before it imported libraries that were imported already; nothing is served."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Keyboard:
     """A debugger or input() in the script takes (`lent`) or gives back the keyboard."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import json
 import os
 import pickle
@@ -12,15 +13,17 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NoReturn, Protocol
 
 WINDOWS = sys.platform == "win32"
 BACKLOG = 2048
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(__file__), "launch")
 DEFER_SECONDS = 600
+THREADS_GRACE = 0.5  # seconds that a leaving process gives to the script's own threads
 
 
 # --- the listener
@@ -106,6 +109,7 @@ class Briefing:
     hold: Any
     arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
     recorder: tuple[int, int] | None = None  # descriptors of the recorder that the supervisor reads
+    warm: bool = False  # forked from a process that has imported the libraries
     listeners: tuple[Any, ...] = ()  # descriptors, or on Windows what socket.share() gave
 
 
@@ -190,10 +194,25 @@ class Gone:
     code: int
 
 
+class Process(Protocol):
+    """What a `Child` needs of a process."""
+
+    pid: int
+
+    def wait(self) -> int: ...
+
+    def send_signal(self, number: int, /) -> None: ...
+
+
+def interpreter_command() -> list[str]:
+    """The command for another interpreter like this one."""
+    return [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
+
+
 class Child:
     """The parent's handle of one generation's process."""
 
-    def __init__(self, process: subprocess.Popen[bytes], generation: int, control: int) -> None:
+    def __init__(self, process: Process, generation: int, control: int) -> None:
         self.process = process
         self.generation = generation
         self._control = control
@@ -218,9 +237,8 @@ class Child:
         inherited = [told, heard, *keep]
         if not WINDOWS:
             inherited += [listener.socket.fileno() for listener in listeners]
-        command = [sys.executable, *subprocess._args_from_interpreter_flags(), LAUNCHER]  # type: ignore[attr-defined]
         try:
-            process = _spawn(command, [told, heard], inherited, environ)
+            process = _spawn([*interpreter_command(), LAUNCHER], [told, heard], inherited, environ)
         except OSError:
             for descriptor in (told, tell, hear, heard):
                 os.close(descriptor)
@@ -230,6 +248,13 @@ class Child:
         child = cls(process, briefing.generation, tell)
         threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
         child._brief(briefing, listeners, path)
+        return child
+
+    @classmethod
+    def adopt(cls, process: Process, generation: int, hear: int, deliver: Callable[[int, object], None]) -> Child:
+        """The handle of a process that was started by another; `hear` is where its link ends."""
+        child = cls(process, generation, -1)
+        threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
         return child
 
     def _brief(self, briefing: Briefing, listeners: Sequence[Listener], path: Sequence[str]) -> None:
@@ -262,7 +287,8 @@ class Child:
             os.close(descriptor)
         self.kill()  # what it left behind in its group
         with self._lock:
-            os.close(self._control)
+            if self._control >= 0:
+                os.close(self._control)
             self._control = -1
         deliver(self.generation, Gone(code))
 
@@ -282,7 +308,7 @@ class Child:
     def kill(self) -> None:
         """Ends it now, with its process group."""
         if WINDOWS:
-            self.process.kill()
+            self._signal(signal.SIGTERM)  # which Windows takes as the end, at once
             return
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
@@ -324,3 +350,18 @@ def lead_own_group() -> None:
     """Makes this process the leader of a process group, so that all it starts can be ended together."""
     if not WINDOWS:
         os.setpgid(0, 0)
+
+
+def leave(code: int) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+    end = time.monotonic() + THREADS_GRACE
+    for thread in threading.enumerate():
+        if not thread.daemon and thread is not threading.current_thread():
+            thread.join(max(0.0, end - time.monotonic()))
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError, AttributeError):
+            pass
+    os._exit(code)

@@ -111,7 +111,8 @@ class LoadReport:
 
     `files`: absolute path -> stamp of the user's files as loaded. `wanted`: the user's folders in which a missing
     module was looked for; `absent`: the very paths (modules, files that were opened) whose appearance may repair it.
-    `modules`: third-party modules that user code imported.
+    `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
+    `environment`: variables that user code set before it imported one of them.
     """
 
     ok: bool
@@ -121,6 +122,8 @@ class LoadReport:
     modules: tuple[str, ...] = ()
     times: Times = Times()
     error: RunError | None = None
+    warm: bool = False
+    environment: tuple[str, ...] = ()
 
 
 _KINDS = {kind.__name__: kind for kind in (Frame, Excerpt, Cause, Request, RunError, Times, LoadReport, Stamp)}

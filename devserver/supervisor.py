@@ -21,7 +21,8 @@ from devserver.config import Config, ConfigError
 from devserver.console import Console, Listening
 from devserver.files import Stamp
 from devserver.lifecycle import Action, Death, Event, Model
-from devserver.notes import FilesLoaded, Keyboard, SawChange, StopWanted, WorkerDied
+from devserver.notes import ColdWanted, FilesLoaded, Keyboard, SawChange, StopWanted, WorkerDied
+from devserver.nursery import Nursery
 from devserver.process import Briefing, Child, Gone, Listener
 from devserver.recorder import Recorder, obituary
 from devserver.report import LoadReport, RunError
@@ -87,6 +88,10 @@ class Supervisor:
             stack.enter_context(self._terminal)
             self._watch = Watch(self._changed, self._console.note, poll=self._config.reload_poll)
             stack.callback(self._watch.close)
+            self._nursery = Nursery(
+                self._listeners, self._environ, sys.path, self._heard, self._console.note, self._config.warm
+            )
+            stack.callback(self._nursery.close)
             self._hear_signals()
             self._retarget()
             self._watch.start()
@@ -156,6 +161,9 @@ class Supervisor:
                 life.ending = life.ending or ending
             case StopWanted():
                 return (lifecycle.StopAsked(),)
+            case ColdWanted(names) if generation == self._model.generation:
+                self._nursery.learned((), (), _why_not_warm(names))
+                return (lifecycle.ReloadAsked(cold=True),)
             case Keyboard(lent):
                 self._console.keyboard(lent)
             case LoadReport() as loaded:
@@ -169,6 +177,7 @@ class Supervisor:
     def _heard_of_load(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         life.loaded = True
         self._learn(generation, loaded.files, loaded)
+        self._nursery.learned(loaded.modules, self._user_folders(), _why_not_warm(loaded.environment))
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded),)
         life.good_workers += 1
@@ -188,6 +197,9 @@ class Supervisor:
             self._code |= dict.fromkeys(loaded.absent)
         self._code |= files
         self._retarget(files)
+
+    def _user_folders(self) -> tuple[str, ...]:
+        return (self._config.base, *self._config.search_path)
 
     def _bury(self, generation: int, code: int) -> Event:
         life = self._lives.pop(generation)
@@ -233,9 +245,7 @@ class Supervisor:
         recorder = Recorder()
         briefing = Briefing(generation, self._config, held, tuple(sys.argv), recorder.descriptors)
         try:
-            child = Child.start(
-                briefing, self._listeners, self._environ, sys.path, self._heard, keep=recorder.descriptors
-            )
+            child = self._nursery.launch(briefing, recorder.descriptors, cold=scope == Scope.REWARM)
         except OSError as error:
             recorder.close()
             death = Death(report=report.describe(error, "server", script=self._config.script))
@@ -249,8 +259,9 @@ class Supervisor:
     def _heard(self, generation: int, record: object) -> None:
         """From the threads that listen to the children."""
         if isinstance(record, Gone):
-            own = {self._guard.pid} if self._guard is not None else set()
-            guard.end_strays(self._mark, own | {os.getpid()})
+            own = {os.getpid(), *([self._guard.pid] if self._guard is not None else [])}
+            living = {life.child.process.pid for life in list(self._lives.values())}
+            guard.end_strays(self._mark, own | living)
         self._arrivals.put(Heard(generation, record))
 
     def _read_config_again(self) -> RunError | None:
@@ -289,6 +300,11 @@ class Supervisor:
             ),
             loaded or {},
         )
+
+
+def _why_not_warm(variables: Sequence[str]) -> str | None:
+    """A library that reads them while it is imported must not be imported ahead of the script."""
+    return f"the script sets {', '.join(variables)} before it imports libraries" if variables else None
 
 
 class Alarms:

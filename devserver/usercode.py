@@ -219,7 +219,7 @@ class UserCode:
             spec = ask(fullname, path, target) if ask is not None and finder is not self else None
             if spec is not None:
                 return _take_note(spec)
-        if _asked_by_user(sys._getframe(1)):
+        if caused_by_user(sys._getframe(1)):
             missing[fullname] = _user_folders(sys.path if path is None else path)
         return None
 
@@ -231,7 +231,7 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
             spec.loader = UserLoader(spec.name, origin)
         elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
             loaded[os.path.abspath(origin)] = stamp
-    elif spec.name.partition(".")[0] not in sys.stdlib_module_names and _asked_by_user(sys._getframe(2)):
+    elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
         _measure(spec.loader)
     return spec
@@ -266,8 +266,8 @@ def import_seconds() -> float:
     return _clock["spent"]
 
 
-def _asked_by_user(frame: FrameType | None) -> bool:
-    """True when the import was written, or caused through calls, by user code and not by a module's own import."""
+def caused_by_user(frame: FrameType | None) -> bool:
+    """True when what happens in this frame was written, or caused through calls, by user code and not by an import."""
     while frame is not None and frame.f_code.co_filename.startswith("<frozen importlib"):
         frame = frame.f_back
     while frame is not None and not frame.f_code.co_filename.startswith("<frozen importlib"):

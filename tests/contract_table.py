@@ -52,9 +52,9 @@ class Case:
         return f"{self.site}: {self.name}"
 
     def request(self) -> bytes:
-        """The request as it goes over the wire; the length is told unless the headers say that it comes in chunks."""
+        """The request as it goes over the wire; the length is told unless the headers say something of it."""
         head = [f"{self.line} HTTP/1.1", "Host: localhost", *self.headers]
-        if not any(line.lower().startswith("transfer-encoding:") for line in self.headers):
+        if not any(line.startswith(("Transfer-Encoding:", "Content-Length:")) for line in self.headers):
             head.append(f"Content-Length: {len(self.body)}")
         return "\r\n".join([*head, "", ""]).encode("latin-1") + self.body
 
@@ -93,6 +93,7 @@ NOT_FOUND = (
     'If you entered the URL manually please check your spelling and try again."}'
 )
 NOT_ALLOWED = '{"message": "The method is not allowed for the requested URL."}'
+NOT_UNDERSTOOD = '{"message": "The browser (or proxy) sent a request that this server could not understand."}'
 SCRIPT_FAILED = '{"message": "An unexpected error occurred in scoring script. Check the logs for more info."}'
 INTERNAL = '{"message": "An unexpected internal error occurred. Check the logs for more info."}'
 EXPECTS_JSON = '{"message": "Expects Content-Type to be application/json"}'
@@ -101,11 +102,14 @@ LONG_M = '{"message": "x-ms-request-id and x-ms-client-request-id must not excee
 BARE_500 = "<h1><p>Internal Server Error</p></h1>"
 
 JSON = "Content-Type: application/json"
+M_LONG = "x-ms-request-id: " + "l" * 101
 FORM = "Content-Type: application/x-www-form-urlencoded"
 PARTS = "Content-Type: multipart/form-data; boundary=B"
 TEXT = "Content-Type: text/plain"
 CHUNKED = "Transfer-Encoding: chunked"
+OF_3 = "Content-Length: 3"
 A_FORM = b'--B\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--B--\r\n'
+A_BIG_FORM = A_FORM.replace(b"1", b"1" * 600_000)
 A_FILE = b'--B\r\nContent-Disposition: form-data; name="f"; filename="x"\r\n\r\n\x00\xff\r\n--B--\r\n'
 
 
@@ -172,7 +176,6 @@ SITES: Mapping[str, Site] = {
                     "AZUREML_ENTRY_SCRIPT": "src/score.py",
                     "AZUREML_SOURCE_DIRECTORY": "lib",
                     "AZUREML_MODEL_DIR": "models",
-                    "AML_CORS_ORIGINS": "https://file.example",
                     "SCORING_TIMEOUT_MS": "400",
                     "SERVICE_NAME": "from the file",
                     "SERVICE_VERSION": "from the file",
@@ -193,6 +196,10 @@ SITES: Mapping[str, Site] = {
             "SERVER_VERSION_LOG_RESPONSE_ENABLED": "false",
             "HTTP_X_MS_SERVER_VERSION": "my own",
         },
+    ),
+    "file": Site(
+        "plain.py",
+        files={"config.json": '{"AML_CORS_ORIGINS": "https://file.example"}'},
     ),
     "driver": Site(
         "driver.py",
@@ -328,6 +335,7 @@ BODY = [
     body("form of 600 kB", b"a=" + b"x" * 600_000, "", FORM),
     body("multipart", A_FORM, "", PARTS),
     body("multipart with a file", A_FILE, "", PARTS),
+    Case("plain", "body multipart too large", "POST /score", (PARTS,), A_BIG_FORM, 413, "exceeds the capacity limit"),
     body("multipart without a boundary", b"x", "x", "Content-Type: multipart/form-data"),
     body("multipart of another kind", b"x", "x", "Content-Type: multipart/mixed; boundary=B"),
     body("unknown charset", b"x", "x", TEXT + "; charset=nonsense"),
@@ -350,10 +358,9 @@ BODY = [
     ),
     Case("plain", "body with a trailer", "POST /score", (CHUNKED,), b"3\r\nabc\r\n0\r\nX-A: 1\r\n\r\n", shows='"abc"'),
     Case("plain", "body in broken chunks", "POST /score", (CHUNKED,), b"zz\r\nabc\r\n0\r\n\r\n", 500, INTERNAL),
-    Case("plain", "length told twice", "POST /score", ("Content-Length: 3",), b"abc", 400, "Bad Request"),
-    Case(
-        "plain", "length and chunks", "POST /score", (CHUNKED, "Content-Length: 3"), chunks(b"abc"), 400, "Bad Request"
-    ),
+    Case("plain", "length told twice", "POST /score", (OF_3, OF_3), b"abc", 400, "Bad Request"),
+    Case("plain", "length is no number", "POST /score", ("Content-Length: x",), b"abc", 400, "Bad Request"),
+    Case("plain", "length and chunks", "POST /score", (CHUNKED, OF_3), chunks(b"abc"), 400, "Bad Request"),
     Case("plain", "type told twice", "POST /score", (JSON, TEXT), b"{}", 400, "Bad Request"),
 ]
 
@@ -375,6 +382,13 @@ ROUTES = [
     Case("plain", "method in lower case", "get /score", status=400, shows="Bad Request"),
     Case("plain", "header too long", "GET /", ("X-A: " + "a" * 8300,), status=431, shows="Request Header Fields"),
     Case("plain", "header without a colon", "GET /", ("X-A",), status=400, shows="Bad Request"),
+    Case("plain", "GET with a body that does not come", "GET /score", (OF_3,), shows="{}"),
+    Case("plain", "GET / with a body that does not come", "GET /", (OF_3,), shows="Healthy"),
+    Case("plain", "OPTIONS with a body that does not come", "OPTIONS /score", (OF_3,)),
+    Case("plain", "refused before its body comes", "POST /score", (OF_3, M_LONG), status=431, shows=LONG_M),
+    Case("plain", "expects something else", "GET /score", ("Expect: x",), status=417, shows="Expectation Failed"),
+    Case("plain", "host told twice", "GET /score", ("Host: b",), status=400, shows="Bad Request"),
+    Case("plain", "many headers", "GET /", tuple(f"X-{n}: 1" for n in range(120)), status=431, shows="Request Header"),
     Case("plain", "expects to continue", "POST /score", ("Expect: 100-continue",), b"abc", shows="abc"),
 ]
 
@@ -472,6 +486,9 @@ RAW = [
     raw("abort", "POST /score?do=abort%20409", SCRIPT_FAILED, status=500),
     raw("redirect", "POST /score?do=redirect", "/elsewhere", status=302),
     raw("jsonify", "POST /score?do=jsonify", '{"a":[1,2]}\n'),
+    raw("jsonify of mixed keys", "POST /score?do=jsonify%20mixed", SCRIPT_FAILED, status=500),
+    raw("stream with the context", "POST /score?do=stream%20with%20context", "13\r\nstream with context\r\n"),
+    raw("stream without the context", "POST /score?do=late%20stream", BARE_500, status=500),
     raw("make_response", "POST /score?do=make_response", "made", status=202),
     raw("after this request", "POST /score?do=after", '"done"'),
     raw("url_for", "POST /score?do=url_for", '"/score"'),
@@ -483,6 +500,9 @@ RAW = [
     raw("contexts", "POST /score?do=context", "[true, true]"),
     raw("ids too long", "POST /score", LONG_R, R + LONG, status=431),
     raw("body not UTF-8", "POST /score", r'"body": "\u00ff"', body=b"\xff"),
+    raw("body that does not come", "POST /score?do=none", "{}", OF_3),
+    raw("form of 600 kB", "POST /score", "xxx", FORM, body=b"a=" + b"x" * 600_000),
+    raw("multipart that is too large", "POST /score", SCRIPT_FAILED, PARTS, body=A_BIG_FORM, status=500),
     raw("wrong type for a schema", "POST /score", '"body": "x"', "Content-Type: image/png", body=b"x"),
 ]
 
@@ -594,6 +614,8 @@ SCHEMA = [
     schema("in chunks", chunks(b'{"num', b'ber": 1}'), '"number": ["int", 1]', JSON, CHUNKED),
     Case("schema", "query beside a body", "POST /score?number=1", (JSON,), b"{}", 400, MISSING),
     Case("schema", "body beside a query", "GET /score?number=1", (JSON,), b'{"number": 2}', shows='["int", 1]'),
+    Case("schema", "refused before its body comes", "POST /score", (TEXT, OF_3), status=415, shows=EXPECTS_JSON),
+    Case("schema", "GET with a body that does not come", "GET /score?number=1", (OF_3,), shows='["int", 1]'),
     Case("schema", "OPTIONS", "OPTIONS /score"),
     Case("schema", "HEAD", "HEAD /score?number=1", status=405),
     schema_query("", MISSING, 400),
@@ -796,7 +818,7 @@ ERRORS = calls(
         ("request json", 500, SCRIPT_FAILED),
         ("raised response", 500, SCRIPT_FAILED),
         ("slow", 500, TIMEOUT),
-        ("swallowed", 200, '["swallowed", "TimeoutError"]'),
+        ("swallowed", 200, '["swallowed", "TimeoutError", ""]'),
         ("finally", 500, SCRIPT_FAILED),
         ("slow stream", 200, "4\r\none \r\n3\r\ntwo\r\n0\r\n\r\n"),
         ("unknown", 500, SCRIPT_FAILED),
@@ -933,7 +955,7 @@ WORLD = [
             sees(site, "pickle", '"PicklingError"'),
             sees(site, "print", "{}"),
             sees(site, "stdin", '""'),
-            sees(site, "import score", '"ModuleNotFoundError"'),
+            sees(site, "asyncio", '"slept"'),
             sees(site, "import main", '"ModuleNotFoundError"'),
         )
     ),
@@ -1043,9 +1065,9 @@ def one_type(name: str, default: str) -> Difference:
     )
 
 
-def router(line: str, status: int, shows: str) -> Difference:
+def router(line: str, status: int, shows: str, *headers: str) -> Difference:
     return Difference(
-        Case("plain", line, line, (C + "c", T + "t")),
+        Case("plain", " ".join((line, *headers)), line, (C + "c", T + "t", *headers)),
         "O-32: the ids and the version are on the router's refusals too",
         Expected(status, shows, {"x-request-id": (), "x-ms-request-id": (), "traceid": (), "x-ms-server-version": ()}),
         Expected(
@@ -1143,6 +1165,7 @@ DIFFERENCES: tuple[Difference, ...] = (
     router("CONNECT /score", 405, NOT_ALLOWED),
     router("PROPFIND /score", 405, NOT_ALLOWED),
     router("FOO /swagger.json", 405, NOT_ALLOWED),
+    router("GET /score", 400, NOT_UNDERSTOOD, "Connection: Upgrade", "Upgrade: websocket"),
     once("aml version header", "x-ms-server-version", "azmlinfsrv/<version>"),
     once("aml exec header", "x-ms-run-fn-exec-ms", "<milliseconds>"),
     once("aml run failed header", FAILED, "False"),
@@ -1189,11 +1212,12 @@ DIFFERENCES: tuple[Difference, ...] = (
     seen(
         "world", "import helper", "O-8: the script's own folder is importable", "ModuleNotFoundError", "src/helper.py"
     ),
+    seen("world", "import score", "O-8: the script's own folder is importable", "ModuleNotFoundError", "src/score.py"),
     seen("world", "place src", "O-8: the script's folder comes after the app root", "absent", "after packages"),
     seen("world", "import utils", "O-7: no module of the server's own is in the way", "elsewhere", "utils.py"),
     seen("config", "environment AZUREML_MODEL_DIR", "O-21: config.json's model dir is exported", "null", "models"),
     Difference(
-        cross("config", "origin of the file", "GET /", "Origin: https://file.example"),
+        cross("file", "its origin", "GET /", "Origin: https://file.example"),
         "O-20: AML_CORS_ORIGINS of config.json is read",
         Expected(200, "Healthy", {"access-control-allow-origin": ()}),
         Expected(200, "Healthy", {"access-control-allow-origin": ("https://file.example",)}),

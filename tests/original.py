@@ -26,7 +26,7 @@ ORIGINAL = "azureml-inference-server-http==1.5.1"
 BESIDE_IT = ("inference-schema", "numpy", "pandas")
 INSTALL_SECONDS = 540.0
 START_SECONDS = 30.0
-ANSWER_SECONDS = 20.0
+ANSWER_SECONDS = 10.0
 STOP_SECONDS = 10.0
 UUID4 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
 DROPPED = ("date", "server")

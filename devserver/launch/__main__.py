@@ -1,11 +1,14 @@
-"""Starts one generation; it stands in a folder of its own so that no other file can be taken for a library's."""
+"""Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
+
+The arguments are the descriptors of a briefing and of a link, for a generation, or `warm` and a socket.
+"""
 
 import json
 import os
 import sys
 
-if __name__ == "__main__":
-    told = sys.argv[1]
+
+def generation(told: str, heard: str) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -15,4 +18,18 @@ if __name__ == "__main__":
     sys.path[:] = json.loads(pipe.readline())
     from devserver.child import main
 
-    main(pipe, sys.argv[2])
+    main(pipe, heard)
+
+
+def warm(channel: str) -> None:
+    sys.path[0] = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    from devserver.warm import main
+
+    main(int(channel))
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "warm":
+        warm(sys.argv[2])
+    else:
+        generation(*sys.argv[1:])

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import atexit
 import errno
 import os
 import select
 import sys
-import threading
 import time
 from types import FrameType
 from typing import Any
@@ -18,9 +16,8 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 
+from devserver.process import leave
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, Wsgi
-
-THREADS_GRACE = 0.5  # seconds that a leaving worker gives to the script's own threads
 
 
 def run(plan: Plan) -> int:
@@ -157,21 +154,8 @@ class _Worker(SyncWorker):  # type: ignore[misc]
 
 
 def _leave(error: BaseException | None) -> None:
-    """Ends the worker although threads of the script may run for ever."""
-    if error is not None and not isinstance(error, SystemExit):
-        return
-    code = error.code if isinstance(error, SystemExit) and isinstance(error.code, int) else 0
-    end = time.monotonic() + THREADS_GRACE
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join(max(0.0, end - time.monotonic()))
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass
-    os._exit(code)
+    if error is None or isinstance(error, SystemExit):
+        leave(error.code if error is not None and isinstance(error.code, int) else 0)
 
 
 class _Logger(Logger):  # type: ignore[misc]

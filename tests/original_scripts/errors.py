@@ -27,7 +27,7 @@ def swallowed():
     try:
         slow()
     except Exception as error:
-        return ["swallowed", type(error).__name__]
+        return ["swallowed", type(error).__name__, str(error)]
 
 
 def interrupted_with_a_finally():

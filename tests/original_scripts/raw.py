@@ -1,9 +1,13 @@
 """A run() that is given the Flask request; ?do= chooses what it does."""
 
+import inspect
+import logging
+
 import azureml_inference_server_http
 import flask
 from azureml.contrib.services.aml_request import AMLRequest, rawhttp
 from azureml.contrib.services.aml_response import AMLResponse
+from azureml_inference_server_http import log_config
 from azureml_inference_server_http.api import aml_request, aml_response
 
 
@@ -20,7 +24,19 @@ def same_names():
         "request is one of Flask's": issubclass(AMLRequest, flask.Request),
         "response is one of Flask's": issubclass(AMLResponse, flask.Response),
         "rawhttp returns the function": rawhttp(init) is init,
+        "parameters": parameters(AMLResponse.__init__),
+        "formatter": issubclass(log_config.AMLLogFormatter, logging.Formatter),
+        "filter": callable(log_config.RootAccessFilter().filter),
     }
+
+
+def parameters(function):
+    return [[one.name, repr(one.default)] for one in inspect.signature(function).parameters.values()]
+
+
+def late(request):
+    """The body is made when the request is over."""
+    yield request.args["do"]
 
 
 def echo(request):
@@ -70,10 +86,13 @@ DEEDS = {
     "get_json": lambda request: request.get_json(force=True, silent=True),
     "form key": lambda request: request.form["missing"],
     "data": lambda request: AMLResponse(request.get_data(), 200),
-    "stream": lambda request: AMLResponse(request.stream.read(), 200),
     "text": lambda request: request.get_data(as_text=True),
     "abort 409": lambda request: flask.abort(409),
     "redirect": lambda request: flask.redirect("/elsewhere"),
+    "stream": lambda request: AMLResponse(request.stream.read(), 200),
+    "late stream": lambda request: AMLResponse(late(request), 200),
+    "stream with context": lambda request: AMLResponse(flask.stream_with_context(late(request)), 200),
+    "jsonify mixed": lambda request: flask.jsonify({1: "a", "b": 2}),
     "jsonify": lambda request: flask.jsonify(a=[1, 2]),
     "preflight": lambda request: flask.Response(
         status=204, headers={"Access-Control-Allow-Origin": "https://script.example"}

@@ -1,6 +1,8 @@
 """Answers with what a script sees of its world; the request's body says which part."""
 
+import asyncio
 import importlib
+import inspect
 import os
 import pickle
 import sys
@@ -49,7 +51,8 @@ def module_attributes():
         "__file__": __file__,
         "__package__": __package__,
         "__doc__": __doc__,
-        "spec": __spec__.name,
+        "spec": [__spec__.name, __spec__.origin],
+        "source": inspect.getsource(init),
         "cwd": os.getcwd(),
         "in sys.modules": __name__ in sys.modules,
         "class": Thing.__module__,
@@ -64,6 +67,9 @@ PARTS = {
     "import": lambda rest: name_of_error(lambda: module_of(rest)),
     "pickle": lambda rest: name_of_error(lambda: len(pickle.dumps(Thing()))),
     "print": lambda rest: print("one", 2, sep="-", end=""),
+    "asyncio": lambda rest: asyncio.run(asyncio.sleep(0, "slept")),
+    "argv": lambda rest: sys.argv,
+    "everything": lambda rest: dict(os.environ),
     "stdin": lambda rest: sys.stdin.read(),
     "slow": lambda rest: [time.sleep(0.01) for _ in range(500)],
 }

@@ -1,0 +1,56 @@
+"""What a script prepared before it imported a library: imports are observed, the variables that it had set go out."""
+
+from __future__ import annotations
+
+import builtins
+import sys
+from types import FrameType
+from typing import Any
+
+from devserver import usercode
+
+
+class Preparations:
+    """In a `with` around the load: which environment variables user code set before it imported a library.
+
+    A library that reads them while it is imported must not be imported ahead of the script.
+    """
+
+    def __init__(self) -> None:
+        self.before_import: dict[str, None] = {}
+        self._set: dict[str, None] = {}
+        self._listening = False
+
+    def __enter__(self) -> Preparations:
+        self._import = builtins.__import__
+        self._listening = True
+        sys.addaudithook(self._heard)
+        builtins.__import__ = self._importing
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listening = False  # an audit hook cannot be taken away
+        builtins.__import__ = self._import
+
+    def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event != "os.putenv" or not self._listening or not usercode.caused_by_user(sys._getframe(1)):
+            return
+        name = arguments[0]
+        self._set[name.decode(errors="replace") if isinstance(name, bytes) else str(name)] = None
+
+    def _importing(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
+        if self._set and level == 0 and _is_library(name) and _is_user(sys._getframe(1)):
+            self.before_import |= self._set
+        return self._import(name, globals, locals, fromlist, level)
+
+
+def _is_library(name: str) -> bool:
+    top = name.partition(".")[0]
+    if top in sys.stdlib_module_names:
+        return False
+    path = getattr(sys.modules.get(top), "__file__", None)
+    return path is None or not usercode.is_user_file(path)
+
+
+def _is_user(frame: FrameType) -> bool:
+    return usercode.is_user_file(frame.f_code.co_filename)
