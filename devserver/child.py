@@ -26,7 +26,7 @@ from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.script import Script, ScriptProblem, add_to_search_path, load, time_limit
-from devserver.serve import Plan, WorkerAborted, Wsgi, serve
+from devserver.serve import Plan, WorkerAborted, WorkerLeaving, Wsgi, serve
 from devserver.status import holding_app
 from devserver.terminal import Loan, lend_to_breakpoints
 
@@ -97,6 +97,8 @@ def run_generation(post: Post) -> int:
         factory=generation.make_app,
         workers=config.worker_count,
         worker_timeout=config.worker_timeout,
+        # a large model may take longer than any answer: only a limit that was asked for counts while it loads
+        limit_loading="worker_timeout" in config.sources,
         graceful_timeout=config.graceful_timeout if post.number is not None else 30.0,
         preload=config.worker_preload and post.number is None,
         close_connections=post.number is not None,
@@ -168,6 +170,10 @@ class _Generation:
             return self._answer_with(self.post.hold)
         try:
             app = self._load()
+        except WorkerAborted as error:
+            return self._answer_with(self._described(error), error)
+        except WorkerLeaving:
+            raise
         except BaseException as error:
             found = hints.explain(self._described(error), error, model_dir=self.config.model_dir)
             return self._answer_with(found, error)

@@ -18,6 +18,7 @@ PROGRAM = "azmlinfsrv"
 TRUE_WORDS = {"true", "1", "yes", "y", "on", "t"}
 FALSE_WORDS = {"false", "0", "no", "n", "off", "f"}
 INSTRUMENTATION_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+TEN_YEARS = 10 * 366 * 86400  # seconds; what waits for longer overflows in the system's calls
 REMOVED = ("AML_DBG_MODEL_INFO", "AML_DBG_RESOURCE_INFO")
 
 
@@ -52,17 +53,17 @@ def _boolean(value: object) -> bool:
 def _integer(value: object) -> int:
     try:
         number = float(value) if isinstance(value, (int, float)) else float(_text(value).strip())
-    except ValueError:
+    except (ValueError, OverflowError):
         raise ValueError(f"{value!r} is not a whole number") from None
     if number != number or number in (float("inf"), float("-inf")) or number != int(number):
         raise ValueError(f"{value!r} is not a whole number")
     return int(value) if isinstance(value, int) else int(number)
 
 
-def _between(low: int, high: int | None, what: str) -> Callable[[object], int]:
+def _between(low: int, high: int, what: str) -> Callable[[object], int]:
     def parse(value: object) -> int:
         number = _integer(value)
-        if number < low or (high is not None and number > high):
+        if not low <= number <= high:
             raise ValueError(f"{value} is not {what}")
         return number
 
@@ -214,15 +215,15 @@ class Config:
     source_directory: str | None = _setting(None, _text, "AZUREML_SOURCE_DIRECTORY", in_file=True)
     given_app_root: str | None = _setting(None, _text, "AML_APP_ROOT", in_file=True)
     worker_timeout: int = _setting(
-        300, _between(0, None, "a number of seconds from 0 (0 switches it off)"), "WORKER_TIMEOUT", error_code=2
+        300, _between(0, TEN_YEARS, "a number of seconds, from 0 (off) to ten years"), "WORKER_TIMEOUT", error_code=2
     )
     worker_preload: bool = _setting(False, _true_any_case, "WORKER_PRELOAD")
     separate_health: bool = _setting(False, _true_any_case, "SEPERATE_HEALTH_ENDPOINT")
     send_version: bool = _setting(True, _true_any_case, "SERVER_VERSION_LOG_RESPONSE_ENABLED")
     given_version: str = _setting("", _text, "HTTP_X_MS_SERVER_VERSION")
     scoring_timeout_ms: int = _setting(
-        3600000, _between(0, None, "a number of milliseconds from 0 (0 switches it off)"), "SCORING_TIMEOUT_MS",
-        in_file=True,
+        3600000, _between(0, TEN_YEARS * 1000, "a number of milliseconds, from 0 (off) to ten years"),
+        "SCORING_TIMEOUT_MS", in_file=True,
     )  # fmt: skip
     service_name: str = _setting("ML service", _text, "SERVICE_NAME", in_file=True)
     service_version: str = _setting("1.0", _text, "SERVICE_VERSION", in_file=True)
@@ -290,7 +291,8 @@ class Config:
     @property
     def watched_files(self) -> tuple[str, ...]:
         """Files beside the code that a reload has to notice, whether they exist yet or not."""
-        folders = [self.app_root] + ([os.path.dirname(self.script)] if self.script else [])
+        scripts = [self.script, os.path.realpath(self.script)] if self.script else []
+        folders = [self.app_root, *map(os.path.dirname, scripts)]
         names = [os.path.join(folder, name) for folder in folders for name in ("config.json", "logging.json")]
         swagger = ("swagger.json", "swagger2.json", "swagger3.json", "swagger3.1.json")
         names += [os.path.join(self.app_root, name) for name in swagger]
@@ -390,6 +392,11 @@ def _with_underscores(argument: str) -> str:
 # --- the three sources together
 
 
+def _is_given(name: str, value: object) -> bool:
+    """An empty text is a value, but no script."""
+    return value is not None and (value != "" or name != "entry_script")
+
+
 def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, base: str | None = None) -> Config:
     """The configuration of this command line, environment and, where there is one, JSON file.
 
@@ -401,11 +408,11 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
     for setting in SETTINGS:
-        if given.get(setting.name) is not None:
+        if setting.name in given:
             values[setting.name], sources[setting.name] = given[setting.name], "command line"
         else:
             _from_environment(setting, environ, values, sources)
-    path = _find_file(values, base)
+    path = _find_file(values, sources, base)
     notes = _from_file(path, values, sources) if path else []
     _key_switches_on(values, sources)
     config = Config(
@@ -424,7 +431,7 @@ def _from_command_line(argv: Sequence[str]) -> dict[str, Any]:
         raise HelpAsked(parser.format_help())
     if given.pop("version"):
         raise HelpAsked(f"{PROGRAM} {__version__}\n")
-    found = {name: value for name, value in given.items() if value is not None}
+    found = {name: value for name, value in given.items() if _is_given(name, value)}
     return {name: tuple(value) if isinstance(value, list) else value for name, value in found.items()}
 
 
@@ -432,7 +439,7 @@ def _from_environment(
     setting: Setting, environ: Mapping[str, str], values: dict[str, Any], sources: dict[str, str]
 ) -> None:
     for variable in setting.variables:
-        if variable in environ:
+        if _is_given(setting.name, environ.get(variable)):
             try:
                 values[setting.name] = setting.parse(environ[variable])
             except ValueError as error:
@@ -441,27 +448,33 @@ def _from_environment(
             return
 
 
-def _find_file(values: Mapping[str, Any], base: str) -> str | None:
+def _find_file(values: Mapping[str, Any], sources: Mapping[str, str], base: str) -> str | None:
     if values.get("config_file"):
         path = os.path.join(base, values["config_file"])
-        if not os.path.isfile(path):
-            raise ConfigError(f"{values['config_file']}: no such configuration file")
+        _check_file(path, values["config_file"], 1 if sources["config_file"] == "command line" else 3)
         if os.path.getsize(path):
             return path
-    root = os.path.join(base, values.get("given_app_root") or base)
-    beside = os.path.dirname(os.path.join(root, values.get("entry_script") or ""))
-    for folder in (root, beside):
+    found = Config(**values, base=base, sources=sources)
+    folders = [os.path.join(base, found.app_root)]
+    folders += [os.path.dirname(os.path.realpath(found.script))] if found.script else []
+    for folder in folders:
         path = os.path.join(folder, "config.json")
         if os.path.isfile(path) and os.path.getsize(path):
             return path
     return None
 
 
+def _check_file(path: str, given: str, exit_code: int) -> None:
+    if not os.path.isfile(path):
+        problem = "it is a folder, not a configuration file" if os.path.isdir(path) else "no such configuration file"
+        raise ConfigError(f"{given}: {problem}", exit_code)
+
+
 def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> list[str]:
     content = _read_json_object(path)
     for key, value in content.items():
         setting = FILE_KEYS.get(key)
-        if setting is None or value is None or setting.name in values:
+        if setting is None or setting.name in values or not _is_given(setting.name, value):
             continue
         try:
             values[setting.name] = setting.parse(value)
@@ -495,6 +508,7 @@ def _key_switches_on(values: dict[str, Any], sources: dict[str, str]) -> None:
 
 
 def _check(config: Config) -> list[str]:
+    """What the person should know of these settings, line by line. Errors: `ConfigError` for what cannot be."""
     if not config.entry_script and not config.config_file:
         raise ConfigError("no scoring script: name it with --entry_script score.py, or give a --config_file")
     if config.port == 0 and not config.events:
@@ -503,9 +517,37 @@ def _check(config: Config) -> list[str]:
         raise ConfigError("argument --health_port: 0 is not a port (1 to 65535)")
     if config.separate_health and config.port == config.health_port != 0:
         raise ConfigError(f"--port and --health_port are both {config.port}; choose another for one of them")
+    if config.server == "gunicorn" and sys.platform == "win32":
+        raise ConfigError("gunicorn does not run on Windows; leave --server out, or give --server waitress")
+    return [*_without_effect(config), *_limits_of_waitress(config), *_about_model_dir(config)]
+
+
+def _without_effect(config: Config) -> list[str]:
     if config.sources.get("health_port") and not config.separate_health:
         return ["--health_port has no effect without the environment variable SEPERATE_HEALTH_ENDPOINT=true"]
     return []
+
+
+def _limits_of_waitress(config: Config) -> list[str]:
+    if config.server != "waitress":
+        return []
+    found = []
+    if config.scoring_timeout_ms and "scoring_timeout_ms" in config.sources:
+        found.append(
+            "SCORING_TIMEOUT_MS: under waitress a call into C code (a library's, or time.sleep) is not interrupted; "
+            "the limit takes effect when it returns"
+        )
+    if config.worker_timeout and "worker_timeout" in config.sources:
+        found.append("WORKER_TIMEOUT has no effect under waitress")
+    return found
+
+
+def _about_model_dir(config: Config) -> list[str]:
+    folder = config.absolute_model_dir
+    if folder is None or os.path.isdir(folder):
+        return []
+    problem = "is not a folder" if os.path.exists(folder) else "does not exist"
+    return [f"the model directory {problem}: {folder}"]
 
 
 def _checked_telemetry(config: Config) -> Config:

@@ -8,11 +8,12 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from typing import Any
 
 from devserver import __version__, lifecycle, render
 from devserver.changes import ChangeSet
-from devserver.config import Config
+from devserver.config import Config, ConfigError
 from devserver.notes import WorkerDied
 from devserver.report import LoadReport, RunError
 
@@ -40,7 +41,7 @@ class Console:
         self._moving = False
         self._address = ""
         self._repeats = render.Repeats()
-        self._events = open(config.events, "ab", buffering=0) if config.events else None
+        self._events = _open(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
 
     # --- from the supervisor
@@ -238,6 +239,13 @@ class Console:
         if self._events is not None:
             line = render.event(name, at=round(time.time(), 3), **facts)
             self._events.write(line.encode() + b"\n")
+
+
+def _open(events: str) -> FileIO:
+    try:
+        return open(events, "ab", buffering=0)
+    except OSError as error:
+        raise ConfigError(f"argument --events: {events} cannot be written: {error.strerror}") from None
 
 
 def _receipt(loaded: LoadReport) -> str:

@@ -5,6 +5,7 @@ Each hint is a small predicate that looks something up (files, fields, columns, 
 
 from __future__ import annotations
 
+import ast
 import builtins
 import json
 import os
@@ -703,8 +704,6 @@ def _saved_version(facts: Facts, top: str) -> str | None:
 
 def _assigned_without_global(path: str, name: str) -> str | None:
     """The function (init() first) that assigns `name` as a local of its own."""
-    import ast
-
     tree = syntax.tree_of(path)
     for node in sorted(syntax.functions(tree) if tree else [], key=lambda item: item.name != "init"):
         stores = declared = False
@@ -742,8 +741,6 @@ def _suspects(facts: Facts) -> list[str]:
 
 
 def _is_async(facts: Facts, name: str) -> bool:
-    import ast
-
     return isinstance(syntax.function_named(facts.script, name), ast.AsyncFunctionDef)
 
 
@@ -1195,8 +1192,6 @@ def _time_limit(facts: Facts) -> str | None:
 
 
 def _loop_around(path: str, line: int) -> int | None:
-    import ast
-
     tree = syntax.tree_of(path)
     loops = [node for node in ast.walk(tree) if isinstance(node, (ast.While, ast.For))] if tree else []
     around = [node.lineno for node in loops if node.lineno <= line <= (node.end_lineno or 0)]

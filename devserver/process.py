@@ -47,8 +47,9 @@ class Listener:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
-        except OSError as error:
-            raise ListenError(f"{host}: no such address to listen on ({error.strerror}); choose another with --host")
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ListenError(f"{host!r} is no address to listen on ({why}); choose another with --host") from None
         bound = socket.socket(family, kind, protocol)
         try:
             _prepare(bound)

@@ -269,17 +269,29 @@ def _left_edge(total: int, start: int, end: int, room: int) -> int:
 
 def _slice(text: str, left: int, room: int) -> str:
     """The cells `left` to `left + room` of a line, with an ellipsis where something is cut."""
-    cells: list[str] = []
-    for piece in _pieces(text):
-        cells += [piece[0], *([""] * (_width(piece) - 1))] if len(piece) == 1 else list(piece)
-    if left == 0 and len(cells) <= room:
-        return "".join(cells)
-    part = cells[left : left + room]
+    grid = _grid(text)
+    if left == 0 and len(grid) <= room:
+        return "".join(grid)
+    part = grid[left : left + room]
     if left and part:
-        part[0] = "…"
-    if left + room < len(cells):
-        part[-1] = "…"
+        part[:2] = ["…", part[1] or " "] if len(part) > 1 else ["…"]
+    if left + room < len(grid):
+        part[-2:] = [part[-2] if part[-1] else " ", "…"]
     return "".join(part)
+
+
+def _grid(text: str) -> list[str]:
+    """What stands in each cell of a line; the second cell of a wide character holds nothing."""
+    grid: list[str] = []
+    for piece in _pieces(text):
+        width = _width(piece)
+        if len(piece) > 1:
+            grid += piece
+        elif width:
+            grid += [piece, ""][:width]
+        elif grid:
+            grid[-1 if grid[-1] else -2] += piece
+    return grid
 
 
 def _stripped(line: Line) -> Line:
@@ -365,9 +377,10 @@ def not_ready(error: RunError, seconds: float | None = None, *, colour: bool = F
 
 def request_failed(error: RunError, *, colour: bool = False) -> str:
     """The line that opens the report of an error, or a warning, of a request (or of a thread)."""
-    what = _request(error.request) if error.request else f"in thread {error.thread}" if error.thread else error.phase
+    verb = "request failed" if error.severity == "error" else "request failed a check"
+    what = _request(error.request) if error.request else f"thread {_one_line(error.thread)}" if error.thread else ""
     status = f" -> {error.status}" if error.status else ""
-    return bracket("error" if error.severity == "error" else "", f"request failed: {what}{status}", colour)
+    return bracket(error.severity, f"{verb}: {what}{status}" if what or status else verb, colour)
 
 
 def end_of_report(*, colour: bool = False) -> str:
@@ -376,6 +389,7 @@ def end_of_report(*, colour: bool = False) -> str:
 
 
 def bracket(role: str, text: str, colour: bool) -> str:
+    """A line of the tool itself, which editors know by its beginning."""
     return _paint([[("dim", "[azmlinfsrv]"), ("", " "), (role, text)]], colour)
 
 

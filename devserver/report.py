@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import os
 import re
@@ -15,7 +16,6 @@ from devserver.files import Stamp
 from devserver.syntax import Place
 
 if TYPE_CHECKING:
-    import ast
     import threading
     from sys import UnraisableHookArgs
 
@@ -568,14 +568,12 @@ def _meant(path: str, name: str) -> tuple[int, str | None]:
 
 def _buried(tree: ast.Module, name: str) -> tuple[int, str] | None:
     """The function where the server does not see it: in a class or in another function."""
-    import ast
-
     for node in ast.walk(tree):
         if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
             owner = f"class {node.name}" if isinstance(node, ast.ClassDef) else f"{node.name}()"
             words = f"defines it inside {owner}: move it to the top level of the script"
             for inner in node.body:
-                if isinstance(inner, syntax.function_kinds()) and inner.name == name:
+                if isinstance(inner, syntax.Function) and inner.name == name:
                     return inner.lineno, words
     return None
 
@@ -807,8 +805,6 @@ def _unescaped(text: str) -> str:
 
 def _exit_call(code: int, files: Iterable[str]) -> Place | None:
     """The only call in these files that may have ended the process this way."""
-    import ast
-
     found = []
     for path in dict.fromkeys(files):
         for node in ast.walk(tree) if (tree := syntax.tree_of(path)) else ():

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+import ast
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 from devserver import usercode
 
-if TYPE_CHECKING:
-    import ast
-
-    Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 @dataclass(frozen=True)
@@ -75,8 +73,6 @@ def tree_of(path: str) -> ast.Module | None:
 
 @lru_cache(maxsize=8)
 def _parse(source: str) -> ast.Module | None:
-    import ast
-
     try:
         return ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
@@ -89,8 +85,6 @@ def place_of(node: Any, path: str) -> Place:
 
 def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
     """The statements that run in one scope: those inside `if`, `try`, `with` and loops too, not inside definitions."""
-    import ast
-
     for node in body:
         yield node
         if not isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
@@ -100,15 +94,9 @@ def statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
                 yield from statements(inner.body)
 
 
-def function_kinds() -> tuple[type[ast.FunctionDef], type[ast.AsyncFunctionDef]]:
-    import ast
-
-    return ast.FunctionDef, ast.AsyncFunctionDef
-
-
 def functions(tree: ast.Module) -> list[Function]:
     """The functions that a module defines in its own scope, in order."""
-    return [node for node in statements(tree.body) if isinstance(node, function_kinds())]
+    return [node for node in statements(tree.body) if isinstance(node, Function)]
 
 
 def function_named(path: str, name: str) -> Function | None:
@@ -138,11 +126,9 @@ def _call_of(thing: object) -> object:
 
 def node_of(code: CodeType) -> Function | None:
     """The definition that was compiled to this code."""
-    import ast
-
     tree = tree_of(code.co_filename)
     for node in ast.walk(tree) if tree else ():
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)) and node.name == code.co_name:
+        if isinstance(node, Function) and node.name == code.co_name:
             first = min([node.lineno, *(item.lineno for item in node.decorator_list)])
             if first <= code.co_firstlineno <= node.lineno:
                 return node
@@ -172,8 +158,6 @@ def definition(function: object, name: str, script: str | None) -> tuple[str, Fu
 
 def binding(path: str, name: str) -> int | None:
     """The line of the script's last assignment or import of `name`."""
-    import ast
-
     tree, found = tree_of(path), None
     for node in statements(tree.body) if tree else ():
         bound = [alias.asname or alias.name for alias in getattr(node, "names", []) if isinstance(alias, ast.alias)]
@@ -216,8 +200,6 @@ def return_place(
 
 
 def _returns(node: Function) -> list[ast.Return]:
-    import ast
-
     return [item for item in statements(node.body) if isinstance(item, ast.Return)]
 
 
@@ -229,8 +211,6 @@ def _best(found: list[ast.Return], value: object) -> list[ast.Return]:
 
 def _fit(node: ast.expr | None, value: object) -> int:
     """2: the expression visibly builds such a value; 1: it may; 0: it cannot."""
-    import ast
-
     if node is None or isinstance(node, ast.Constant):
         return (
             2
@@ -264,8 +244,6 @@ _LITERALS: dict[str, type] = {
 
 def _descend(node: ast.expr | None, steps: Sequence[object]) -> ast.expr | None:
     """The part of a literal that the steps lead to, as far as it is written out."""
-    import ast
-
     for step in steps:
         if isinstance(node, ast.Dict):
             inner = [

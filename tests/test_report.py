@@ -231,9 +231,8 @@ def test_place_is_the_users_own_line(
 def test_frames_are_the_users_outermost_first(world: World) -> None:
     """Library calls between and below are counted, not listed; the place that raised is named."""
     error = world.mistake(
-        "import json\nimport functools\n"
-        + INIT
-        + "def read(text):\n    return json.loads(text)\n\ndef run(raw_data):\n    return functools.reduce(pick, [1, 2])\n\n"
+        "import json\nimport functools\n" + INIT + "def read(text):\n    return json.loads(text)\n\n"
+        "def run(raw_data):\n    return functools.reduce(pick, [1, 2])\n\n"
         "def pick(a, b):\n    return read('{')\n"
     )
     assert [frame.function for frame in error.frames] == ["run", "pick", "read"]
@@ -301,8 +300,9 @@ def test_chain_is_told_nearest_first(world: World) -> None:
                     {}["key"]
             except KeyError as error:
                 raise RuntimeError("late") from error
+
+        run = print
         """
-        + RUN
     )
     assert [(c.relation, c.type, c.line) for c in error.causes] == [
         ("cause", "KeyError", 6),
@@ -419,7 +419,8 @@ def test_error_of_another_process_points_into_it(world: World) -> None:
 
     error = ZeroDivisionError("division by zero")
     error.__cause__ = RemoteTraceback(
-        f'\n"""\nTraceback (most recent call last):\n  File "{os.__file__}", line 3, in x\n  File "{script}", line 2, in work\n"""'
+        f'\n"""\nTraceback (most recent call last):\n  File "{os.__file__}", line 3, in x\n'
+        f'  File "{script}", line 2, in work\n"""'
     )
     found = report.describe(error, "run")
     assert (found.path, found.line, found.causes) == (script, 2, ())
@@ -459,7 +460,7 @@ def test_absent_files_of_a_chain() -> None:
     [
         ("def int():  # HERE\n    pass\n" + RUN, "init", 1, "line 1 defines int(): is that the one?"),
         ("def initialise():\n    pass\n" + RUN, "init", 1, "initialise()"),
-        ("\n\ndef predict(data):\n    pass\n\ndef init():\n    pass\n", "run", 3, "predict()"),
+        ("#\n\ndef predict(data):\n    pass\n\ndef init():\n    pass\n", "run", 3, "predict()"),
         ("class Model:\n    def run(self, data):\n        pass\n" + INIT, "run", 2, "class Model"),
         ("def main():\n    def run(data):\n        pass\n" + INIT, "run", 2, "main()"),
         ("init = None\n" + RUN, "init", 1, "assigns something else"),
@@ -507,7 +508,7 @@ def test_wrong_signature_is_placed_at_the_def(world: World) -> None:
 )
 def test_signature_of_what_is_no_plain_function(world: World, source: str, line: int) -> None:
     """A partial, an object, an imported function: the line that makes it run, or its own definition."""
-    script = world.write({"score.py": source, "elsewhere_one.py": "\n\ndef run(*args):\n    pass\n"})
+    script = world.write({"score.py": source, "elsewhere_one.py": "#\n\ndef run(*args):\n    pass\n"})
     error = report.wrong_signature(usercode.load_script(script).run, "x")
     here = (script, line) if "elsewhere_one" not in source else (str(world.folder / "elsewhere_one.py"), 3)
     assert (error.path, error.line) == here
@@ -554,7 +555,7 @@ def test_circular_result(world: World) -> None:
     ("body", "line"),
     [
         ("if raw_data:\n        return {'a': {1}}\n    return {'b': 1}", 6),
-        ("if raw_data:\n        return {'a': 1}, 400\n    return {'a': {1}}", 7),
+        ("if not raw_data:\n        return {'a': 1}, 400\n    return {'a': {1}}", 7),
         ("if raw_data:\n        return make()\n    return other()", 4),
         ("def inner():\n        return 5\n    return make()", 7),
         ("return make()", 5),
@@ -653,9 +654,9 @@ def test_crash_is_placed_by_faulthandler(world: World) -> None:
     [
         ("run", 7, "the worker exited with code 7 in run()", 7),
         ("run", 8, "the worker exited with code 8 in run()", 6),
-        ("run", -9, "the worker died in run(): SIGKILL (killed)", 6),
-        ("init", -9, "the worker died in init(): SIGKILL (killed)", 3),
-        ("load", -6, "the worker died while the script was loaded: SIGABRT (aborted)", 1),
+        ("run", -9, "the worker died in run(): SIGKILL (", 6),
+        ("init", -9, "the worker died in init(): SIGKILL (", 3),
+        ("load", -6, "the worker died while the script was loaded: SIGABRT (", 1),
         ("run", -99, "the worker died in run(): signal 99", 6),
     ],
 )
@@ -663,7 +664,8 @@ def test_death_without_a_dump(world: World, phase: str, code: int, says: str, li
     """The only call that ends a process with this code, else the definition of what was running."""
     script = world.write({"score.py": "import os\n\n" + INIT + "def run(raw_data):\n    os._exit(7)\n"})
     error = report.died(phase, code, script=script)
-    assert (error.message, error.path, error.line) == (says, script, line)
+    assert error.message.startswith(says)
+    assert (error.path, error.line) == (script, line)
 
 
 # ---------------------------------------------------------------------- records
@@ -705,8 +707,5 @@ def test_supervisor_can_import_it_quickly() -> None:
     """The records and their drawing load none of the modules that take long."""
     code = "import sys, devserver.report, devserver.render; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
-    slow = {"flask", "ast", "inspect", "difflib", "traceback", "importlib.metadata", "numpy", "colorama", "asyncio"}
-    inherited = subprocess.run(
-        [sys.executable, "-c", "import sys, linecache; print(*sys.modules)"], capture_output=True, text=True
-    )
-    assert not (slow & set(done.stdout.split())) - set(inherited.stdout.split())
+    slow = {"flask", "difflib", "traceback", "tempfile", "importlib.metadata", "numpy", "colorama", "asyncio"}
+    assert not slow & set(done.stdout.split())

@@ -24,7 +24,7 @@ from devserver.scoring.inputs import BadInput, Mode, read_arguments
 from devserver.scoring.script import ScoringTimeout, Script, TimeLimit
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.telemetry import Answered, Telemetry
-from devserver.serve import WorkerAborted
+from devserver.serve import WorkerAborted, WorkerLeaving
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -187,6 +187,8 @@ class _Views:
         except WorkerAborted as error:
             limit, facts = parts.config.worker_timeout * 1000, _request_facts(_current())
             parts.notify(report.timed_out(error, limit, setting="WORKER_TIMEOUT", request=facts, status=500))
+            raise
+        except WorkerLeaving:
             raise
         except TimeoutError as error:
             return self._timed_out(error)

@@ -12,8 +12,12 @@ Wsgi = Callable[..., Any]
 CLOSED_GATE_PAUSE = 0.004  # seconds until a closed gate is asked again
 
 
-class WorkerAborted(SystemExit):
-    """Raised in a worker that the server ends in the middle of a request or of its start."""
+class WorkerLeaving(SystemExit):
+    """Raised in a worker that was told to end, wherever it is."""
+
+
+class WorkerAborted(WorkerLeaving):
+    """Raised in a worker that has not answered, or not loaded, within its time."""
 
 
 class Gate(Protocol):
@@ -49,7 +53,10 @@ class Witness(Protocol):
 
 @dataclass(frozen=True)
 class Plan:
-    """How to serve. `factory` is called in the process that will answer; times are in seconds."""
+    """How to serve. `factory` is called in the process that will answer; times are in seconds.
+
+    `limit_loading` makes the worker timeout count for the factory, too.
+    """
 
     server: str
     listeners: Sequence[socket.socket]
@@ -57,6 +64,7 @@ class Plan:
     workers: int = 1
     worker_timeout: int = 300
     graceful_timeout: float = 30.0
+    limit_loading: bool = False
     preload: bool = False
     close_connections: bool = False
     gate: Gate | None = None

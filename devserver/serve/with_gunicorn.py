@@ -17,7 +17,9 @@ from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 
 from devserver.process import leave
-from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, Wsgi
+from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi
+
+QUICK_STOP = 2  # seconds that workers get after Ctrl-C
 
 
 def run(plan: Plan) -> int:
@@ -70,6 +72,8 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     def stop(self, graceful: bool = True) -> None:
         self.halting = True
+        if not graceful:
+            self.cfg.set("graceful_timeout", QUICK_STOP)
         super().stop(graceful)
 
     def reap_workers(self) -> None:
@@ -114,6 +118,8 @@ class _Worker(SyncWorker):  # type: ignore[misc]
     def init_process(self) -> None:
         if self.plan.witness is not None:
             self.plan.witness.forked(self)
+        if self.plan.limit_loading:
+            self.notify()  # the clock of the worker timeout runs from the first notice on
         try:
             super().init_process()
         finally:
@@ -147,10 +153,20 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         return None
 
     def handle_abort(self, _number: int, _frame: FrameType | None) -> None:
-        self.alive = False
+        # a worker that was loading lives on, to answer with that error
+        self.alive = not self.booted
         if self.plan.witness is not None:
             self.plan.witness.aborting(self)
         raise WorkerAborted(1)
+
+    def handle_quit(self, _number: int, _frame: FrameType | None) -> None:
+        self.alive = False
+        raise WorkerLeaving(0)
+
+    def handle_exit(self, _number: int, _frame: FrameType | None) -> None:
+        self.alive = False
+        if not self.booted:
+            raise WorkerLeaving(0)  # nothing is in flight yet
 
 
 def _leave(error: BaseException | None) -> None:

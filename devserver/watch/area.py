@@ -64,7 +64,8 @@ class Area:
     def must_be_walked_for(self, path: str, *, folder: bool) -> bool:
         """Whether a ring for `path` (spelled as in the area) cannot be answered by one look at that path."""
         if folder:
-            return not any(map(is_litter, path[len(self.rule.root) :].split(os.sep)))
+            names = path[len(self.rule.root) :].split(os.sep)
+            return not any(map(is_litter, names)) and not self.rule.left_out(path)
         return self._survey is not None and self._survey.linked and self.rule.counts(path)
 
     def mark_stale(self, at: float, *, folder: bool = False) -> None:

@@ -21,6 +21,7 @@ class Singles:
     def __init__(self) -> None:
         self.roles: dict[str, Role] = {}
         self.known: dict[str, Stamp] = {}
+        self._loaded: set[str] = set()
         self._told: defaultdict[str, list[Stamp]] = defaultdict(list)
         self._racy: set[str] = set()
         self._names: dict[str, set[str]] = {}
@@ -43,9 +44,10 @@ class Singles:
         else:
             self.known[path] = stamp
 
-    def tell(self, path: str) -> None:
-        """Remember that a change of this file is being delivered: the version known so far is out of date."""
-        if path in self.known:
+    def tell(self, paths: Iterable[str]) -> None:
+        """Remember that a change of these files is being delivered: the versions known so far are out of date."""
+        self._loaded.clear()
+        for path in self.known.keys() & set(paths):
             self._told[path].append(self.known[path])
 
     def look(self, path: str, *, closely: bool = False) -> Stamp | None:
@@ -83,11 +85,17 @@ class Singles:
         return (*ways[folder].links, *(way.marks() if way else (os.path.join(ways[folder].real, name),)))
 
     def _believe(self, path: str, stamp: Stamp) -> None:
-        """Take what a generation has loaded as known, unless it is older than what has been delivered since."""
+        """Take what a generation has loaded as known, unless the known version is the one that matters.
+
+        It does if it was delivered after the generation began to load, or if another worker of the generation has
+        loaded it: then the difference between the two has yet to be noticed and told.
+        """
         known = self.known.get(path)
-        if stamp in self._told[path] and (known is None or not stamp.same_content(known)):
-            return
+        if known is None or not stamp.same_content(known):
+            if path in self._loaded or stamp in self._told[path]:
+                return
         self._told.pop(path, None)
+        self._loaded.add(path)
         self.known[path] = stamp
 
     def _read(self, path: str) -> Stamp | None:

@@ -21,6 +21,7 @@ from devserver.watch.targets import MODULE_ENDINGS, AreaRule, Targets, areas_of,
 from devserver.watch.trail import within
 
 _SWEEP = 0.25  # seconds between two looks at the single files, rung or not
+_LISTEN = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before
 _END = 1.0  # seconds to wait for the thread
 _MANY = 1000  # so many files are compared by content at most, more by a stat
 
@@ -113,6 +114,7 @@ class _Watcher:
         self._open = True
         self._said = False
         self._sweep_at = -math.inf
+        self._listen_at = -math.inf
         self._asked_ns = time.time_ns()
 
     def run(self) -> None:
@@ -188,6 +190,7 @@ class _Watcher:
         for path in [path for path in self._settling.pending if not self._is_wanted(path)]:
             self._settling.drop(path)
         now = self._clock()
+        self._listen_at = now
         self._sweep(now)
         for path in aim.loaded.keys() & self._singles.roles.keys():
             self._look_at_single(path, Finish.SEEN, now, closely=True)
@@ -218,14 +221,17 @@ class _Watcher:
         for path in files:
             self._settling.stir(path, at)
             self._look_at_single(path, ring.finish, at, closely=True)
-        if not files and ring.path.endswith(MODULE_ENDINGS) and not is_litter(os.path.basename(ring.path)):
+        if not files:
+            self._heed_other(ring, at)
+        above = ring.folder and any(within(place, ring.path) for place in self._singles.places())
+        if above or (files and os.path.islink(ring.path)):
+            self._sweep_at = self._listen_at = at  # what we know may be somewhere else from now on
+
+    def _heed_other(self, ring: Ring, at: float) -> None:
+        if ring.path.endswith(MODULE_ENDINGS) and not is_litter(os.path.basename(ring.path)):
             self._settling.stir(ring.path, at)
         for area in self._areas.values():
             self._heed_in(area, ring, at)
-        if ring.folder and any(within(place, ring.path) for place in self._singles.places()):
-            self._sweep_at = at
-        elif files and os.path.islink(ring.path):
-            self._sweep_at = at  # it leads elsewhere from now on, and there we must listen
 
     def _heed_in(self, area: Area, ring: Ring, at: float) -> None:
         path = area.spell(ring.path)
@@ -258,9 +264,10 @@ class _Watcher:
         return {spot.folder for spot in self._bell.refused} if self._bell is not None else set()
 
     def _sweep(self, now: float) -> None:
-        self._listen()
-        for path in self._singles.roles:
-            self._look_at_single(path, Finish.SEEN, now)
+        differs = [path for path in self._singles.roles if self._look_at_single(path, Finish.SEEN, now)]
+        if differs or now >= self._listen_at:
+            self._listen()
+            self._listen_at = now + _LISTEN
         deaf = self._scout.is_deaf()
         for area in self._areas.values():
             area.check_place(now, deaf=deaf)
@@ -307,8 +314,8 @@ class _Watcher:
         if not names or not self._is_final(names, now):
             return
         changes = [(name, self._settling.pending[name]) for name in names if name in self._settling.pending]
+        self._singles.tell(name for name, _ in changes)
         for name, change in changes:
-            self._singles.tell(name)
             self._settle(name, change.after)
             self._settling.drop(name)
         self._asked_ns = time.time_ns()
