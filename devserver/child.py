@@ -18,8 +18,9 @@ from devserver import hints, process, report, usercode
 from devserver.ambient import Preparations
 from devserver.config import Config, ConfigError
 from devserver.files import Stamp
-from devserver.gate import FileGate, OpenedFiles
-from devserver.notes import ColdWanted, FilesLoaded, Keyboard, SawChange
+from devserver.gate import FileGate
+from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, SawChange
+from devserver.opened import OpenedFiles
 from devserver.process import Briefing, Link
 from devserver.recorder import Phase, Recorder, obituary
 from devserver.report import LoadReport, RunError, Times
@@ -124,7 +125,9 @@ class _Generation:
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(post.config.script) if post.config.script else None
-        self.opened = OpenedFiles(post.config.absolute_model_dir or os.devnull)
+        self.model_dir = post.config.absolute_model_dir
+        folders = [post.config.base, *post.config.search_path, *([self.model_dir] if self.model_dir else [])]
+        self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
         self.absent: list[str] = []
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
@@ -189,7 +192,7 @@ class _Generation:
         usercode.UserCode().install()
         usercode.hearers.append(self._file_loaded)
         try:
-            with self.preparations:
+            with self.preparations, self.opened:
                 script = self._timed("load", lambda: load(self.path))
         finally:
             if self.post.warm and self.preparations.before_import:
@@ -261,7 +264,7 @@ class _Generation:
         self.post.tell(
             LoadReport(
                 ok=error is None,
-                files={**usercode.loaded, **self.opened.stamps} if error is None else dict(usercode.loaded),
+                files={**usercode.loaded, **self._data_files()},
                 wanted=tuple(dict.fromkeys(folder for found in usercode.missing.values() for folder in found)),
                 absent=tuple(self.absent),
                 modules=tuple(usercode.modules),
@@ -271,6 +274,11 @@ class _Generation:
                 environment=tuple(self.preparations.before_import),
             )
         )
+
+    def _data_files(self) -> dict[str, Stamp]:
+        """Those that no watched folder holds."""
+        inside = os.path.join(self.model_dir, "") if self.model_dir else None
+        return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
 
     def _times(self) -> Times:
         script, imports = self.times.get("load", 0.0), usercode.import_seconds() * 1000

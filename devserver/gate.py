@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -76,42 +75,3 @@ class FileGate:
             yield
         finally:
             fcntl.lockf(self._lock, fcntl.LOCK_UN)
-
-
-class OpenedFiles:
-    """Which files below a folder were opened for reading while it listened: small ones, with their stamps."""
-
-    def __init__(self, folder: str) -> None:
-        self.stamps: dict[str, Stamp] = {}
-        self._folder = os.path.join(os.path.abspath(folder), "")
-        self._listening = False
-
-    def __enter__(self) -> OpenedFiles:
-        self._listening = True
-        sys.addaudithook(self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listening = False  # an audit hook cannot be taken away
-
-    def _heard(self, event: str, arguments: tuple[object, ...]) -> None:
-        if event != "open" or not self._listening:
-            return
-        try:
-            self._note(arguments[0])
-        except (OSError, TypeError, ValueError):
-            pass
-
-    def _note(self, name: object) -> None:
-        if not isinstance(name, (str, bytes, os.PathLike)):
-            return
-        path = os.path.abspath(os.fsdecode(name))
-        if not path.startswith(self._folder) or path in self.stamps:
-            return
-        stamp = stat_stamp(path)
-        if stamp is not None and stamp.size <= SMALL:
-            self._listening = False
-            full = full_stamp(path)
-            self._listening = True
-            if full is not None:
-                self.stamps[path] = full

@@ -232,7 +232,7 @@ def _open_bracket(facts: Facts) -> str | None:
     lines, line = syntax.lines_of(facts.error.path), facts.error.line
     indent = len(facts.line) - len(facts.line.lstrip())
     for number, text in enumerate(lines[line:], line + 1):
-        word = re.match(r"(\s*)(?:def|class|import|from|return|if|for|while|with|try|@|\w+ *=)\b?", text)
+        word = re.match(r"(\s*)(?:(?:def|class|import|from|return|if|for|while|with|try)\b|@|\w+ *=)", text)
         if word and len(word[1]) <= indent:
             closing = {"(": ")", "[": "]", "{": "}"}[found[1]]
             return f"the bracket of line {line} is still open at line {number}; close it with {closing}"
@@ -378,7 +378,8 @@ def _module_not_installed(facts: Facts) -> str | None:
         listed = _listed_in(facts, distribution)
         also = f"{listed} has it already" if listed else "and add it to the environment of the deployment"
         return f"it is not installed here: python -m pip install {distribution} ({also})"
-    near = nearest(top, _importable(), 0.84)
+    known = _importable()
+    near = next((other for other in known if sorted(other) == sorted(top)), None) or nearest(top, known, 0.84)
     if near:
         return f"did you mean {near}?"
     searched, beside = usercode.wanted_folders(name), os.path.dirname(os.path.abspath(facts.script))
@@ -625,9 +626,10 @@ def _no_pickle(facts: Facts) -> str | None:
         return f"{name} is a Git LFS pointer of {size} bytes, not the model: run git lfs pull"
     if size == 0:
         return f"{name} is empty: 0 bytes"
-    if "truncated" in facts.message or facts.error.type == "EOFError":
+    other = _other_format(facts, name, head)
+    if other is None and ("truncated" in facts.message or facts.error.type == "EOFError"):
         return f"{name} has only {size} bytes and breaks off: copy or download it again"
-    return _other_format(facts, name, head)
+    return other
 
 
 def _other_format(facts: Facts, name: str, head: bytes) -> str | None:
@@ -654,7 +656,7 @@ def _class_of_pickle(facts: Facts) -> str | None:
     if not found:
         return None
     name, module = found[1], found[2]
-    if module in ("__main__", "__mp_main__"):
+    if module.endswith(("__main__", "__mp_main__")):
         return f"{name} was pickled in a notebook or script: move it into a module of its own and save the model again"
     top = module.partition(".")[0]
     saved = _saved_version(facts, top)

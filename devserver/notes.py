@@ -17,6 +17,13 @@ class FilesLoaded:
 
 
 @dataclass(frozen=True)
+class FileWritten:
+    """The script itself opened this file to write it; what becomes of the file is no change."""
+
+    path: str
+
+
+@dataclass(frozen=True)
 class SawChange:
     """A loaded file is another one now; the generation has stopped accepting."""
 

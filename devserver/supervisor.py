@@ -21,7 +21,7 @@ from devserver.config import Config, ConfigError
 from devserver.console import Console, Listening
 from devserver.files import Stamp
 from devserver.lifecycle import Action, Death, Event, Model
-from devserver.notes import ColdWanted, FilesLoaded, Keyboard, SawChange, StopWanted, WorkerDied
+from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, SawChange, StopWanted, WorkerDied
 from devserver.nursery import Nursery
 from devserver.process import Briefing, Child, Gone, Listener
 from devserver.recorder import Recorder, obituary
@@ -75,6 +75,7 @@ class Supervisor:
         self._listeners: list[Listener] = []
         self._code: dict[str, Stamp | None] = {}
         self._wanted: tuple[str, ...] = ()
+        self._written: set[str] = set()  # by the current generation
         self._terminal = Terminal()
         self._done = False
 
@@ -145,8 +146,10 @@ class Supervisor:
             self._alarms.set(("slow", slow.generation), SLOW_EVERY, again)
 
     def _changed(self, changes: ChangeSet) -> None:
-        """From the watch's thread."""
-        self._arrivals.put(lifecycle.Changed(plan_reload(changes)))
+        """From the watch's thread. What the script itself writes does not count."""
+        foreign = ChangeSet(tuple(change for change in changes.changes if change.path not in self._written))
+        if foreign:
+            self._arrivals.put(lifecycle.Changed(plan_reload(foreign)))
 
     # --- what a generation tells
 
@@ -155,6 +158,8 @@ class Supervisor:
         match heard.record:
             case FilesLoaded(files):
                 self._learn(generation, files)
+            case FileWritten(path):
+                self._written.add(path)
             case SawChange():
                 self._watch.ring()
             case WorkerDied() as ending:
@@ -242,6 +247,7 @@ class Supervisor:
         held = hold.report if hold is not None else None
         if scope >= Scope.RESTART:
             held = self._read_config_again() or held
+        self._written = set()
         recorder = Recorder()
         briefing = Briefing(generation, self._config, held, tuple(sys.argv), recorder.descriptors)
         try:

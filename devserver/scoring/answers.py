@@ -16,6 +16,7 @@ from devserver.scoring.compat import AMLResponse
 
 ID_LIMIT = 100
 GENERATION = "x-azmlinfsrv-generation"
+LEFT_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
 
 @dataclass(frozen=True)
@@ -72,12 +73,20 @@ def is_local(request: flask.Request) -> bool:
 
     A web page of another origin, a name that was made to point here, and a proxy in between do not count.
     """
-    if "X-Forwarded-For" in request.headers or "Forwarded" in request.headers:
+    headers = request.headers
+    if any(name in headers for name in LEFT_BY_PROXIES):
         return False
-    origin = request.headers.get("Origin")
-    if origin is not None and not _is_loopback(urlsplit(origin).hostname):
+    origin = headers.get("Origin")
+    if origin is not None and not _is_loopback(_host_of(origin)):
         return False
-    return _is_loopback(request.remote_addr) and _is_loopback(urlsplit("//" + request.headers.get("Host", "")).hostname)
+    return _is_loopback(request.remote_addr) and _is_loopback(_host_of("//" + headers.get("Host", "")))
+
+
+def _host_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
 
 
 def _is_loopback(name: str | None) -> bool:

@@ -135,20 +135,22 @@ def _json_or_text(value: str) -> Any:
 def _body_text(request: flask.Request) -> str:
     if request.mimetype in FORMS:
         return ""  # as in Azure ML: a form never reaches a plain run()
+    charset = _charset(request) or "utf-8"
     try:
-        return request.get_data(cache=False).decode(_charset(request) or "utf-8")
-    except UnicodeDecodeError as error:
-        raise BadInput(400, f"Input cannot be decoded as {error.encoding.upper()}: {error}") from None
+        return request.get_data(cache=False).decode(charset)
+    except UnicodeError as error:
+        raise BadInput(400, f"Input cannot be decoded as {charset.upper()}: {error}") from None
 
 
 def _charset(request: flask.Request) -> str | None:
-    """The charset that the request declares, if Python knows it."""
+    """The charset that the request declares, if Python knows it as one (and not, like hex, as bytes for bytes)."""
     if "charset" not in (request.content_type or ""):
         return None
     charset = parse_options_header(request.content_type)[1].get("charset", "")
     try:
+        bytes(4).decode(charset)
         return codecs.lookup(charset).name
-    except LookupError:
+    except (LookupError, ValueError):
         return None
 
 

@@ -27,8 +27,8 @@ MODEL_MOVED = 0.03  # moved into place: complete by construction
 MODEL_REWRITTEN = 0.05  # a small file, written and closed, about as long as it was before
 MODEL_MORE = 0.3  # the same, but large or in company
 MODEL_SEEN = 0.5
-MODEL_NEW = 0.6  # written and closed, but new or much shorter than before: may be the first piece
-MODEL_AGAIN = 1.0  # was closed, then opened again: a copy that comes in pieces
+MODEL_NEW = 0.6  # written and closed, but new or of quite another size than before: may be the first piece
+MODEL_AGAIN = 1.0  # was closed, then written again: a copy that comes in pieces
 MODEL_OPEN = 2.0  # being written, where the end of the writing will be told
 
 
@@ -75,7 +75,7 @@ class Pending:
         if self.after.size == 0:
             return EMPTY
         if self.finish.complete:
-            return GRACE if alone else QUIET
+            return GRACE if alone and not self.reopened else QUIET
         return HELD if self.finish is Finish.OPEN and closes else QUIET
 
     def _model_wait(self, alone: bool, closes: bool) -> float:
@@ -90,7 +90,7 @@ class Pending:
     def _closed_wait(self, after: Stamp, alone: bool) -> float:
         if self.reopened:
             return MODEL_AGAIN
-        if self.before is None or after.size == 0 or after.size * 2 < self.before.size:
+        if self.before is None or not self.before.size / 2 <= after.size <= self.before.size * 2:
             return MODEL_NEW
         return MODEL_REWRITTEN if alone and after.size <= SMALL else MODEL_MORE
 
@@ -118,11 +118,9 @@ class Settling:
         """Take down that `path` differs from its baseline `before`; whether this is news since the last look."""
         old = self.pending.get(path)
         if old is not None and old.stands_still(after):
-            ended = finish.complete and after is not None
-            old = replace(old, after=after)
-            self.pending[path] = replace(old, finish=finish, moved=at) if ended else old
+            self.pending[path] = _with_ring(replace(old, after=after), finish, at)
             return False
-        again = old is not None and (old.reopened or (old.finish is Finish.CLOSED and at - old.moved > GRACE * 10))
+        again = old is not None and (old.reopened or old.finish is Finish.CLOSED)
         self.pending[path] = Pending(role, before, after, finish, at, again)
         self._mark_begin(at)
         return True
@@ -178,3 +176,12 @@ class Settling:
 
     def _latest(self, paths: Iterable[str], *, alone: bool) -> float:
         return max(self.pending[path].ready_at(alone=alone, closes=self.closes) for path in paths)
+
+
+def _with_ring(pending: Pending, finish: Finish, at: float) -> Pending:
+    """The same difference after one more ring: an end of the writing counts, and so does a new beginning."""
+    if finish.complete and pending.after is not None:
+        return replace(pending, finish=finish, moved=at)
+    if finish is Finish.OPEN and pending.finish is Finish.CLOSED:
+        return replace(pending, reopened=True, moved=at)
+    return pending

@@ -29,6 +29,7 @@ class Singles:
     def retarget(self, roles: dict[str, Role], loaded: Mapping[str, Stamp]) -> None:
         """Take over a new list; new files are known as `loaded` says, else as they are at this moment."""
         self.known = {path: stamp for path, stamp in self.known.items() if path in roles}
+        self._loaded &= roles.keys()
         arrived = roles.keys() - self.roles.keys()
         self.roles = roles
         for path in roles:
@@ -91,9 +92,9 @@ class Singles:
         loaded it: then the difference between the two has yet to be noticed and told.
         """
         known = self.known.get(path)
-        if known is None or not stamp.same_content(known):
-            if path in self._loaded or stamp in self._told[path]:
-                return
+        is_other = known is None or not stamp.same_content(known)
+        if is_other and (path in self._loaded or stamp in self._told[path]):
+            return
         self._told.pop(path, None)
         self._loaded.add(path)
         self.known[path] = stamp
