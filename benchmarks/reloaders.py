@@ -202,7 +202,7 @@ def _flask(python: str, port: int) -> Sequence[str]:
 
 def _hupper(python: str, port: int) -> Sequence[str]:
     watch = ("-w", "model/weights.json")
-    return [python, "-m", "hupper", *watch, "-m", "waitress", f"--listen=127.0.0.1:{port}", "app:app"]
+    return [str(Path(python).with_name("hupper")), *watch, "-m", "waitress", f"--listen=127.0.0.1:{port}", "app:app"]
 
 
 def _watchmedo(python: str, port: int) -> Sequence[str]:

@@ -137,7 +137,8 @@ class _Generation:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         self.turn_file = tempfile.TemporaryFile() if shared else None
         lock = self.turn_file.fileno() if self.turn_file else None
-        return FileGate((usercode.loaded, self.opened.stamps), self.absent, lambda: self.post.tell(SawChange()), lock)
+        files = (usercode.loaded, self.opened.stamps)
+        return FileGate(files, self.absent, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
     # --- witness
 
@@ -169,6 +170,8 @@ class _Generation:
     def make_app(self) -> Wsgi:
         """The app that answers: for the script, or in the dev loop for the error that keeps it from loading."""
         self.recorder.watch_crashes()
+        if self.gate is not None and self.gate.is_over():
+            raise SystemExit(0)  # one of several workers, which starts when the generation is retired already
         if self.post.hold is not None:
             return self._answer_with(self.post.hold)
         try:

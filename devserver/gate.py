@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 from devserver.files import Stamp, full_stamp, stat_stamp
+from devserver.recorder import Recorder
 
 STUCK = 5.0  # seconds after which a closed gate gives way: whoever should have replaced this process saw no change
 SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, and its stat says nothing
@@ -17,8 +18,9 @@ class FileGate:
     """Looks at the loaded files before each connection is accepted: a stat each, tens of microseconds in all.
 
     `files` and `absent` may grow while it is used; `absent` are paths whose appearance is a change, too. `ring` is
-    called when the gate closes. A touched file with the same content does not close it. `lock` is a descriptor that
-    the workers of a generation share, where there are several.
+    called when the gate closes. A touched file with the same content does not close it. `recorder` is the generation's:
+    once it is retired the gate is closed for good. `lock` is a descriptor that the workers of a generation share, where
+    there are several.
     """
 
     def __init__(
@@ -26,19 +28,23 @@ class FileGate:
         files: Sequence[Mapping[str, Stamp]],
         absent: Iterable[str],
         ring: Callable[[], None],
+        recorder: Recorder,
         lock: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._files = files
         self._absent = absent
         self._ring = ring
+        self._recorder = recorder
         self._lock = lock
         self._clock = clock
         self._touched: dict[str, Stamp] = {}
         self._closed_since: float | None = None
 
     def is_open(self) -> bool:
-        """False while a loaded file differs from what was loaded."""
+        """False while a loaded file differs from what was loaded, and once the generation is retired."""
+        if not self._recorder.admit():
+            return False
         if self._all_same():
             self._closed_since = None
             return True
@@ -47,6 +53,10 @@ class FileGate:
             self._closed_since = now
             self._ring()
         return now - self._closed_since > STUCK
+
+    def is_over(self) -> bool:
+        """True when it will never be open again."""
+        return self._recorder.is_retired
 
     def _all_same(self) -> bool:
         for path, stamp in [item for book in self._files for item in book.items()]:

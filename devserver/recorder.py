@@ -1,4 +1,4 @@
-"""What a worker was doing, readable after its death: phases and crashes come in, last words go out."""
+"""What two processes know of a generation at once: phases, crashes and the word to accept no more come in and go out."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from devserver.notes import WorkerDied
 
 Phase = Literal["start", "load", "init", "idle", "run", "told"]  # "told": its end was reported by itself
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told")
+_PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class LastWords:
 
 
 class Recorder:
-    """Two files without a name: a page with the phase, and what faulthandler writes in a crash.
+    """Two files without a name: a page of single bytes, and what faulthandler writes in a crash.
 
     The parent makes it before the worker exists; `descriptors` may be handed to another process.
     """
@@ -40,7 +41,21 @@ class Recorder:
 
     def enter(self, phase: Phase) -> None:
         """Notes what begins now; costs less than a microsecond."""
-        self._page[0] = _PHASES.index(phase)
+        self._page[_PHASE] = _PHASES.index(phase)
+
+    def admit(self) -> bool:
+        """In a worker, before it accepts a connection: False once the generation is retired."""
+        self._page[_ADMITS] = 1
+        return not self.is_retired
+
+    def retire(self) -> bool:
+        """In the supervisor: from this moment on nothing is accepted. Returns whether anything may have been before."""
+        self._page[_RETIRED] = 1
+        return bool(self._page[_ADMITS])
+
+    @property
+    def is_retired(self) -> bool:
+        return bool(self._page[_RETIRED])
 
     def watch_crashes(self) -> None:
         """From now on a crash of this process leaves its stack here."""
@@ -49,7 +64,7 @@ class Recorder:
     def last_words(self) -> LastWords:
         """What is known now."""
         dump = os.pread(self.descriptors[1], 1 << 16, 0).decode("utf-8", "replace")
-        return LastWords(_PHASES[self._page[0]], dump)
+        return LastWords(_PHASES[self._page[_PHASE]], dump)
 
     def close(self) -> None:
         """Gives everything back."""

@@ -53,7 +53,6 @@ class Life:
     recorder: Recorder
     launched: float
     good_workers: int = 0
-    loaded: bool = False
     ending: WorkerDied | None = None
 
 
@@ -180,7 +179,6 @@ class Supervisor:
         return ()
 
     def _heard_of_load(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
-        life.loaded = True
         self._learn(generation, loaded.files, loaded)
         self._nursery.learned(loaded.modules, self._user_folders(), _why_not_warm(loaded.environment))
         if not loaded.ok:
@@ -282,11 +280,11 @@ class Supervisor:
         return None
 
     def _retire(self, generation: int) -> None:
-        """A generation that has not loaded yet has nothing in flight, and is not waited for."""
+        """A generation that has accepted nothing yet is not waited for."""
         life = self._lives.get(generation)
         if life is None:
             return
-        if life.loaded:
+        if life.recorder.retire():
             life.child.retire()
         else:
             life.child.kill()

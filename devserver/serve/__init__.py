@@ -25,6 +25,9 @@ class Gate(Protocol):
 
     def is_open(self) -> bool: ...
 
+    def is_over(self) -> bool:
+        """True when it will never be open again: finish what was accepted, and end."""
+
     def turn(self) -> AbstractContextManager[object]:
         """A context in which only one worker of a generation is at a time."""
 

@@ -149,6 +149,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         if gate is None or gate.is_open():
             return super().wait(timeout)
         self.notify()
+        self.alive = self.alive and not gate.is_over()  # the script may have SIGTERM ignored
         select.select([self.PIPE[0]], [], [], CLOSED_GATE_PAUSE)
         return None
 

@@ -36,6 +36,8 @@ def run(plan: Plan) -> int:
         plan.witness.booted(servers[0])
     while not (stop.is_set() and all(server.is_idle() for server in servers)):
         pause = CLOSED_GATE_PAUSE if plan.gate is not None and not plan.gate.is_open() else IDLE_WAIT
+        if plan.gate is not None and plan.gate.is_over():
+            stop.set()
         wasyncore.loop(timeout=pause, map=sockets, use_poll=True, count=1)
     dispatcher.shutdown(timeout=plan.graceful_timeout)
     return 0
