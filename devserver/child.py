@@ -26,12 +26,14 @@ from devserver.recorder import Phase, Recorder, obituary
 from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
 from devserver.scoring.app import Parts, create_app
+from devserver.scoring.memory import remembering
 from devserver.scoring.script import Script, ScriptProblem, add_to_search_path, load, time_limit
 from devserver.serve import Plan, WorkerAborted, WorkerLeaving, Wsgi, serve
 from devserver.status import holding_app
 from devserver.terminal import Loan, lend_to_breakpoints
 
 log = logging.getLogger("azmlinfsrv")
+script_log = logging.getLogger("azmlinfsrv.user_script")
 LOAD_FAILED = 3
 COLD_PATIENCE = 10.0  # seconds
 PIP_DEBUG = 'pip install "azmlinfsrv-devserver[debug]"'
@@ -77,11 +79,12 @@ def begin(briefing: Briefing, link: Link, recorder: tuple[int, int] | None) -> i
 
 
 def _stand_in(folder: str) -> None:
-    """The project folder may have been removed and made again since the tool began."""
-    try:
-        os.chdir(folder)
-    except OSError:
-        pass
+    """The project folder may have been removed since the tool began, and made again or not."""
+    while True:
+        try:
+            return os.chdir(folder)
+        except OSError:
+            folder = os.path.dirname(folder)  # a process that stands in a removed folder can do very little
 
 
 def run_generation(post: Post) -> int:
@@ -184,7 +187,7 @@ class _Generation:
             found = hints.explain(self._described(error), error, model_dir=self.config.model_dir)
             return self._answer_with(found, error)
         self._tell_loaded(None)
-        return app
+        return self._remembering(app)
 
     def _load(self) -> Wsgi:
         logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
@@ -200,8 +203,8 @@ class _Generation:
         finally:
             if self.post.warm and self.preparations.before_import:
                 self._ask_for_cold()
-        log.log(self.chatter, "%s", script.describe())
-        log.log(self.chatter, "%s", script.form.describe())
+        for line in (script.describe(), script.form.describe()):
+            script_log.log(self.chatter, "%s", line)
         self._init(script, insights)
         return create_app(self._parts(script, insights))
 
@@ -293,7 +296,13 @@ class _Generation:
         self._tell_loaded(problem)
         if self.post.number is None:
             raise SystemExit(LOAD_FAILED)
-        return holding_app(problem, self.post.number, self.config.server_version)
+        app = holding_app(problem, self.post.number, self.config.server_version)
+        return self._remembering(app) if self.config.replay == "last" else app
+
+    def _remembering(self, app: Wsgi) -> Wsgi:
+        if not self.in_loop or self.config.replay is None:
+            return app
+        return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")
 
     def _described(self, error: BaseException) -> RunError:
         phase = "init" if "init" in self.times else "load"

@@ -208,6 +208,18 @@ class Config:
     events: str | None = _setting(
         None, _text, flag="--events", metavar="FILE", help="write what happens to FILE, one JSON record per line"
     )
+    request: tuple[str, ...] = _setting(
+        (), _text, flag="--request", repeated=True, metavar="FILE",
+        help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
+    )  # fmt: skip
+    request_content_type: str | None = _setting(
+        None, _text, flag="--request_content_type", metavar="TYPE",
+        help="the content type of samples that are neither .json nor .http files",
+    )  # fmt: skip
+    replay: str | None = _setting(
+        None, _one_of("failed", "last"), flag="--replay", metavar="WHICH",
+        help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
+    )  # fmt: skip
     full_traceback: bool = _setting(
         False, _boolean, flag="--full_traceback", switch=True, help="show whole tracebacks, library frames too"
     )
@@ -269,6 +281,11 @@ class Config:
         return os.path.abspath(os.path.join(self.base, self.model_dir)) if self.model_dir else None
 
     @property
+    def samples(self) -> tuple[str, ...]:
+        """The sample files as absolute paths, each once."""
+        return tuple(dict.fromkeys(os.path.abspath(os.path.join(self.base, path)) for path in self.request))
+
+    @property
     def search_path(self) -> tuple[str, ...]:
         """What is appended to sys.path for the script, in this order.
 
@@ -303,7 +320,7 @@ class Config:
         """The variables that the script finds in its environment because of this configuration."""
         found = {
             "AML_APP_ROOT": self.app_root,
-            "AZUREML_ENTRY_SCRIPT": os.path.realpath(self.script) if self.script else None,
+            "AZUREML_ENTRY_SCRIPT": self._entry_script_variable(),
             "AZUREML_MODEL_DIR": self.model_dir,
             "WORKER_COUNT": str(self.worker_count),
             "SERVER_PORT": str(self.port),
@@ -316,6 +333,10 @@ class Config:
             "AZUREML_CONFIG_FILE": os.path.realpath(self.config_file) if self.config_file else None,
         }
         return {name: value for name, value in found.items() if value is not None}
+
+    def _entry_script_variable(self) -> str | None:
+        given = self.sources.get("entry_script") == "command line" and self.script
+        return os.path.realpath(given) if given else None
 
     def _health_port_variable(self) -> str:
         if self.separate_health:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import sys
@@ -9,13 +10,15 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import FileIO
-from typing import Any
+from typing import Any, Literal
 
 from devserver import __version__, lifecycle, render
 from devserver.changes import ChangeSet
 from devserver.config import Config, ConfigError
 from devserver.notes import WorkerDied
 from devserver.report import LoadReport, RunError
+from devserver.samples import ReplayReport, SampleSent
+from devserver.watch.targets import Targets
 
 FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
 SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
@@ -30,6 +33,14 @@ class Listening:
     address: str
 
 
+@dataclass(frozen=True)
+class Look:
+    """Somebody wants to see something; `text` where it is known already."""
+
+    what: Literal["help", "watched", "traceback", "clear", "samples"]
+    text: str = ""
+
+
 class Console:
     """The only writer of the tool's own lines. Each message is one write, so that no other output comes between."""
 
@@ -41,6 +52,8 @@ class Console:
         self._moving = False
         self._address = ""
         self._repeats = render.Repeats()
+        self._last: RunError | None = None
+        self._targets = Targets()
         self._events = _open(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
 
@@ -64,6 +77,12 @@ class Console:
                 self._died(message)
             case lifecycle.Noted(generation, RunError() as error):
                 self._failed(error, generation)
+            case lifecycle.Noted(generation, SampleSent() as sent):
+                self._sample(sent, generation)
+            case lifecycle.Noted(generation, ReplayReport() as replayed):
+                self._replayed(replayed, generation)
+            case Look():
+                self._look(message)
             case lifecycle.Overran(generation):
                 self._event("overran", generation=generation)
                 limit = f"{self._config.graceful_timeout:g} s"
@@ -82,6 +101,10 @@ class Console:
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
         self._event("keyboard", lent=lent)
+
+    def watching(self, targets: Targets) -> None:
+        """What is watched from now on."""
+        self._targets = targets
 
     def stopped(self) -> None:
         """The last event: nothing is left."""
@@ -138,6 +161,7 @@ class Console:
         names = ["the script", "the modules it imports"]
         names += ["the model directory"] if self._config.model_dir else []
         names += ["configuration files", *self._config.reload_include]
+        names += ["the samples"] if self._config.request else []
         return ", ".join(names)
 
     # --- each kind
@@ -154,7 +178,7 @@ class Console:
         self._event(
             "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
         )
-        self._write(self._line(f"restarting: {changes.summary() or 'as asked'}"))
+        self._write(self._line(f"restarting: {changes.summary(self._config.base) or 'as asked'}"))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
@@ -167,6 +191,7 @@ class Console:
         seconds = self._clock() - self._begun
         self._event("not_ready", generation=generation, seconds=seconds, error=error)
         end = render.not_ready(error, seconds, colour=self._colour) if generation is not None else self._given_up(error)
+        self._last = error
         self._write(self._block(error), end)
 
     def _given_up(self, error: RunError) -> str:
@@ -177,8 +202,9 @@ class Console:
         count = self._repeats.count(error)
         name = "request_failed" if error.severity == "error" else "warning"
         self._event(name, generation=generation, count=count, error=error)
+        self._last = error
         begin = render.request_failed(error, colour=self._colour)
-        self._write(begin, self._block(error, count), render.end_of_report(colour=self._colour))
+        self._write(begin, self._block(error, count), render.end_of_report(self._config.reload, colour=self._colour))
 
     def _died(self, died: lifecycle.Died) -> None:
         error = died.death.report
@@ -196,6 +222,7 @@ class Console:
             return  # the generation that holds shows it
         pause = f" in {died.again_in:g} s" if died.again_in else ""
         block = [self._block(error)] if isinstance(error, RunError) else []
+        self._last = error if isinstance(error, RunError) else self._last
         self._write(self._line(f"restarting{pause}: the process died"), *block)
         self._begun = self._clock()
 
@@ -208,6 +235,36 @@ class Console:
             self._event("slow", generation=generation, seconds=seconds)
             self._write(self._line(f"still loading, {seconds:.0f} s"))
 
+    def _sample(self, sent: SampleSent, generation: int) -> None:
+        self._event("sample", generation=generation, ok=sent.ok, **dataclasses.asdict(sent))
+        self._write(render.sample_sent(sent, colour=self._colour, width=self._width()))
+
+    def _replayed(self, replayed: ReplayReport, generation: int) -> None:
+        self._event("replayed", generation=generation, **dataclasses.asdict(replayed))
+        if replayed.sent > 1:
+            self._write(render.replayed(replayed, colour=self._colour))
+
+    # --- what people ask for
+
+    def _look(self, look: Look) -> None:
+        match look.what:
+            case "clear":
+                self._raw("\x1b[H\x1b[2J\x1b[3J")
+            case "help":
+                self._write(look.text)
+            case "watched":
+                self._write(render.watched(self._targets, self._config.base))
+            case "traceback":
+                self._write(self._full_traceback())
+            case "samples" if not (self._config.request or self._config.replay):
+                self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _full_traceback(self) -> str:
+        if self._last is None:
+            return self._line("there was no error yet")
+        width, folder = self._width(), self._config.base
+        return render.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
+
     # --- writing
 
     def _url(self) -> str:
@@ -216,10 +273,13 @@ class Console:
     def _line(self, text: str, role: str = "") -> str:
         return render.bracket(role, text, self._colour)
 
+    def _width(self) -> int:
+        return shutil.get_terminal_size().columns if self._is_terminal else 120
+
     def _block(self, error: RunError, count: int = 1) -> str:
-        width = shutil.get_terminal_size().columns if self._is_terminal else 120
-        full = self._config.full_traceback
-        return render.block(error, colour=self._colour, width=width, full_traceback=full, count=count)
+        width = self._width()
+        full, folder = self._config.full_traceback, self._config.base
+        return render.block(error, colour=self._colour, width=width, cwd=folder, full_traceback=full, count=count)
 
     def _write(self, *lines: str) -> None:
         clear = "\r\x1b[K" if self._moving else ""

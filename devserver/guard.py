@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection
 
 from devserver.process import RUN_VARIABLE, WINDOWS
+from devserver.terminal import mender
 
 LAST_LOOKS = 3  # empty looks in a row before the guard believes that nobody is left
 PAUSE = 0.05  # seconds between two looks
@@ -115,6 +116,7 @@ def _stand_guard(pipe: int, mark: str) -> None:
     os.setsid()  # Ctrl-C and the end of the terminal are for the others
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
+    mend_terminal = mender()
     _let_go_of_streams()
     groups = _read_groups(pipe)
     end = time.monotonic() + LIMIT
@@ -127,6 +129,7 @@ def _stand_guard(pipe: int, mark: str) -> None:
         empty = 0 if left else empty + 1
         if left:
             time.sleep(PAUSE)
+    mend_terminal()
 
 
 def _let_go_of_streams() -> None:

@@ -358,6 +358,8 @@ def _module_of_the_project(facts: Facts) -> str | None:
         if entry.name.endswith(".py") or os.path.isdir(entry.path)
     ]
     near = nearest(name, [item for item in local if item.isidentifier()], 0.75)
+    if near is None and _is_unpickling(facts) and name not in _DISTRIBUTIONS and name not in _PACKAGES:
+        return f"the saved model needs its module: put {name}.py, in which its class was defined, beside the script"
     return f"there is {near}.py; did you mean {near}?" if near else None
 
 
@@ -660,6 +662,9 @@ def _class_of_pickle(facts: Facts) -> str | None:
         return f"{name} was pickled in a notebook or script: move it into a module of its own and save the model again"
     top = module.partition(".")[0]
     saved = _saved_version(facts, top)
+    file = getattr(sys.modules.get(module), "__file__", None) or ""
+    if usercode.is_user_file(file):
+        return f"{_short(file)} has no {name}, which it had when the model was saved"
     if _version(top):
         saved = saved or "of another version"
         return f"the file was saved with {_distribution(top)} {saved}; here {_version(top)} is installed"

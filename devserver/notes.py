@@ -7,6 +7,7 @@ from typing import Literal
 
 from devserver.files import Stamp
 from devserver.report import RunError
+from devserver.samples import Sample
 
 
 @dataclass(frozen=True)
@@ -57,3 +58,10 @@ class Keyboard:
 @dataclass(frozen=True)
 class StopWanted:
     """Ctrl-C came while the script had the keyboard."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A request that `--replay` asks for was answered; it is sent again after the next reload."""
+
+    request: Sample

@@ -167,7 +167,7 @@ class Inbox:
 
     def __init__(self) -> None:
         self._buffer = b""
-        self._parts: dict[tuple[int, int], bytes] = {}
+        self._parts: dict[tuple[int, int], bytearray] = {}
 
     def feed(self, content: bytes) -> list[Any]:
         """The records that are complete now."""
@@ -179,7 +179,8 @@ class Inbox:
             if len(self._buffer) < end:
                 break
             key = (process, message)
-            whole = self._parts.pop(key, b"") + self._buffer[_HEADER.size : end]
+            whole = self._parts.pop(key, None) or bytearray()
+            whole += self._buffer[_HEADER.size : end]
             self._buffer = self._buffer[end:]
             if more:
                 self._parts[key] = whole

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import linecache
+import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from devserver.replies import MOST_LINES as MOST_ANSWER_LINES
+from devserver.replies import pretty
 from devserver.report import Cause, Excerpt, Frame, Request, RunError, clean, to_json
+from devserver.samples import ReplayReport, SampleSent
 from devserver.syntax import shown
+from devserver.watch.targets import Targets
 
 Segment = tuple[str, str]  # (role, text)
 Line = list[Segment]
@@ -383,9 +388,74 @@ def request_failed(error: RunError, *, colour: bool = False) -> str:
     return bracket(error.severity, f"{verb}: {what}{status}" if what or status else verb, colour)
 
 
-def end_of_report(*, colour: bool = False) -> str:
-    """The line that closes the report of a request."""
-    return bracket("dim", "end of report; still serving this version. Save a change to reload.", colour)
+def end_of_report(reloads: bool = True, *, colour: bool = False) -> str:
+    """The line that closes the report of a request; `reloads`: a save is waited for."""
+    what = "; still serving this version. Save a change to reload." if reloads else ""
+    return bracket("dim", f"end of report{what}", colour)
+
+
+def sample_sent(sent: SampleSent, *, colour: bool = False, width: int = 80) -> str:
+    """What came of one sample: a line of the tool, and below it the answer and what differs from the last one."""
+    what = f"sample {_one_line(sent.name)}: {_request_words(sent)}"
+    below = [*_notes_of_sample(sent), *_answer_lines(sent, width), *_difference_lines(sent, width)]
+    return "\n".join([bracket("good" if sent.ok else "error", what, colour), _paint(below, colour)]).rstrip()
+
+
+def _request_words(sent: SampleSent) -> str:
+    if sent.problem is not None:
+        return f"not answered: {_one_line(sent.problem)}"
+    words = f"{sent.status} after {sent.milliseconds:.0f} ms, {sent.size} bytes"
+    if (sent.method, sent.target) == ("POST", "/score"):
+        return words
+    return f"{_cut(_one_line(f'{sent.method} {sent.target}'), 80)} -> {words}"
+
+
+def _notes_of_sample(sent: SampleSent) -> list[Line]:
+    return [[("dim", f"  note: {_one_line(note)}")] for note in sent.notes]
+
+
+def _answer_lines(sent: SampleSent, width: int) -> list[Line]:
+    """At most as many lines as can be taken in at a glance."""
+    if sent.problem is not None or not sent.size:
+        return []
+    if sent.answer is None:
+        return [[("dim", f"  no text: {_one_line(sent.content_type) or 'no content type'}")]]
+    lines = pretty(sent.answer, width - 2)
+    shown = [_plain_answer(line, width) for line in lines[:MOST_ANSWER_LINES]]
+    left = len(lines) - len(shown)
+    return [*shown, *([[("dim", f"  … {left} more lines")]] if left else [])]
+
+
+def _plain_answer(line: str, width: int) -> Line:
+    return _no_headline(_indented(line, width))
+
+
+def _difference_lines(sent: SampleSent, width: int) -> list[Line]:
+    if sent.difference is None:
+        return []
+    if not sent.difference:
+        return [[("dim", "  the same answer as before")]]
+    return [[("hint", "  changed: "), ("", _cut(_one_line(line), max(width - 11, 20)))] for line in sent.difference]
+
+
+def replayed(report: ReplayReport, *, colour: bool = False) -> str:
+    """The line that closes a round of several samples."""
+    text = f"{report.sent - report.failed} of {report.sent} samples answered in {report.seconds:.2f} s"
+    return bracket("error" if report.failed else "good", text, colour)
+
+
+def watched(targets: Targets, base: str) -> str:
+    """Every file and folder that is watched, a line each."""
+    rows = [
+        *(("code", path) for path in targets.code),
+        *(("new module in", path) for path in targets.wanted),
+        *(("everything in", path) for path in targets.trees),
+        *(("sample", path) for path in targets.samples),
+        *(("included", path) for path in targets.include),
+        *(("left out", path) for path in targets.exclude),
+        *(("configuration", path) for path in targets.config if os.path.exists(path)),
+    ]
+    return "\n".join([bracket("", "watched:", False), *(f"  {what:<14} {_path(path, base)}" for what, path in rows)])
 
 
 def bracket(role: str, text: str, colour: bool) -> str:

@@ -815,7 +815,10 @@ def _exit_call(code: int, files: Iterable[str]) -> Place | None:
 
 def _ends_process(call: ast.Call, code: int) -> bool:
     name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
-    if code < 0:
-        return name in ("kill", "killpg", "raise_signal", "abort")
-    given = getattr(call.args[0], "value", code) if call.args else code
-    return name == "_exit" and given == code
+    if code >= 0:
+        given = getattr(call.args[0], "value", code) if call.args else code
+        return name == "_exit" and given == code
+    if name == "abort":
+        return _signal(-code).startswith("SIGABRT")
+    sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
+    return name in ("kill", "killpg", "raise_signal") and (-code in sent or _signal(-code).split()[0] in sent)

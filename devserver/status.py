@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
+
 import flask
 
 from devserver import render
 from devserver.report import RunError
 from devserver.scoring.answers import GENERATION, add_headers, drain, is_local, message_answer, read_ids
 
+HERE = os.path.dirname(__file__)
 MESSAGE = "The scoring script could not be loaded. Check the terminal for more info."
 
 
 def holding_app(error: RunError, generation: int, version: str) -> flask.Flask:
     """Answers every request at once with 503, and tells a local client what is wrong and where."""
-    app = flask.Flask("azmlinfsrv", static_folder=None, template_folder=None)
+    app = flask.Flask("azmlinfsrv", static_folder=None, template_folder=None, root_path=HERE, instance_path=HERE)
     shown = render.error_object(error)
 
     def answer() -> flask.Response:

@@ -18,13 +18,24 @@ from typing import TypeAlias
 from devserver import guard, lifecycle, report
 from devserver.changes import ChangeSet, Scope, plan_reload
 from devserver.config import Config, ConfigError
-from devserver.console import Console, Listening
+from devserver.console import Console, Listening, Look
 from devserver.files import Stamp
+from devserver.keys import Keys
 from devserver.lifecycle import Action, Death, Event, Model
-from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, SawChange, StopWanted, WorkerDied
+from devserver.notes import (
+    ColdWanted,
+    FilesLoaded,
+    FileWritten,
+    Keyboard,
+    Remembered,
+    SawChange,
+    StopWanted,
+    WorkerDied,
+)
 from devserver.nursery import Nursery
 from devserver.process import Briefing, Child, Gone, Listener
 from devserver.recorder import Recorder, obituary
+from devserver.replay import Replays
 from devserver.report import LoadReport, RunError
 from devserver.terminal import Terminal
 from devserver.watch import Targets, Watch
@@ -42,7 +53,7 @@ class Heard:
     record: object
 
 
-Arrival: TypeAlias = Event | Heard
+Arrival: TypeAlias = Event | Heard | Look
 
 
 @dataclass
@@ -76,6 +87,7 @@ class Supervisor:
         self._wanted: tuple[str, ...] = ()
         self._written: set[str] = set()  # by the current generation
         self._terminal = Terminal()
+        self._replays = Replays(lambda generation, sent: self._arrivals.put(lifecycle.Noted(generation, sent)))
         self._done = False
 
     def run(self) -> int:
@@ -93,6 +105,7 @@ class Supervisor:
             )
             stack.callback(self._nursery.close)
             self._hear_signals()
+            stack.enter_context(Keys(self._terminal, self._arrivals.put))
             self._retarget()
             self._watch.start()
             self._arrivals.put(lifecycle.StartAsked())
@@ -132,6 +145,9 @@ class Supervisor:
                 self._take(arrival)
 
     def _take(self, arrival: Arrival) -> None:
+        if isinstance(arrival, Look):
+            self._console.show(arrival)
+            return
         for event in self._translate(arrival) if isinstance(arrival, Heard) else (arrival,):
             self._model, actions = lifecycle.step(self._model, event)
             for action in actions:
@@ -170,6 +186,8 @@ class Supervisor:
                 return (lifecycle.ReloadAsked(cold=True),)
             case Keyboard(lent):
                 self._console.keyboard(lent)
+            case Remembered(request):
+                self._replays.remember(request)
             case LoadReport() as loaded:
                 return self._heard_of_load(generation, life, loaded)
             case RunError() as error:
@@ -206,7 +224,7 @@ class Supervisor:
 
     def _bury(self, generation: int, code: int) -> Event:
         life = self._lives.pop(generation)
-        self._terminal.restore()
+        self._terminal.take_back(life.child.process.pid)
         death = self._death_of(life, code)
         life.recorder.close()
         for name in ("deadline", "slow", "settled"):
@@ -233,8 +251,8 @@ class Supervisor:
                 self._alarms.set(("deadline", generation), limit, lifecycle.Overdue(generation))
             case lifecycle.Kill(generation):
                 self._lives[generation].child.kill()
-            case lifecycle.Replay():
-                pass  # nothing to send yet
+            case lifecycle.Replay(generation, changes):
+                self._replays.start(generation, changes, self._config, self._listeners[-1].address)
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
@@ -242,6 +260,7 @@ class Supervisor:
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._alarms.drop("launch")
+        self._replays.cancel()
         held = hold.report if hold is not None else None
         if scope >= Scope.RESTART:
             held = self._read_config_again() or held
@@ -292,18 +311,18 @@ class Supervisor:
     def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:
         config = self._config
         script = (config.script,) if config.script else ()
-        self._watch.retarget(
-            Targets(
-                code=tuple(dict.fromkeys((*script, *self._code))),
-                wanted=self._wanted,
-                trees=(config.absolute_model_dir,) if config.absolute_model_dir else (),
-                config=config.watched_files,
-                include=config.reload_include,
-                exclude=config.reload_exclude,
-                base=config.base,
-            ),
-            loaded or {},
+        targets = Targets(
+            code=tuple(dict.fromkeys((*script, *self._code))),
+            wanted=self._wanted,
+            trees=(config.absolute_model_dir,) if config.absolute_model_dir else (),
+            config=config.watched_files,
+            samples=config.samples,
+            include=config.reload_include,
+            exclude=config.reload_exclude,
+            base=config.base,
         )
+        self._watch.retarget(targets, loaded or {})
+        self._console.watching(targets)
 
 
 def _why_not_warm(variables: Sequence[str]) -> str | None:

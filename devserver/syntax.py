@@ -275,7 +275,10 @@ def nearest(name: str, names: Iterable[str], cutoff: float = 0.7) -> str | None:
 
 def shown(path: str, folder: str | None = None) -> str:
     """The path relative to `folder` (default: the working directory) when it lies below it."""
-    folder = folder or os.getcwd()
+    try:
+        folder = folder or os.getcwd()
+    except FileNotFoundError:
+        return path  # the script stands in a folder that was removed
     for base in (folder, os.path.realpath(folder)):
         if path.startswith(base.rstrip(os.sep) + os.sep):
             return path[len(base.rstrip(os.sep)) + 1 :]

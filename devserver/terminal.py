@@ -15,18 +15,17 @@ KEYBOARD = 0  # the descriptor of standard input
 
 
 class Terminal:
-    """The terminal as it was when the tool began; nothing where there is none."""
+    """The terminal as it was when the tool began, and as the tool wants it; nothing where there is none."""
 
     def __init__(self) -> None:
         self._saved: list[Any] | None = None
-        self._group = 0
+        self._mode: list[Any] | None = None
 
     def __enter__(self) -> Terminal:
         if not WINDOWS and _is_terminal():
             import termios
 
-            self._saved = termios.tcgetattr(KEYBOARD)
-            self._group = os.getpgrp()
+            self._saved = self._mode = termios.tcgetattr(KEYBOARD)
             # or the tool would be stopped when it takes the keyboard back from a generation
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         return self
@@ -34,19 +33,72 @@ class Terminal:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.restore()
+        self._mode = self._saved
+        self.settle()
 
-    def restore(self) -> None:
-        """The keyboard is the tool's again, with the settings as they were."""
-        if self._saved is None:
-            return
-        import termios
-
+    def is_ours(self) -> bool:
+        """Whether what is typed now is for the tool: not for a generation, nor for the shell."""
         try:
-            os.tcsetpgrp(KEYBOARD, self._group)
-            termios.tcsetattr(KEYBOARD, termios.TCSADRAIN, self._saved)
-        except (OSError, termios.error):
+            return self._saved is not None and os.tcgetpgrp(KEYBOARD) == os.getpgrp()
+        except OSError:
+            return False
+
+    def quicken(self) -> None:
+        """From now on keys are handed out when they are pressed, and are not shown."""
+        if self._saved is not None:
+            self._mode = _quick(self._saved)
+            self.settle()
+
+    def settle(self) -> None:
+        """The settings that the tool wants, if the keyboard is its."""
+        if self.is_ours():
+            _set_mode(self._mode)
+
+    def take_back(self, group: int) -> None:
+        """This process group is gone: if it had the keyboard, the tool has it again."""
+        try:
+            if self._saved is not None and os.tcgetpgrp(KEYBOARD) == group:
+                os.tcsetpgrp(KEYBOARD, os.getpgrp())
+                self.settle()
+        except OSError:
             pass  # the terminal is gone
+
+
+def _quick(mode: list[Any]) -> list[Any]:
+    """These settings, but each key at once and unseen."""
+    import termios
+
+    control = list(mode[6])
+    control[termios.VMIN], control[termios.VTIME] = 1, 0
+    return [*mode[:3], mode[3] & ~(termios.ECHO | termios.ICANON), *mode[4:6], control]
+
+
+def _set_mode(mode: list[Any] | None) -> None:
+    import termios
+
+    try:
+        if mode is not None:
+            termios.tcsetattr(KEYBOARD, termios.TCSADRAIN, mode)
+    except termios.error:
+        pass  # the terminal is gone
+
+
+def mender() -> Callable[[], None]:
+    """For the guard, before it lets go of its streams: what puts the terminal right if the tool could not."""
+    if WINDOWS or not _is_terminal():
+        return lambda: None
+    import termios
+
+    kept, saved = os.dup(KEYBOARD), termios.tcgetattr(KEYBOARD)
+
+    def mend() -> None:
+        try:
+            if termios.tcgetattr(kept)[3] == _quick(saved)[3]:  # anything else was set by somebody else
+                termios.tcsetattr(kept, termios.TCSANOW, saved)
+        except termios.error:
+            pass  # the terminal is gone
+
+    return mend
 
 
 class Loan:
@@ -56,21 +108,31 @@ class Loan:
         self._tell = tell
         self._depth = 0
         self._owner = 0
+        self._mode: list[Any] = []
 
     def __enter__(self) -> Loan:
         self._depth += 1
         if self._depth == 1 and not WINDOWS and _is_terminal():
             self._tell(True)
-            self._owner = os.tcgetpgrp(KEYBOARD)
-            _hand_to(os.getpgrp())
+            self._take()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0 and self._owner:
+            _set_mode(self._mode)
             _hand_to(self._owner)
             self._owner = 0
             self._tell(False)
+
+    def _take(self) -> None:
+        """The keyboard, with lines that are shown while they are typed: the tool has it key by key."""
+        import termios
+
+        self._owner = os.tcgetpgrp(KEYBOARD)
+        _hand_to(os.getpgrp())
+        self._mode = termios.tcgetattr(KEYBOARD)
+        _set_mode([*self._mode[:3], self._mode[3] | termios.ECHO | termios.ICANON, *self._mode[4:]])
 
 
 def _is_terminal() -> bool:
@@ -97,9 +159,28 @@ def lend_to_breakpoints(loan: Loan) -> None:
     import pdb
 
     class LentPdb(pdb.Pdb):
+        """Has the keyboard from the first prompt until the script goes on by itself, not only while it prompts."""
+
+        has_it = False
+
         def interaction(self, *args: Any, **kwargs: Any) -> None:
-            with loan:
-                super().interaction(*args, **kwargs)
+            if not self.has_it:
+                self.has_it = True
+                loan.__enter__()
+            super().interaction(*args, **kwargs)
+
+        def set_continue(self) -> None:
+            super().set_continue()
+            self._give_back()
+
+        def set_quit(self) -> None:
+            super().set_quit()
+            self._give_back()
+
+        def _give_back(self) -> None:
+            if self.has_it:
+                self.has_it = False
+                loan.__exit__()
 
     def set_trace(*_: object, **__: object) -> None:
         LentPdb().set_trace(sys._getframe(1))

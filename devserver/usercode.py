@@ -164,9 +164,10 @@ def _bad_byte(content: bytes) -> int | None:
 
 
 def load_script(path: str, name: str = "entry_module") -> ModuleType:
-    """Execute the file as module `name` and return it; it stands in `sys.modules` before it runs.
+    """Execute the file as a module of this name and return it.
 
-    Errors: whatever the script raises; OSError when it cannot be read. The name is free again then.
+    As in Azure ML it never stands in `sys.modules`: what needs that fails here as it fails there.
+    Errors: whatever the script raises; OSError when it cannot be read.
     """
     from importlib.util import module_from_spec, spec_from_file_location
 
@@ -175,12 +176,7 @@ def load_script(path: str, name: str = "entry_module") -> ModuleType:
     spec = spec_from_file_location(name, path, loader=UserLoader(name, path))
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        sys.modules.pop(name, None)
-        raise
+    spec.loader.exec_module(module)
     return module
 
 

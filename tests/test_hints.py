@@ -248,13 +248,16 @@ def test_model_file_deeper_than_the_script_asks(world: World, monkeypatch: pytes
         (b"\x1f\x8b\x08\x00zzzz", r"is gzip data"),
         (b"PK\x03\x04zzzz", r"is a zip archive"),
         (b"\x80\x02c__main__\nPreprocessor\n)\x81.", r"Preprocessor was pickled in a notebook"),
+        (b"\x80\x02cnever_written_steps\nStep\n)\x81.", r"put never_written_steps\.py, .* beside the script"),
+        (b"\x80\x02cown_steps\nStep\n)\x81.", r"own_steps\.py has no Step, which it had"),
         (b"\x80\x63.", r"newer version of Python \(protocol 99\); this is Python 3"),
     ],
 )
 def test_file_that_is_no_good_pickle(world: World, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str) -> None:
     """Its first bytes and its size tell what it is."""
     monkeypatch.setenv("AZUREML_MODEL_DIR", "model")
-    error = world.mistake({"score.py": LOAD_MODEL, "model/model.pkl": content}, model_dir="model")
+    files: dict[str, str | bytes] = {"score.py": LOAD_MODEL, "model/model.pkl": content, "own_steps.py": "a = 1\n"}
+    error = world.mistake(files, model_dir="model")
     assert error.hint is not None and re.search(says, error.hint), error
 
 

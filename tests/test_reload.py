@@ -35,13 +35,15 @@ def test_broken_then_repaired(tmp_path: Path, server: str, workers: int) -> None
         loop.save("score.py", answering(1))
         assert loop.ask().json() == 1
         assert (loop.get().status, loop.get().body) == (200, b"Healthy")
+        loop.wait_for("ready", generation=2)  # of several workers the first one answers before the last one is ready
         loop.save("score.py", answering(2, init="1 / 0"))
         refusal = loop.ask()
         assert (refusal.status, refusal.json()["error"]["phase"]) == (503, "init")
         assert refusal.json()["error"]["type"] == "ZeroDivisionError"
         loop.save("score.py", answering(3))
         assert loop.ask().json() == 3
-        assert loop.count("ready") == loop.count("not_ready") == 2
+        loop.wait_for("ready", generation=4)
+        assert loop.count("not_ready") == 2
 
 
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])
@@ -354,12 +356,13 @@ def test_nobody_is_refused(tmp_path: Path, server: str) -> None:
             for number in range(1, 9):
                 loop.save("score.py", answering(number) if number % 4 else "broken(")
                 loop.wait_until(lambda number=number: loop.count("ready", "not_ready") > number, "a reload")
+                answered = len(statuses)
+                loop.wait_until(lambda answered=answered: len(statuses) > answered + 10, "ten answers")
         finally:
             over.set()
         for client in clients:
             client.result()
         assert set(statuses) == {200, 503}
-        assert len(statuses) > 50
 
 
 def test_children_share_no_signals(tmp_path: Path) -> None:

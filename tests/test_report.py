@@ -695,6 +695,13 @@ def test_records_travel_as_json() -> None:
     assert report.from_json(json.loads(json.dumps(report.to_json(loaded)))) == loaded
 
 
+def test_signal_that_the_script_sends_itself(world: World) -> None:
+    """The one call that sends this signal is the place; a call that sends another is not."""
+    source = "import os, signal\n\ndef run(raw_data):\n    os.kill(1, 0)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    script = world.write({"score.py": source})
+    assert [report.died("run", code, script=script).line for code in (-9, -15, -6)] == [5, 3, 3]
+
+
 def test_every_field_of_a_report_is_plain(world: World) -> None:
     """A report of a real mistake goes through JSON unchanged."""
     error = world.mistake("import json\n" + INIT + "def run(raw_data):\n    return json.loads('{')\n")

@@ -241,8 +241,8 @@ def test_service_name_and_version_arrive_as_they_are(make, name, version):
     ("prefix", "written"),
     [
         ("", ""),
-        ("/", ""),
-        ("//", ""),
+        ("/", "/"),
+        ("//", "/"),
         ("a", "/a"),
         ("/a", "/a"),
         ("a/", "/a"),
@@ -252,7 +252,7 @@ def test_service_name_and_version_arrive_as_they_are(make, name, version):
 )
 @pytest.mark.parametrize("version", ["2", "3"])
 def test_prefix_is_written_before_every_path(make, prefix, written, version):
-    """SERVICE_PATH_PREFIX counts without its outer slashes; without anything else it is no prefix."""
+    """SERVICE_PATH_PREFIX counts without its outer slashes; a slash alone is doubled, as in Azure ML."""
     paths = document(make(service_path_prefix=prefix), version)["paths"]
     assert list(paths) == [f"{written}/", f"{written}/score", f"{written}/swagger.json"]
 

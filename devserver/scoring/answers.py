@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 import flask
 from werkzeug.exceptions import HTTPException
 
-from devserver.scoring.compat import AMLResponse
+from devserver.scoring.compat import RUN_FAILED
 
 ID_LIMIT = 100
+SILENCE = 0.05  # seconds without a byte after which the rest of a body is not waited for
 GENERATION = "x-azmlinfsrv-generation"
 LEFT_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
@@ -44,12 +45,17 @@ def read_ids(request: flask.Request) -> Ids:
     return Ids(own, service or client or own, client or service or None)
 
 
-def message_answer(status: int, message: str, failed: bool = False, error: Any = None) -> AMLResponse:
-    """The server's own JSON answer; `error` goes in beside the message where it is given."""
-    body = {"message": message} if error is None else {"message": message, "error": error}
-    answer = AMLResponse(json.dumps(body), status, run_function_failed=failed)
-    answer.headers["Content-Type"] = "application/json"
+def json_answer(text: str | bytes, status: int = 200, failed: bool = False) -> flask.Response:
+    """An answer of the server's whose body is this JSON text; `failed` blames run()."""
+    answer = flask.Response(text, status, mimetype="application/json")
+    answer.headers[RUN_FAILED] = str(failed)
     return answer
+
+
+def message_answer(status: int, message: str, failed: bool = False, error: Any = None) -> flask.Response:
+    """The server's own message as JSON; `error` goes in beside it where it is given."""
+    body = {"message": message} if error is None else {"message": message, "error": error}
+    return json_answer(json.dumps(body), status, failed)
 
 
 def add_headers(response: flask.Response, request: flask.Request, ids: Ids, version: str) -> None:
@@ -100,11 +106,18 @@ def _is_loopback(name: str | None) -> bool:
 
 
 def drain(request: flask.Request) -> None:
-    """Reads what is left of the request's body: a connection that is closed before is reset, and its answer lost."""
-    if not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ:
+    """Reads what the client is sending still: a connection that is closed before is reset, and its answer lost.
+
+    A body that was announced and does not come is not waited for. waitress has read it all by itself.
+    """
+    connection = request.environ.get("gunicorn.socket")
+    if connection is None or (not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ):
         return
+    connection.settimeout(SILENCE)
     try:
         while request.stream.read(1 << 16):
             pass
     except (OSError, HTTPException):
-        pass  # the client has gone away
+        pass  # silence, or the client has gone away
+    finally:
+        connection.settimeout(None)

@@ -12,16 +12,26 @@ from typing import Any
 
 import flask
 from flask.typing import ResponseReturnValue
-from werkzeug.exceptions import HTTPException, MethodNotAllowed, NotFound
+from werkzeug.exceptions import HTTPException
 
 from devserver import hints, render, report
 from devserver.config import Config
 from devserver.recorder import Phase
 from devserver.report import RunError
-from devserver.scoring.answers import GENERATION, Ids, add_headers, drain, is_local, message_answer, read_ids
-from devserver.scoring.compat import RUN_FAILED, AMLRequest, AMLResponse
+from devserver.scoring.answers import (
+    GENERATION,
+    Ids,
+    add_headers,
+    drain,
+    is_local,
+    json_answer,
+    message_answer,
+    read_ids,
+)
+from devserver.scoring.compat import RUN_FAILED, AMLResponse
 from devserver.scoring.inputs import BadInput, Mode, read_arguments
-from devserver.scoring.script import ScoringTimeout, Script, TimeLimit
+from devserver.scoring.logs import write_record
+from devserver.scoring.script import Script, TimeLimit
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.serve import WorkerAborted, WorkerLeaving
@@ -37,7 +47,7 @@ BODY_SHOWN = 200
 log = logging.getLogger("azmlinfsrv")
 
 
-class ScoringRequest(AMLRequest):
+class Request(flask.Request):
     """A request that carries what the server notes about it."""
 
     ids: Ids
@@ -70,18 +80,22 @@ class Parts:
 
 
 class ScoringApp(flask.Flask):
-    """Flask with this server's request class, and no static files."""
+    """Flask with this server's request class, and no static files; `folder` is where `flask.send_file` looks."""
 
-    request_class = ScoringRequest
+    request_class = Request
 
-    def __init__(self) -> None:
-        super().__init__("azmlinfsrv", static_folder=None, template_folder=None)
-        self.json.sort_keys = False  # type: ignore[attr-defined]
+    def __init__(self, folder: str) -> None:
+        # both paths are given, for Flask finds them by the working directory, which a script may have removed
+        super().__init__("azmlinfsrv", static_folder=None, template_folder=None, root_path=folder, instance_path=folder)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """The function itself: none here is a coroutine, and Flask would look again in every request."""
+        return func
 
 
 def create_app(parts: Parts) -> flask.Flask:
     """The app with the routes `/`, `/score` and `/swagger.json`."""
-    app = ScoringApp()
+    app = ScoringApp(parts.config.base)
     views = _Views(parts)
     blueprint = flask.Blueprint("scoring", __name__)
     blueprint.add_url_rule("/", view_func=views.health, methods=["GET"])
@@ -131,7 +145,10 @@ class _Views:
 
     def after(self, response: flask.Response) -> flask.Response:
         request = _current()
-        drain(request)
+        if response.is_streamed and not response.direct_passthrough:
+            response.call_on_close(lambda: drain(request))  # what makes the stream may still read the body
+        else:
+            drain(request)
         add_headers(response, request, request.ids, self.version)
         if self.generation is not None:
             response.headers[GENERATION] = self.generation
@@ -145,14 +162,11 @@ class _Views:
 
     def unhandled(self, error: Exception) -> flask.Response:
         """The router's refusals as they are; anything else is the server's own fault."""
-        if isinstance(error, (NotFound, MethodNotAllowed)) and _current().url_rule is None:
-            answer = message_answer(error.code or 500, error.description or "")
-            answer.headers.extend(error.get_headers()[1:])
-            return answer
         if isinstance(error, HTTPException) and error.code and error.code < 400:
             return flask.make_response(error.get_response())
-        self._tell(error, "server", SERVER_FAILED)
-        return message_answer(500, SERVER_FAILED)
+        if isinstance(error, HTTPException):
+            return message_answer(error.code or 500, error.description or "")
+        return self._tell(error, "server", SERVER_FAILED)
 
     # --- the routes
 
@@ -161,14 +175,12 @@ class _Views:
 
     def swagger(self) -> ResponseReturnValue:
         status, document = self.parts.swagger.answer(flask.request.args.get("version"))
-        answer = AMLResponse(document, status)
-        answer.headers["Content-Type"] = "application/json"
-        return answer
+        return json_answer(document, status)
 
     def score(self) -> flask.Response:
         request = _current()
         if not self.raw and request.method in ("HEAD", "OPTIONS"):
-            return message_answer(405, "Method not allowed") if request.method == "HEAD" else flask.Response()
+            return message_answer(405, "Method not allowed") if request.method == "HEAD" else AMLResponse("", 200)
         try:
             arguments = read_arguments(self.parts.script.form, request)
         except BadInput as refusal:
@@ -211,7 +223,7 @@ class _Views:
         if self.parts.config.model_data and self.parts.config.telemetry_on:
             ids = _current().ids
             self.parts.telemetry.scored(ids.request or "", ids.client or "", _input_of(arguments, self.parts), result)
-        answer = AMLResponse(text, 200, {"Content-Type": "application/json"})
+        answer = json_answer(text)
         if result is None or type(result) is tuple or "NaN" in text or "Infinity" in text:
             return self._warned(result, answer)
         return answer
@@ -224,7 +236,7 @@ class _Views:
             response.response = self._watched(response.response, _current())
         return response
 
-    def _watched(self, body: Iterable[Any], request: ScoringRequest) -> Iterator[Any]:
+    def _watched(self, body: Iterable[Any], request: Request) -> Iterator[Any]:
         """The body itself; an exception in it is reported before it cuts the connection."""
         try:
             yield from body
@@ -256,7 +268,14 @@ class _Views:
 
     def _timed_out(self, error: TimeoutError) -> flask.Response:
         milliseconds = self.parts.limit.milliseconds
-        return self._tell(error, "run", f"Scoring timeout after {milliseconds} ms", failed=True)
+        message = f"Scoring timeout after {milliseconds} ms"
+        if not self.parts.limit.has_raised(error):
+            return self._tell(error, "run", message, failed=True)
+        facts = _request_facts(_current())
+        self._telemetry_failed(error)
+        return self._answer_error(
+            lambda: report.timed_out(error, milliseconds, request=facts, status=500), error, message, failed=True
+        )
 
     def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
         facts, run = _request_facts(_current()), self.parts.script.run
@@ -270,10 +289,8 @@ class _Views:
         self._telemetry_failed(error)
         return self._answer_error(lambda: self._described(error, phase, request, 500), error, message, failed)
 
-    def _described(self, error: BaseException, phase: str, request: ScoringRequest, status: int) -> RunError:
+    def _described(self, error: BaseException, phase: str, request: Request, status: int) -> RunError:
         facts = _request_facts(request)
-        if isinstance(error, ScoringTimeout):
-            return report.timed_out(error, self.parts.limit.milliseconds, request=facts, status=status)
         return report.describe(error, phase, function=self.parts.script.run, request=facts, status=status)
 
     def _telemetry_failed(self, error: BaseException) -> None:
@@ -304,7 +321,7 @@ class AMLHealthy(flask.Response):
         super().__init__("Healthy")
 
 
-def _current() -> ScoringRequest:
+def _current() -> Request:
     return flask.request._get_current_object()  # type: ignore[attr-defined, no-any-return]
 
 
@@ -315,10 +332,11 @@ def _target(request: flask.Request) -> str:
 
 def _log_request(request: flask.Request, response: flask.Response, milliseconds: float) -> None:
     length = response.headers.get("Content-Length") or "N/A"
-    log.info("%s %s %s %.3fms %s", request.method, _target(request), response.status_code, milliseconds, length)
+    target = _target(request)
+    write_record(log, "%s %s %s %.3fms %s", request.method, target, response.status_code, milliseconds, length)
 
 
-def _answered(request: ScoringRequest, response: flask.Response, milliseconds: float, config: Config) -> Answered:
+def _answered(request: Request, response: flask.Response, milliseconds: float, config: Config) -> Answered:
     whole = config.log_response and not response.is_streamed and not response.direct_passthrough
     return Answered(
         method=request.method,
@@ -333,7 +351,7 @@ def _answered(request: ScoringRequest, response: flask.Response, milliseconds: f
     )
 
 
-def _request_facts(request: ScoringRequest) -> report.Request:
+def _request_facts(request: Request) -> report.Request:
     body = request.kept_body or b""
     return report.Request(
         method=request.method,

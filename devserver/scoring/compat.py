@@ -20,10 +20,9 @@ CONTRACT_VERSION = "1.5.1"
 RUN_FAILED = "x-ms-run-function-failed"
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# A comma ends a value unless it stands in quotes or after the weekday of a date.
-_VALUES = re.compile(
-    r'(?:"(?:\\.|[^"\\])*"|\b(?:Mon|Tues?|Wed(?:nes)?|Thu(?:rs)?|Fri|Sat(?:ur)?|Sun)(?:day)?,(?=\s*\d)|[^,])+'
-)
+# A comma ends a value, but not the one after the weekday of a date.
+_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday")
+_COMMA = re.compile("".join(rf"(?!(?<={day}),\s*\d)" for day in (*_DAYS, "Saturday", "Sunday")) + ",")
 
 
 class AMLRequest(flask.Request):
@@ -48,16 +47,17 @@ class AMLResponse(flask.Response):
     ) -> None:
         as_json = json_str or message is None
         body = "{}" if message is None else json.dumps(message) if json_str else message
+        body = list(body) if isinstance(body, dict) else body
         super().__init__(body, status=status_code, mimetype="application/json" if as_json else None)
         for name, value in response_headers.items():
             self._add(name, value)
-        self.headers[RUN_FAILED] = str(bool(run_function_failed))
+        self.headers[RUN_FAILED] = str(run_function_failed)
 
     def _add(self, name: str, value: str) -> None:
         if name.lower() == "content-type":
             self.headers["Content-Type"] = value
             return
-        for part in _VALUES.findall(value):
+        for part in _COMMA.split(value):
             self.headers.add(name, part.strip())
 
 

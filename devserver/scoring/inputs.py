@@ -15,7 +15,6 @@ import flask
 from werkzeug.http import parse_options_header
 
 HEADERS_PARAMETER = "request_headers"
-FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
 
 
 class Mode(Enum):
@@ -95,9 +94,8 @@ def read_arguments(form: RunForm, request: flask.Request) -> dict[str, Any]:
     return arguments
 
 
-def _raw(form: RunForm, request: flask.Request) -> dict[str, Any]:
-    # the request itself, not Flask's proxy for it: scripts hand it to threads and check its type
-    return {form.first: request}
+def _raw(form: RunForm, _request: flask.Request) -> dict[str, Any]:
+    return {form.first: flask.request}
 
 
 def _plain(form: RunForm, request: flask.Request) -> dict[str, Any]:
@@ -133,11 +131,10 @@ def _json_or_text(value: str) -> Any:
 
 
 def _body_text(request: flask.Request) -> str:
-    if request.mimetype in FORMS:
-        return ""  # as in Azure ML: a form never reaches a plain run()
     charset = _charset(request) or "utf-8"
     try:
-        return request.get_data(cache=False).decode(charset)
+        # as in Azure ML: a form is parsed away, so that it reaches a plain run() as empty text
+        return request.get_data(cache=False, parse_form_data=True).decode(charset)
     except UnicodeError as error:
         raise BadInput(400, f"Input cannot be decoded as {charset.upper()}: {error}") from None
 

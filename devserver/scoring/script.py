@@ -30,10 +30,6 @@ class ScriptProblem(Exception):
         self.error = error
 
 
-class ScoringTimeout(TimeoutError):
-    """Raised inside run() when its time is over."""
-
-
 @dataclass(frozen=True)
 class Script:
     """A loaded scoring script. `inner` is the file of a driver script's inner script, where there is one."""
@@ -94,9 +90,12 @@ def _form(run: Callable[..., Any]) -> RunForm:
 
 
 class TimeLimit(Protocol):
-    """A context around one call of run() that raises `ScoringTimeout` inside it when the time is over."""
+    """A context around one call of run() that raises a plain TimeoutError inside it when the time is over."""
 
     milliseconds: int
+
+    def has_raised(self, error: TimeoutError) -> bool:
+        """Whether the limit raised it in this thread's latest call, and not the script."""
 
     def __enter__(self) -> object: ...
 
@@ -112,14 +111,13 @@ def time_limit(milliseconds: int, in_main_thread: bool) -> TimeLimit:
     return SignalLimit(milliseconds) if in_main_thread else ThreadLimit(milliseconds)
 
 
-def _timeout(milliseconds: int) -> ScoringTimeout:
-    return ScoringTimeout(f"Script failed to finish execution within the allocated time: {milliseconds}ms")
-
-
 class NoLimit:
     """run() may take for ever."""
 
     milliseconds = 0
+
+    def has_raised(self, _error: TimeoutError) -> bool:
+        return False
 
     def __enter__(self) -> None: ...
 
@@ -131,6 +129,10 @@ class SignalLimit:
 
     def __init__(self, milliseconds: int) -> None:
         self.milliseconds = milliseconds
+        self._raised: TimeoutError | None = None
+
+    def has_raised(self, error: TimeoutError) -> bool:
+        return error is self._raised
 
     def __enter__(self) -> None:
         signal.signal(signal.SIGALRM, self._over)
@@ -140,7 +142,8 @@ class SignalLimit:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _over(self, _number: int, _frame: FrameType | None) -> None:
-        raise _timeout(self.milliseconds)
+        self._raised = TimeoutError()
+        raise self._raised
 
 
 class ThreadLimit:
@@ -149,11 +152,16 @@ class ThreadLimit:
     def __init__(self, milliseconds: int) -> None:
         self.milliseconds = milliseconds
         self._due: dict[int, float] = {}
+        self._thrown: set[int] = set()
         self._change = threading.Condition()
         self._watch: threading.Thread | None = None
 
+    def has_raised(self, error: TimeoutError) -> bool:
+        return threading.get_ident() in self._thrown and type(error) is TimeoutError and not error.args
+
     def __enter__(self) -> None:
         with self._change:
+            self._thrown.discard(threading.get_ident())
             self._due[threading.get_ident()] = time.monotonic() + self.milliseconds / 1000
             if self._watch is None:
                 self._watch = threading.Thread(target=self._look, name="scoring-limit", daemon=True)
@@ -164,7 +172,7 @@ class ThreadLimit:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         ident = threading.get_ident()
         with self._change:
-            if self._due.pop(ident, None) is None and kind is not ScoringTimeout:
+            if self._due.pop(ident, None) is None and kind is not TimeoutError:
                 # it was thrown but has not arrived: run() ended in the same moment
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
 
@@ -174,7 +182,8 @@ class ThreadLimit:
                 now = time.monotonic()
                 for ident in [ident for ident, due in self._due.items() if due <= now]:
                     del self._due[ident]
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(ScoringTimeout))
+                    self._thrown.add(ident)
+                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(TimeoutError))
                 # each deadline lies the same time ahead, so a newer one never comes before the oldest
                 self._change.wait(min(self._due.values()) - now if self._due else None)
 

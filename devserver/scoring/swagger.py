@@ -242,8 +242,8 @@ def _document(version: str, config: Config, schemas: _Schemas) -> Json:
 
 
 def _prefix(config: Config) -> str:
-    stripped = config.service_path_prefix.strip("/")
-    return f"/{stripped}" if stripped else ""
+    prefix = config.service_path_prefix
+    return f"/{prefix.strip('/')}" if prefix else ""
 
 
 def _paths(dialect: _Dialect, prefix: str) -> Json:

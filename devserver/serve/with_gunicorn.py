@@ -12,6 +12,7 @@ from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
+from gunicorn.config import Chdir
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
@@ -39,6 +40,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
+        Chdir.default = os.getcwd()  # it is where gunicorn was imported, and that folder may be gone
         super().__init__()
 
     def load_config(self) -> None:
@@ -109,6 +111,8 @@ def _peek(pid: int) -> int | None:
 class _Worker(SyncWorker):  # type: ignore[misc]
     """A sync worker that asks the gate before it accepts."""
 
+    alive: bool
+
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self.plan: Plan = self.app.plan
@@ -129,6 +133,11 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         if self.plan.witness is not None:
             self.plan.witness.booted(self)
         super().run()
+
+    def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
+        super().handle_request(listener, request, client, address)
+        if _is_over(request, client):
+            client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
 
     def accept(self, listener: Any) -> None:
         gate = self.plan.gate
@@ -168,6 +177,15 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         self.alive = False
         if not self.booted:
             raise WorkerLeaving(0)  # nothing is in flight yet
+
+
+def _is_over(request: Any, client: Any) -> bool:
+    """Whether the client has sent its whole request and nothing more; else closing now could cut off the answer."""
+    client.setblocking(False)
+    try:
+        return not request.body.read(1) and not select.select([client], [], [], 0)[0]
+    except Exception:
+        return False
 
 
 def _leave(error: BaseException | None) -> None:

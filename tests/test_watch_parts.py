@@ -1,0 +1,373 @@
+"""The parts of the watch, with times and bells made by hand: when a change counts, and what belongs to what."""
+
+from __future__ import annotations
+
+import math
+import os
+import queue
+from pathlib import Path
+
+import pytest
+
+from devserver.changes import ChangeSet, Role
+from devserver.files import Stamp, full_stamp
+from devserver.watch import Targets, settle, watcher
+from devserver.watch.bell import Ring, Spot
+from devserver.watch.settle import Finish, Settling
+from devserver.watch.singles import Singles
+from devserver.watch.targets import areas_of, is_litter, roles_of
+from devserver.watch.trail import trail
+from devserver.watch.walk import survey
+
+OLD = Stamp(1, 1000, 1, "old")
+NEW = Stamp(2, 1000, 1, "new")
+NEVER = math.inf
+
+
+def noted(
+    role: Role, finish: Finish, *, before: Stamp | None = OLD, after: Stamp | None = NEW, closes: bool = True
+) -> Settling:
+    settling = Settling()
+    settling.closes = closes
+    settling.note("a", role, before, after, finish, 100.0)
+    return settling
+
+
+# When a change counts
+
+
+@pytest.mark.parametrize(
+    ("finish", "after", "closes", "wait"),
+    [
+        (Finish.CLOSED, NEW, True, settle.GRACE),
+        (Finish.MOVED, NEW, True, settle.GRACE),
+        (Finish.OPEN, NEW, True, settle.HELD),
+        (Finish.OPEN, NEW, False, settle.QUIET),
+        (Finish.SEEN, NEW, True, settle.QUIET),
+        (Finish.SEEN, None, True, settle.GONE),
+        (Finish.CLOSED, Stamp(2, 0, 1), True, settle.EMPTY),
+    ],
+)
+def test_code_counts_after(finish: Finish, after: Stamp | None, closes: bool, wait: float) -> None:
+    """Code counts at once after a completed write, else after quiet; gone and empty wait for more."""
+    settling = noted(Role.CODE, finish, after=after, closes=closes)
+    assert settling.due(100.0, NEVER) == pytest.approx(100.0 + wait)
+    assert settling.ripe(100.0 + wait - 0.001, NEVER) == []
+    assert settling.ripe(100.0 + wait + 0.001, NEVER) == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("finish", "before", "after", "closes", "wait"),
+    [
+        (Finish.MOVED, OLD, NEW, True, settle.MODEL_MOVED),
+        (Finish.MOVED, None, NEW, True, settle.MODEL_MOVED),
+        (Finish.CLOSED, OLD, NEW, True, settle.MODEL_REWRITTEN),
+        (Finish.CLOSED, None, NEW, True, settle.MODEL_NEW),
+        (Finish.CLOSED, OLD, Stamp(2, 400, 1), True, settle.MODEL_NEW),
+        (Finish.CLOSED, OLD, Stamp(2, 2100, 1), True, settle.MODEL_NEW),
+        (Finish.CLOSED, Stamp(1, 2 << 20, 1), Stamp(2, 2 << 20, 1), True, settle.MODEL_MORE),
+        (Finish.OPEN, OLD, NEW, True, settle.MODEL_OPEN),
+        (Finish.OPEN, OLD, NEW, False, settle.MODEL_SEEN),
+        (Finish.SEEN, OLD, NEW, True, settle.MODEL_SEEN),
+        (Finish.SEEN, OLD, None, True, settle.MODEL_GONE),
+    ],
+)
+def test_a_model_counts_after(
+    finish: Finish, before: Stamp | None, after: Stamp | None, closes: bool, wait: float
+) -> None:
+    """A model file counts soon if it is surely complete, and the later the more it looks like a copy under way."""
+    settling = noted(Role.MODEL, finish, before=before, after=after, closes=closes)
+    assert settling.due(100.0, NEVER) == pytest.approx(100.0 + wait)
+
+
+def test_included_files_wait_as_their_size_asks() -> None:
+    """A small included file is as quick as code, a large one as patient as a model."""
+    assert noted(Role.INCLUDED, Finish.CLOSED).due(100.0, NEVER) == pytest.approx(100.0 + settle.GRACE)
+    large = noted(Role.INCLUDED, Finish.CLOSED, before=None, after=Stamp(1, 2 << 20, 1))
+    assert large.due(100.0, NEVER) == pytest.approx(100.0 + settle.MODEL_NEW)
+
+
+def test_a_file_that_is_written_again_after_its_end_waits_longer() -> None:
+    """Closed, then written again: more pieces may follow."""
+    settling = noted(Role.MODEL, Finish.CLOSED)
+    settling.note("a", Role.MODEL, OLD, Stamp(3, 1100, 1), Finish.CLOSED, 100.02)
+    assert settling.due(100.02, NEVER) == pytest.approx(100.02 + settle.MODEL_AGAIN)
+
+
+def test_a_second_file_within_the_grace_makes_all_wait_for_quiet() -> None:
+    """One of many files is not told before the others, also when the others are not watched."""
+    settling = noted(Role.CODE, Finish.CLOSED)
+    settling.stir("a", 100.0)
+    settling.stir("other", 100.001)
+    assert settling.ripe(100.003, NEVER) == []
+    assert settling.ripe(100.001 + settle.QUIET + 0.001, NEVER) == ["a"]
+
+
+def test_code_that_never_rests_is_told_in_the_end() -> None:
+    """A file that is written again and again does not put off all changes for ever."""
+    settling = noted(Role.CODE, Finish.OPEN)
+    for tick in range(1, 30):
+        settling.note("a", Role.CODE, OLD, Stamp(tick, tick, 1), Finish.OPEN, 100.0 + tick * 0.05)
+    assert settling.ripe(100.0 + settle.CAP - 0.01, NEVER) == []
+    assert settling.ripe(100.0 + settle.CAP + 0.01, NEVER) == ["a"]
+
+
+def test_code_and_model_of_one_moment_are_told_together() -> None:
+    """Code waits up to a second for model files that began to change in the same moment."""
+    settling = noted(Role.CODE, Finish.CLOSED)
+    settling.note("m", Role.MODEL, OLD, NEW, Finish.SEEN, 100.1)
+    assert settling.ripe(100.5, NEVER) == []
+    assert settling.ripe(100.1 + settle.MODEL_SEEN, NEVER) == ["a", "m"]
+
+
+def test_code_does_not_wait_for_an_old_copy() -> None:
+    """A model that has been growing for longer than a second holds nothing up."""
+    settling = Settling()
+    settling.note("m", Role.MODEL, OLD, NEW, Finish.OPEN, 100.0)
+    for tick in range(1, 20):
+        settling.note("m", Role.MODEL, OLD, Stamp(tick, tick, 1), Finish.OPEN, 100.0 + tick * 0.1)
+    settling.note("a", Role.CODE, OLD, NEW, Finish.CLOSED, 101.9)
+    assert settling.ripe(101.9 + settle.GRACE, NEVER) == ["a"]
+
+
+def test_code_waits_for_an_area_that_has_just_become_stale() -> None:
+    """Folders that came or went a moment ago belong to the same save until they have been walked."""
+    settling = noted(Role.CODE, Finish.CLOSED)
+    assert settling.ripe(100.2, 99.9) == []
+    assert settling.ripe(99.9 + settle.CAP, 99.9) == ["a"]
+
+
+def test_a_ring_without_a_difference_does_not_undo_the_end_of_a_write() -> None:
+    """What follows a completed write without changing the file makes it wait for quiet, not for another end."""
+    settling = noted(Role.CODE, Finish.CLOSED)
+    settling.note("a", Role.CODE, OLD, NEW, Finish.OPEN, 100.001)
+    assert settling.ripe(100.001 + settle.QUIET, NEVER) == ["a"]
+
+
+def test_what_is_dropped_is_not_told() -> None:
+    """A file that is as it was before is no change."""
+    settling = noted(Role.CODE, Finish.CLOSED)
+    settling.drop("a")
+    assert settling.due(100.0, NEVER) == NEVER
+
+
+# A watcher whose bell and clock are moved by hand
+
+
+class HandBell:
+    """A bell that hears nothing by itself."""
+
+    refused: frozenset[Spot] = frozenset()
+
+    def __init__(self, *args: object) -> None:
+        self.spots: set[Spot] = set()
+
+    def hang(self, spots: set[Spot], afresh: object = None) -> None:
+        self.spots = spots
+
+    def is_deaf(self) -> bool:
+        return False
+
+
+class ByHand:
+    """A watcher that takes a turn when it is told to, at the time that it is told."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *code: Path) -> None:
+        monkeypatch.setattr(watcher, "Bell", HandBell)
+        monkeypatch.setattr(watcher, "_SWEEP", 3600.0)
+        self.now = 100.0
+        self.delivered: list[ChangeSet] = []
+        self._inbox: queue.SimpleQueue[watcher._Message] = queue.SimpleQueue()
+        self.watcher = watcher._Watcher(self._inbox, self.delivered.append, print, poll=False, clock=lambda: self.now)
+        self.turn(100.0, watcher._Aim(Targets(code=tuple(map(str, code))), {}))
+
+    def turn(self, at: float, message: watcher._Message) -> None:
+        self.now = at
+        self._inbox.put(message)
+        self.watcher._turn()
+
+
+def test_without_ends_of_writes_quiet_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system tells of no end of a write, code counts after a short quiet."""
+    path = tmp_path / "score.py"
+    path.write_text("one")
+    hand = ByHand(monkeypatch, path)
+    ring = Ring(str(path), Finish.OPEN, folder=False)
+    path.write_text("two")
+    hand.turn(101.0, ring)
+    path.write_text("three")
+    hand.turn(101.03, ring)
+    assert hand.delivered == []
+    hand.turn(101.03 + settle.QUIET, Ring("/elsewhere", Finish.SEEN, folder=False))
+    assert len(hand.delivered) == 1
+
+
+def test_a_ring_for_a_file_that_is_as_before_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A bell is no fact: the file is looked at."""
+    path = tmp_path / "score.py"
+    path.write_text("one")
+    hand = ByHand(monkeypatch, path)
+    hand.turn(101.0, Ring(str(path), Finish.CLOSED, folder=False))
+    hand.turn(102.0, Ring(str(path), Finish.CLOSED, folder=False))
+    assert hand.delivered == []
+
+
+# Single files and the versions that are known
+
+
+def versions(tmp_path: Path) -> tuple[str, Stamp, Stamp]:
+    path = tmp_path / "score.py"
+    path.write_text("one")
+    one = full_stamp(str(path))
+    path.write_text("two")
+    two = full_stamp(str(path))
+    assert one is not None
+    assert two is not None
+    return str(path), one, two
+
+
+def test_what_was_loaded_is_known(tmp_path: Path) -> None:
+    """A generation's version becomes the baseline, although the disk holds another one."""
+    path, one, two = versions(tmp_path)
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {path: one})
+    assert singles.known[path] == one
+    assert singles.look(path, closely=True) == two
+
+
+def test_a_newer_version_of_another_worker_does_not_hide_the_change(tmp_path: Path) -> None:
+    """One worker loaded the old version, a second one the new: the first one has to be replaced."""
+    path, one, two = versions(tmp_path)
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {path: one})
+    singles.retarget({path: Role.CODE}, {path: two})
+    assert singles.known[path] == one
+
+
+def test_a_late_report_of_an_old_version_is_not_believed(tmp_path: Path) -> None:
+    """The version that a delivered change has replaced is not taken for new."""
+    path, one, two = versions(tmp_path)
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {path: one})
+    singles.tell([path])
+    singles.settle(path, two)
+    singles.retarget({path: Role.CODE}, {path: one})
+    assert singles.known[path] == two
+
+
+def test_known_files_keep_their_baseline(tmp_path: Path) -> None:
+    """A new list of targets changes nothing for a file that is in both."""
+    path, one, _ = versions(tmp_path)
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {path: one})
+    singles.retarget({path: Role.CODE, "/other.py": Role.CODE}, {})
+    assert singles.known == {path: one}
+
+
+# What belongs to what
+
+
+def test_score_py_is_never_excluded_and_configuration_wins() -> None:
+    """A file that is named twice has the widest role; exclude holds for all but the first code file."""
+    targets = Targets(
+        code=("/p/score.py", "/p/a.py"), config=("/p/c.json",), samples=("/p/c.json",), exclude=("*.py",), base="/p"
+    )
+    assert roles_of(targets) == {"/p/score.py": Role.CODE, "/p/c.json": Role.CONFIG}
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "counts"),
+    [
+        ("*.yaml", "/p/a.yaml", True),
+        ("*.yaml", "/p/deep/a.yaml", False),
+        ("**/*.yaml", "/p/a.yaml", True),
+        ("**/*.yaml", "/p/x/y/a.yaml", True),
+        ("data/*/[ab]?.txt", "/p/data/x/a1.txt", True),
+        ("data/*/[ab]?.txt", "/p/data/x/c1.txt", False),
+        ("data/[!a].txt", "/p/data/b.txt", True),
+        ("/etc/*.conf", "/etc/a.conf", True),
+        ("**/*.yaml", "/p/.git/a.yaml", False),
+        ("**", "/p/a.txt.swp", False),
+        ("**", "/q/a.txt", False),
+    ],
+)
+def test_include_globs(glob: str, path: str, counts: bool) -> None:
+    """One star stays within a name, two span folders; relative globs start at the base; litter never counts."""
+    (area,) = areas_of(Targets(include=(glob,), base="/p"))
+    assert area.counts(path) is counts
+
+
+def test_only_the_fixed_part_of_an_include_glob_is_walked() -> None:
+    """The area of a glob begins where its first wildcard does, and is deep only if it has to be."""
+    areas = areas_of(Targets(include=("data/sub/*.txt", "data/**/*.txt", "*/a.txt"), base="/p"))
+    assert [(area.root, area.deep) for area in areas] == [("/p/data/sub", False), ("/p/data", True), ("/p", True)]
+
+
+@pytest.mark.parametrize(
+    ("glob", "path", "counts"),
+    [
+        ("*.csv", "/p/model/x/a.csv", False),
+        ("cache", "/p/model/cache/deep/a.bin", False),
+        ("cache/", "/p/model/cache/a.bin", False),
+        ("model/a*", "/p/model/abc/d.bin", False),
+        ("model/a*", "/p/model/b/abc", True),
+        ("/p/model/**/x.bin", "/p/model/q/x.bin", False),
+    ],
+)
+def test_exclude_globs(glob: str, path: str, counts: bool) -> None:
+    """A glob without a slash is a name at any depth; a folder is left out with all that it holds."""
+    (area,) = areas_of(Targets(trees=("/p/model",), exclude=(glob,), base="/p"))
+    assert area.counts(path) is counts
+
+
+def test_an_included_file_or_folder_may_be_named_plainly(tmp_path: Path) -> None:
+    """Without a wildcard an include is a single file, or a folder with all that it holds."""
+    (tmp_path / "prompts").mkdir()
+    targets = Targets(include=("prompts", "one.txt"), base=str(tmp_path))
+    assert roles_of(targets) == {str(tmp_path / "one.txt"): Role.INCLUDED}
+    assert [(area.root, area.deep) for area in areas_of(targets)] == [(str(tmp_path / "prompts"), True)]
+
+
+@pytest.mark.parametrize("name", ["a.swp", "a~", ".#a", "a.tmp", "a.part", "a.crdownload", ".~lock.a#", "a.log"])
+def test_litter(name: str) -> None:
+    """By-products of editors, downloads and runs are known by their names."""
+    assert is_litter(name)
+    assert not is_litter("model.bin")
+    assert not is_litter("..data")
+
+
+def test_a_trail_holds_every_link(tmp_path: Path) -> None:
+    """Links to links, links on the way, relative ones and circles: each is met once, and it ends."""
+    real = Path(os.path.realpath(tmp_path))
+    (real / "v1").mkdir()
+    (real / "v1" / "score.py").write_text("")
+    (real / "current").symlink_to("v1")
+    (real / "link.py").symlink_to("current/../current/score.py")
+    (real / "round").symlink_to("round")
+    way = trail(str(real / "link.py"))
+    assert way.real == str(real / "v1" / "score.py")
+    assert way.links == (str(real / "link.py"), str(real / "current"))
+    assert len(trail(str(real / "round" / "a")).links) == 40
+
+
+def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> None:
+    """A link to a folder above, or in a circle, does not make the walk go on for ever."""
+    model = tmp_path / "model"
+    (model / "deep").mkdir(parents=True)
+    (model / "a.bin").write_text("a")
+    (model / "up").symlink_to("..")
+    (model / "deep" / "back").symlink_to("../deep")
+    (area,) = areas_of(Targets(trees=(str(model),)))
+    seen = survey(area, {})
+    assert sorted(seen.found) == [str(model / name) for name in ("a.bin", "deep/back", "up")]
+
+
+def test_a_survey_gives_back_what_is_as_known(tmp_path: Path) -> None:
+    """A second walk costs stats only: unchanged files keep the stamp that is known, with its digest."""
+    (tmp_path / "a.bin").write_text("a")
+    (area,) = areas_of(Targets(trees=(str(tmp_path),)))
+    first = survey(area, {})
+    (stamp,) = first.found.values()
+    assert stamp.digest is not None
+    (again,) = survey(area, first.found).found.values()
+    assert again is stamp
