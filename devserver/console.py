@@ -295,7 +295,7 @@ class Console:
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 
-    def _event(self, name: str, **facts: Any) -> None:
+    def _event(self, name: str, /, **facts: Any) -> None:
         if self._events is not None:
             line = render.event(name, at=round(time.time(), 3), **facts)
             self._events.write(line.encode() + b"\n")

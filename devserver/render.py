@@ -466,7 +466,7 @@ def bracket(role: str, text: str, colour: bool) -> str:
 # ------------------------------------------------------------------ for programs
 
 
-def event(name: str, **facts: Any) -> str:
+def event(name: str, /, **facts: Any) -> str:
     """One line of the event stream; records among the facts become objects."""
     return json.dumps({"v": 1, "event": name, **{key: to_json(value) for key, value in facts.items()}})
 

@@ -135,6 +135,7 @@ class SignalLimit:
         return error is self._raised
 
     def __enter__(self) -> None:
+        self._raised = None
         signal.signal(signal.SIGALRM, self._over)
         signal.setitimer(signal.ITIMER_REAL, self.milliseconds / 1000)
 
@@ -146,46 +147,65 @@ class SignalLimit:
         raise self._raised
 
 
+@dataclass
+class _Call:
+    """One call of run(): its deadline, whether that has passed, and whether the exception is on its way."""
+
+    due: float
+    over: bool = False
+    thrown: bool = False
+
+
 class ThreadLimit:
     """Interrupts run() in any thread at its next Python instruction; a call into C code is finished first."""
 
     def __init__(self, milliseconds: int) -> None:
         self.milliseconds = milliseconds
-        self._due: dict[int, float] = {}
-        self._thrown: set[int] = set()
+        self._latest: dict[int, _Call] = {}
+        self._running: dict[int, _Call] = {}
         self._change = threading.Condition()
         self._watch: threading.Thread | None = None
 
     def has_raised(self, error: TimeoutError) -> bool:
-        return threading.get_ident() in self._thrown and type(error) is TimeoutError and not error.args
+        return self._latest[threading.get_ident()].over and type(error) is TimeoutError and not error.args
 
     def __enter__(self) -> None:
+        ident, call = threading.get_ident(), _Call(time.monotonic() + self.milliseconds / 1000)
         with self._change:
-            self._thrown.discard(threading.get_ident())
-            self._due[threading.get_ident()] = time.monotonic() + self.milliseconds / 1000
+            self._latest[ident] = self._running[ident] = call
             if self._watch is None:
                 self._watch = threading.Thread(target=self._look, name="scoring-limit", daemon=True)
                 self._watch.start()
-            elif len(self._due) == 1:
+            elif len(self._running) == 1:
                 self._change.notify()
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(self, *_: object) -> None:
+        # without the lock: the exception may arrive between any two instructions here, and would leave it taken
         ident = threading.get_ident()
-        with self._change:
-            if self._due.pop(ident, None) is None and kind is not TimeoutError:
-                # it was thrown but has not arrived: run() ended in the same moment
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+        if self._running.pop(ident, None) is not None:
+            return
+        for _pause in range(1000):
+            if self._latest[ident].thrown:
+                break
+            time.sleep(0.001)
+        # it may not have arrived: run() ended in the same moment
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
 
     def _look(self) -> None:
         with self._change:
             while True:
                 now = time.monotonic()
-                for ident in [ident for ident, due in self._due.items() if due <= now]:
-                    del self._due[ident]
-                    self._thrown.add(ident)
-                    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(TimeoutError))
+                for ident, call in list(self._running.items()):
+                    if call.due <= now and self._running.pop(ident, None) is not None:
+                        self._throw(ident, call)
                 # each deadline lies the same time ahead, so a newer one never comes before the oldest
-                self._change.wait(min(self._due.values()) - now if self._due else None)
+                next_due = min((call.due for call in list(self._running.values())), default=None)
+                self._change.wait(None if next_due is None else min(next_due - now, threading.TIMEOUT_MAX))
+
+    def _throw(self, ident: int, call: _Call) -> None:
+        call.over = True
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(TimeoutError))
+        call.thrown = True
 
 
 def add_to_search_path(folders: tuple[str, ...]) -> None:

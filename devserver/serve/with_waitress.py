@@ -5,8 +5,10 @@ from __future__ import annotations
 import signal
 import threading
 import time
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
+from wsgiref.util import is_hop_by_hop
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
@@ -14,7 +16,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
-from devserver.serve import CLOSED_GATE_PAUSE, Plan
+from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi
 
 IDLE_WAIT = 1.0  # seconds
 FIRST_BYTES = 0.2  # seconds in which an accepted connection counts as busy
@@ -22,8 +24,12 @@ FIRST_BYTES = 0.2  # seconds in which an accepted connection counts as busy
 
 def run(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
+    _on_signal(_leave_loading)
+    try:
+        app = _without_hop_by_hop(plan.factory())
+    except WorkerLeaving as leaving:
+        return leaving.code if isinstance(leaving.code, int) else 1
     stop = threading.Event()
-    app = plan.factory()
     dispatcher = ThreadedTaskDispatcher()
     dispatcher.set_thread_count(plan.workers)
     adjustments = Adjustments(
@@ -31,7 +37,12 @@ def run(plan: Plan) -> int:
     )
     sockets: dict[int, Any] = {}
     servers = [_Server(plan, stop, app, sockets, dispatcher, adjustments, listener) for listener in plan.listeners]
-    _stop_on_signal(stop, servers[0])
+
+    def stop_serving(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+        servers[0].pull_trigger()
+
+    _on_signal(stop_serving)
     if plan.witness is not None:
         plan.witness.booted(servers[0])
     while not (stop.is_set() and all(server.is_idle() for server in servers)):
@@ -43,13 +54,26 @@ def run(plan: Plan) -> int:
     return 0
 
 
-def _stop_on_signal(stop: threading.Event, server: Any) -> None:
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-        server.pull_trigger()
-
+def _on_signal(handler: Callable[[int, FrameType | None], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, on_signal)
+        signal.signal(number, handler)
+
+
+def _leave_loading(_number: int, _frame: FrameType | None) -> None:
+    raise WorkerLeaving(0)
+
+
+def _without_hop_by_hop(app: Wsgi) -> Wsgi:
+    """The app without headers that belong to the connection; a script may set them, and gunicorn drops them."""
+
+    def wrapped(environ: Any, start_response: Any) -> Any:
+        def start(status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> Any:
+            kept = [(name, value) for name, value in headers if not is_hop_by_hop(name)]
+            return start_response(status, kept, exc_info)
+
+        return app(environ, start)
+
+    return wrapped
 
 
 class _ClosingTask(WSGITask):  # type: ignore[misc]
