@@ -201,9 +201,18 @@ def versions(original: Path) -> dict[str, str]:
         "date": time.strftime("%Y-%m-%d %H:%M %Z"),
         "python": platform.python_version(),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
-        **{name: here[name] if here[name] == theirs[name] else f"{here[name]} ({theirs[name]} with the original)" for name in SAME_IN_BOTH},
+        **{name: _both(here[name], theirs[name]) for name in SAME_IN_BOTH},
         ORIGINAL: theirs[ORIGINAL],
     }
+
+
+def _both(here: str, theirs: str) -> str:
+    return here if here == theirs else f"{here} ({theirs} with the original)"
+
+
+def describe(facts: Mapping[str, str]) -> str:
+    """The versions as one line."""
+    return ", ".join(f"{name} {value}" if name not in ("date", "system") else value for name, value in facts.items())
 
 
 def _versions_in(python: Path, names: Sequence[str]) -> Mapping[str, str]:

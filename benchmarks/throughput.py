@@ -31,7 +31,9 @@ class Cell:
     clients: int
 
     def __str__(self) -> str:
-        return f"{self.sample.name}, {'new connections' if self.mode == 'new' else 'keep-alive'}, {self.clients} at a time"
+        return (
+            f"{self.sample.name}, {'new connections' if self.mode == 'new' else 'keep-alive'}, {self.clients} at a time"
+        )
 
 
 CELLS = tuple(Cell(*parts) for parts in itertools.product((HELLO, IRIS), ("new", "keep"), (1, 8)))
@@ -129,7 +131,7 @@ def _row(cell: Cell, rates: Mapping[tuple[Cell, str], Sequence[float]]) -> Row:
 
 def _table(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     lines = [
-        ", ".join(f"{name} {value}" if name not in ("date", "system") else value for name, value in facts.items()),
+        servers.describe(facts),
         "",
         "| requests/s (medians) | original | ours | gunicorn alone | ours / original | ours / gunicorn alone |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",

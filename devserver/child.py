@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import signal
 import socket
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-from devserver import hints, process, report, usercode
+from devserver import advice, hints, problems, process, render, report, usercode
 from devserver.ambient import Preparations
 from devserver.config import Config, ConfigError
 from devserver.files import Stamp
 from devserver.gate import FileGate
-from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, SawChange
+from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, Note, SawChange
 from devserver.opened import OpenedFiles
 from devserver.process import Briefing, Link
 from devserver.recorder import Phase, Recorder, obituary
@@ -42,7 +43,10 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Post:
-    """Where a generation stands. `number` is None outside of the dev loop; `hold` makes it answer with that error."""
+    """Where a generation stands. `number` is None outside of the dev loop; `hold` makes it answer with that error.
+
+    `known` and `left_out` as in a briefing.
+    """
 
     config: Config
     listeners: Sequence[socket.socket]
@@ -51,6 +55,9 @@ class Post:
     hold: RunError | None = None
     recorder: Recorder | None = None
     warm: bool = False
+    known: Mapping[str, Stamp | None] = field(default_factory=dict)
+    left_out: str = ""
+    wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
 
 
 def main(pipe: BinaryIO, link: str) -> NoReturn:
@@ -61,7 +68,9 @@ def main(pipe: BinaryIO, link: str) -> NoReturn:
     process.leave(begin(briefing, sender, briefing.recorder))
 
 
-def begin(briefing: Briefing, link: Link, recorder: tuple[int, int] | None) -> int:
+def begin(
+    briefing: Briefing, link: Link, recorder: tuple[int, int] | None, wait_until_told: Callable[[], None] = lambda: None
+) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
@@ -74,6 +83,9 @@ def begin(briefing: Briefing, link: Link, recorder: tuple[int, int] | None) -> i
         briefing.hold,
         Recorder(recorder) if recorder else None,
         briefing.warm,
+        briefing.known,
+        briefing.left_out,
+        wait_until_told,
     )
     return run_generation(post)
 
@@ -131,7 +143,7 @@ class _Generation:
         self.model_dir = post.config.absolute_model_dir
         folders = [post.config.base, *post.config.search_path, *([self.model_dir] if self.model_dir else [])]
         self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
-        self.absent: list[str] = []
+        self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
         self.gate = self._gate() if self.in_loop else None
@@ -140,8 +152,12 @@ class _Generation:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         self.turn_file = tempfile.TemporaryFile() if shared else None
         lock = self.turn_file.fileno() if self.turn_file else None
-        files = (usercode.loaded, self.opened.stamps)
-        return FileGate(files, self.absent, lambda: self.post.tell(SawChange()), self.recorder, lock)
+        files = (self.post.known, usercode.loaded, self.opened.stamps, self.absent)
+        return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
+
+    def _counts(self, path: str) -> bool:
+        left_out = self.post.left_out
+        return path == self.path or not left_out or not re.fullmatch(left_out, path.replace(os.sep, "/"))
 
     # --- witness
 
@@ -163,6 +179,10 @@ class _Generation:
         words = worker.recorder.last_words()
         worker.recorder.close()
         code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
+        if words.phase == "refused":
+            return LOAD_FAILED
+        if not self.in_loop and (words.phase, code) == ("idle", 0):
+            return None  # it was told to leave: SIGHUP replaces all workers
         self.post.tell(obituary(words, code, self.path))
         if self.in_loop:
             return 1
@@ -187,14 +207,21 @@ class _Generation:
             found = hints.explain(self._described(error), error, model_dir=self.config.model_dir)
             return self._answer_with(found, error)
         self._tell_loaded(None)
+        if self.in_loop and not self.post.warm and not self.config.check:
+            threading.Thread(target=self._advise, daemon=True, name="advice").start()
         return self._remembering(app)
+
+    def _advise(self) -> None:
+        """Beside the first answers, for it takes a while; a warm generation has seen no import."""
+        for text in advice.on_load(list(usercode.modules), os.path.dirname(self.path or "")):
+            self.post.tell(Note(text))
 
     def _load(self) -> Wsgi:
         logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
         self._connect_debugger()
         insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
-        self._hear_threads()
+        self._hear_unraised()
         usercode.UserCode().install()
         usercode.hearers.append(self._file_loaded)
         try:
@@ -267,6 +294,10 @@ class _Generation:
             self.post.tell(FilesLoaded({path: stamp}))
 
     def _tell_loaded(self, error: RunError | None) -> None:
+        config = self.config
+        searched = (config.base, config.app_root, os.path.join(config.app_root, config.source_directory or ""))
+        if names := usercode.found_beside_script(searched):
+            self.post.tell(Note(render.found_beside_script(names, self.path or "")))
         self.post.tell(
             LoadReport(
                 ok=error is None,
@@ -292,9 +323,10 @@ class _Generation:
 
     def _answer_with(self, problem: RunError, error: BaseException | None = None) -> Wsgi:
         if error is not None:
-            self.absent += report.absent_files(error)
+            self.absent |= dict.fromkeys(report.absent_files(error))
         self._tell_loaded(problem)
         if self.post.number is None:
+            self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
         app = holding_app(problem, self.post.number, self.config.server_version)
         return self._remembering(app) if self.config.replay == "last" else app
@@ -309,18 +341,24 @@ class _Generation:
         if isinstance(error, ScriptProblem):
             return error.error
         if isinstance(error, ConfigError):
-            return report.config_problem(str(error))
+            return problems.config_problem(str(error))
         if isinstance(error, WorkerAborted):
             limit = self.config.worker_timeout * 1000
-            return report.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")
+            return problems.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")
         return report.describe(error, phase, script=self.path)
 
-    def _hear_threads(self) -> None:
-        """An exception that ends a thread of the script is reported like any other."""
+    def _hear_unraised(self) -> None:
+        """What ends a thread of the script, or is ignored by Python, is reported like any other exception."""
 
-        def heard(args: threading.ExceptHookArgs) -> None:
-            found = report.describe_thread(args)
+        def tell(found: RunError | None, error: BaseException | None) -> None:
             if found is not None:
-                self.post.tell(hints.explain(found, args.exc_value, model_dir=self.config.model_dir))
+                self.post.tell(hints.explain(found, error, model_dir=self.config.model_dir))
 
-        threading.excepthook = heard
+        threading.excepthook = lambda args: tell(report.describe_thread(args), args.exc_value)
+        ignored = sys.unraisablehook
+
+        def unraisable(args: Any) -> None:
+            found = report.describe_unraisable(args)
+            tell(found, args.exc_value) if found is not None else ignored(args)
+
+        sys.unraisablehook = unraisable

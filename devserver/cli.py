@@ -6,11 +6,12 @@ import os
 import sys
 import uuid
 from collections.abc import Sequence
+from typing import NoReturn
 
 from devserver import render
 from devserver.config import Config, ConfigError, HelpAsked, read_config
 from devserver.console import Console, Listening
-from devserver.process import RUN_VARIABLE, Listener, ListenError
+from devserver.process import RUN_VARIABLE, Listener, ListenError, leave
 
 
 def main() -> None:
@@ -22,6 +23,10 @@ def run(arguments: Sequence[str]) -> int:
     """The command with these arguments; returns its exit code."""
     try:
         config = read_config(arguments)
+        if config.init_vscode:
+            return _init_vscode(config, arguments)
+        if config.check:
+            return _check(config)
         console = Console(config, render.wants_colour(os.environ, sys.stdout.isatty()))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
     except HelpAsked as asked:
@@ -30,6 +35,12 @@ def run(arguments: Sequence[str]) -> int:
     except (ConfigError, ListenError) as error:
         print(f"azmlinfsrv: error: {error}", file=sys.stderr)
         return getattr(error, "exit_code", 1)
+
+
+def _init_vscode(config: Config, arguments: Sequence[str]) -> int:
+    from devserver import editor
+
+    return editor.init(config.base, arguments)
 
 
 def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
@@ -44,7 +55,13 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
     return Supervisor(config, reread, console, {**environ, RUN_VARIABLE: mark}, mark).run()
 
 
-def _serve(config: Config, console: Console) -> int:
+def _check(config: Config) -> int:
+    from devserver import check
+
+    return check.run(config, dict(os.environ), render.wants_colour(os.environ, sys.stdout.isatty()))
+
+
+def _serve(config: Config, console: Console) -> NoReturn:
     import dataclasses
 
     listeners = _bind(config)
@@ -55,7 +72,7 @@ def _serve(config: Config, console: Console) -> int:
 
     from devserver.child import Post, run_generation
 
-    return run_generation(Post(config, [each.socket for each in listeners], console.tell))
+    leave(run_generation(Post(config, [each.socket for each in listeners], console.tell)))
 
 
 def _bind(config: Config) -> list[Listener]:

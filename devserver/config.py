@@ -220,6 +220,18 @@ class Config:
         None, _one_of("failed", "last"), flag="--replay", metavar="WHICH",
         help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
     )  # fmt: skip
+    check: bool = _setting(
+        False, _boolean, flag="--check", switch=True,
+        help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
+    )  # fmt: skip
+    check_format: str = _setting(
+        "human", _one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
+        help="how --check tells: human, json, github (annotations) or junit",
+    )  # fmt: skip
+    init_vscode: bool = _setting(
+        False, _boolean, flag="--init_vscode", switch=True,
+        help="write .vscode/tasks.json and launch.json for this command, or add to them, and exit",
+    )  # fmt: skip
     full_traceback: bool = _setting(
         False, _boolean, flag="--full_traceback", switch=True, help="show whole tracebacks, library frames too"
     )

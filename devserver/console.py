@@ -15,7 +15,7 @@ from typing import Any, Literal
 from devserver import __version__, lifecycle, render
 from devserver.changes import ChangeSet
 from devserver.config import Config, ConfigError
-from devserver.notes import WorkerDied
+from devserver.notes import Note, WorkerDied
 from devserver.report import LoadReport, RunError
 from devserver.samples import ReplayReport, SampleSent
 from devserver.watch.targets import Targets
@@ -53,6 +53,7 @@ class Console:
         self._address = ""
         self._repeats = render.Repeats()
         self._last: RunError | None = None
+        self._noted: set[str] = set()
         self._targets = Targets()
         self._events = _open(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
@@ -77,6 +78,8 @@ class Console:
                 self._died(message)
             case lifecycle.Noted(generation, RunError() as error):
                 self._failed(error, generation)
+            case lifecycle.Noted(_, Note(text)):
+                self._note_once(text)
             case lifecycle.Noted(generation, SampleSent() as sent):
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
@@ -85,18 +88,22 @@ class Console:
                 self._look(message)
             case lifecycle.Overran(generation):
                 self._event("overran", generation=generation)
-                limit = f"{self._config.graceful_timeout:g} s"
-                self.note(f"work that was in flight did not finish within {limit}; its process was ended")
+                self._write(render.overran(self._config.graceful_timeout, colour=self._colour))
             case lifecycle.Slow(generation, seconds):
                 self._slow(generation, seconds)
             case lifecycle.Stopping():
                 self._event("stopping")
-                self._write(self._line("stopping"))
+                self._write(render.stopping(colour=self._colour))
 
     def note(self, text: str) -> None:
         """A plain line for the person."""
         self._event("note", text=text)
         self._write(self._line(text))
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self.note(text)
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
@@ -121,9 +128,11 @@ class Console:
                 self._not_ready(error, None)
             case RunError():
                 self._failed(record, None)
+            case Note(text):
+                self._note_once(text)
             case WorkerDied(phase, code, RunError() as error):
                 self._event("died", phase=phase, code=code, error=error)
-                self._write(self._block(error))
+                self._worker_died(error)
 
     def facts(self) -> None:
         """The server's settings and routes, once, before anything is loaded."""
@@ -178,25 +187,26 @@ class Console:
         self._event(
             "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
         )
-        self._write(self._line(f"restarting: {changes.summary(self._config.base) or 'as asked'}"))
+        self._write(render.restarting(changes.summary(self._config.base), colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
         self._event(
             "ready", generation=generation, pid=os.getpid(), seconds=seconds, times=loaded.times, url=self._url()
         )
-        self._write(self._line(f"ready in {_time(seconds * 1000)} ({_receipt(loaded)}): POST {self._url()}", "good"))
+        self._write(render.ready(loaded, seconds, self._url(), colour=self._colour))
 
     def _not_ready(self, error: RunError, generation: int | None) -> None:
         seconds = self._clock() - self._begun
         self._event("not_ready", generation=generation, seconds=seconds, error=error)
-        end = render.not_ready(error, seconds, colour=self._colour) if generation is not None else self._given_up(error)
+        waits = generation is not None
+        end = (
+            render.not_ready(error, seconds, colour=self._colour)
+            if waits
+            else render.given_up(error, colour=self._colour)
+        )
         self._last = error
         self._write(self._block(error), end)
-
-    def _given_up(self, error: RunError) -> str:
-        what = "init() failed" if error.phase == "init" else "the script could not be loaded"
-        return self._line(f"not ready: {what}", "error")
 
     def _failed(self, error: RunError, generation: int | None) -> None:
         count = self._repeats.count(error)
@@ -220,20 +230,32 @@ class Console:
         )
         if died.holding:
             return  # the generation that holds shows it
-        pause = f" in {died.again_in:g} s" if died.again_in else ""
         block = [self._block(error)] if isinstance(error, RunError) else []
         self._last = error if isinstance(error, RunError) else self._last
-        self._write(self._line(f"restarting{pause}: the process died"), *block)
+        self._write(render.restarting_after_death(died.again_in, colour=self._colour), *block)
+        self._begun = self._clock()
+
+    def _worker_died(self, error: RunError) -> None:
+        """Where there is no supervisor: gunicorn starts another, unless it died while it was loading."""
+        self._last = error
+        if error.phase == "run":
+            begin, end = (
+                render.request_failed(error, colour=self._colour),
+                render.end_of_report(False, colour=self._colour),
+            )
+            self._write(begin, self._block(error), end)
+        else:
+            self._write(self._block(error), render.given_up(error, colour=self._colour))
         self._begun = self._clock()
 
     def _slow(self, generation: int, seconds: float) -> None:
         if self._is_terminal and seconds >= FIRST_SLOW:
             # the cursor goes back to the left edge, so that whatever comes next writes over it
-            self._raw(f"\r\x1b[K[azmlinfsrv] still loading, {seconds:.0f} s\r")
+            self._raw(f"\r\x1b[K{render.still_loading(seconds)}\r")
             self._moving = True
         elif seconds in SLOW_LINES:
             self._event("slow", generation=generation, seconds=seconds)
-            self._write(self._line(f"still loading, {seconds:.0f} s"))
+            self._write(render.still_loading(seconds, colour=self._colour))
 
     def _sample(self, sent: SampleSent, generation: int) -> None:
         self._event("sample", generation=generation, ok=sent.ok, **dataclasses.asdict(sent))
@@ -306,13 +328,3 @@ def _open(events: str) -> FileIO:
         return open(events, "ab", buffering=0)
     except OSError as error:
         raise ConfigError(f"argument --events: {events} cannot be written: {error.strerror}") from None
-
-
-def _receipt(loaded: LoadReport) -> str:
-    times = loaded.times
-    before = "warm" if loaded.warm else f"imports {_time(times.imports_ms)}"
-    return f"{before}; script {_time(times.script_ms)}, init {_time(times.init_ms)}"
-
-
-def _time(milliseconds: float) -> str:
-    return f"{milliseconds:.0f} ms" if milliseconds < 10000 else f"{milliseconds / 1000:.1f} s"

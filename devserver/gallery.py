@@ -9,8 +9,8 @@ import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from devserver import hints, render, report, usercode
-from devserver.report import Request, RunError
+from devserver import hints, problems, render, report, results, usercode
+from devserver.report import LoadReport, Request, RunError, Times
 
 _INIT = "import json\n\n\ndef init():\n    pass\n\n\n"
 _RUN = "\n\ndef run(raw_data):\n    return {}\n"
@@ -120,7 +120,7 @@ def mistake(
         module = usercode.load_script(script)
         for name in ("init", "run"):
             if not callable(getattr(module, name, None)):
-                return hints.explain(report.missing_function(script, name))
+                return hints.explain(problems.missing_function(script, name))
         phase = "init"
         module.init()
         phase = "run"
@@ -136,8 +136,8 @@ def _of_result(result: object, run: Callable[..., object], request: Request) -> 
     try:
         json.dumps(result)
     except Exception as error:
-        return hints.explain(report.unserialisable(result, error, run, request=request), error)
-    warning = report.result_warning(result, run, request=request)
+        return hints.explain(results.unserialisable(result, error, run, request=request), error)
+    warning = results.result_warning(result, run, request=request)
     assert warning is not None
     return hints.explain(warning)
 
@@ -147,9 +147,9 @@ def _without_exception(script: str) -> Iterator[tuple[str, RunError]]:
     dump = (
         f'Fatal Python error: Segmentation fault\n\nCurrent thread 0x1 (most recent call first):\n  File "{script}", '
     )
-    yield "a crash", report.died("run", -11, dump=dump + "line 10 in run\n", script=script)
-    yield "a killed process", hints.explain(report.died("run", -9, script=script))
-    yield "a time limit", hints.explain(report.timed_out(None, 1000))
+    yield "a crash", problems.died("run", -11, dump=dump + "line 10 in run\n", script=script)
+    yield "a killed process", hints.explain(problems.died("run", -9, script=script))
+    yield "a time limit", hints.explain(problems.timed_out(None, 1000))
 
 
 def show(colour: bool, width: int) -> str:
@@ -165,9 +165,14 @@ def show(colour: bool, width: int) -> str:
     parts += ["\n# --full_traceback", render.block(found[4][1], colour=colour, width=width, full_traceback=True)]
     parts += [
         "\n# begin and end lines",
-        render.restarting(["score.py", "preprocess.py"], colour=colour),
-        render.ready("http://127.0.0.1:5001/score", 0.34, colour=colour),
+        render.restarting("score.py and preprocess.py changed", colour=colour),
+        render.ready(LoadReport(True, times=Times(120, 4, 2300)), 2.5, "http://127.0.0.1:5001/score", colour=colour),
         render.not_ready(replace(error, phase="load"), 0.1, colour=colour),
+        render.given_up(replace(error, phase="init"), colour=colour),
+        render.restarting_after_death(0.5, colour=colour),
+        render.still_loading(30, colour=colour),
+        render.overran(10, colour=colour),
+        render.stopping(colour=colour),
         render.request_failed(error, colour=colour),
         render.end_of_report(colour=colour),
         "\n# for programs",

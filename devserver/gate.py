@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 
 from devserver.files import Stamp, full_stamp, stat_stamp
 from devserver.recorder import Recorder
@@ -17,23 +18,23 @@ SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, a
 class FileGate:
     """Looks at the loaded files before each connection is accepted: a stat each, tens of microseconds in all.
 
-    `files` and `absent` may grow while it is used; `absent` are paths whose appearance is a change, too. `ring` is
-    called when the gate closes. A touched file with the same content does not close it. `recorder` is the generation's:
-    once it is retired the gate is closed for good. `lock` is a descriptor that the workers of a generation share, where
-    there are several.
+    `files` are the versions that count, and may grow while the gate is used; None stands for a file that was not there,
+    whose appearance is a change, too. `counts` says of a path whether it matters. `ring` is called when the gate
+    closes. A touched file with the same content does not close it. `recorder` is the generation's: once it is retired
+    the gate is closed for good. `lock` is a descriptor that the workers of a generation share, where there are several.
     """
 
     def __init__(
         self,
-        files: Sequence[Mapping[str, Stamp]],
-        absent: Iterable[str],
+        files: Sequence[Mapping[str, Stamp | None]],
+        counts: Callable[[str], bool],
         ring: Callable[[], None],
         recorder: Recorder,
         lock: int | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._files = files
-        self._absent = absent
+        self._counts = lru_cache(maxsize=None)(counts)
         self._ring = ring
         self._recorder = recorder
         self._lock = lock
@@ -59,11 +60,13 @@ class FileGate:
         return self._recorder.is_retired
 
     def _all_same(self) -> bool:
-        for path, stamp in [item for book in self._files for item in book.items()]:
-            found = stat_stamp(path)
-            if not self._touched.get(path, stamp).same_stat(found) and not self._same_content(path, stamp):
-                return False
-        return not any(os.path.lexists(path) for path in self._absent)
+        known = [item for book in self._files for item in book.items()]
+        return all(self._same(path, stamp) for path, stamp in known if self._counts(path))
+
+    def _same(self, path: str, stamp: Stamp | None) -> bool:
+        if stamp is None:
+            return not os.path.lexists(path)
+        return self._touched.get(path, stamp).same_stat(stat_stamp(path)) or self._same_content(path, stamp)
 
     def _same_content(self, path: str, stamp: Stamp) -> bool:
         found = full_stamp(path) if stamp.digest is not None else stat_stamp(path)

@@ -4,25 +4,66 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
+import threading
 import time
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from typing import Any
 
-from devserver.process import RUN_VARIABLE, WINDOWS
-from devserver.terminal import mender
+from devserver.process import RUN_VARIABLE, WINDOWS, adopt_orphans
+from devserver.terminal import mender, settings
 
 LAST_LOOKS = 3  # empty looks in a row before the guard believes that nobody is left
 PAUSE = 0.05  # seconds between two looks
 LIMIT = 3.0  # seconds
+OVER = b"over"
+
+
+@dataclass(frozen=True)
+class _Process:
+    parent: int
+    started: int  # ticks of the system's clock
 
 
 def find(mark: str) -> list[int]:
-    """The processes that carry the mark in their environment, without this one. Empty where /proc is not there."""
-    wanted = f"{RUN_VARIABLE}={mark}".encode()
-    return [pid for pid in _pids() if pid != os.getpid() and wanted in _environment(pid).split(b"\0")]
+    """The processes that carry the mark in their environment, and all that descend from them, without this one.
+
+    Empty where /proc is not there.
+    """
+    wanted, table = f"{RUN_VARIABLE}={mark}".encode(), _processes()
+    marked = [pid for pid in table if wanted in _environment(pid).split(b"\0")]
+    return [pid for pid in _families(table, marked) if pid != os.getpid()]
 
 
-def _pids() -> list[int]:
-    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc") else []
+def end_strays(leaders: Collection[int], helpers: Collection[int]) -> None:
+    """Ends what generations that are gone have left behind: descendants of this process, but of nobody named here.
+
+    `leaders` are the living generations. One of them may have left a process to itself as a daemon does, which then
+    looks the same: so what is younger than the oldest of them is spared until that one is gone.
+    """
+    table = _processes()
+    spared = {os.getpid(), *_families(table, [*leaders, *helpers])}
+    oldest = min((table[pid].started for pid in leaders if pid in table), default=sys.maxsize)
+    strays = [pid for pid in _families(table, [os.getpid()]) if pid not in spared and table[pid].started < oldest]
+    _end(strays)
+    if strays:
+        threading.Thread(target=_reap, args=(strays,), daemon=True, name="reap").start()
+
+
+def _processes() -> dict[int, _Process]:
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc") else []
+    return {pid: found for pid in pids if (found := _process(pid)) is not None}
+
+
+def _process(pid: int) -> _Process | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rpartition(b")")[2].split()
+        return _Process(int(fields[1]), int(fields[19]))
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _environment(pid: int) -> bytes:
@@ -33,39 +74,34 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def _parent(pid: int) -> int:
-    try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
-        return 0
+def _families(table: dict[int, _Process], roots: Iterable[int]) -> list[int]:
+    """The roots and all their descendants, each parent before its children."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for pid, process in table.items():
+        children[process.parent].append(pid)
+    found = dict.fromkeys(pid for pid in roots if pid in table)
+    todo = list(found)
+    while todo:
+        new = [child for child in children[todo.pop()] if child not in found]
+        found |= dict.fromkeys(new)
+        todo += new
+    return list(found)
 
 
-def end_strays(mark: str, living: Collection[int]) -> list[int]:
-    """Ends the marked processes that do not descend from `living`: what a generation that is gone has left.
-
-    Returns their numbers.
-    """
-    strays = [pid for pid in find(mark) if pid not in living and not _descends(pid, living)]
-    _end(strays)
-    return strays
-
-
-def _descends(pid: int, ancestors: Collection[int]) -> bool:
-    for _ in range(100):  # a loop cannot come about, but processes change while they are read
-        pid = _parent(pid)
-        if pid in ancestors:
-            return True
-        if pid <= 1:
-            return False
-    return False
-
-
-def _end(pids: Collection[int]) -> None:
+def _end(pids: Iterable[int]) -> None:
     for pid in pids:
         try:
             os.kill(pid, signal.SIGKILL)
         except OSError:
+            pass
+
+
+def _reap(pids: Iterable[int]) -> None:
+    """When its parent has ended, a process is a child of ours."""
+    for pid in pids:
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
             pass
 
 
@@ -81,29 +117,35 @@ class Guard:
 
     @classmethod
     def start(cls, mark: str) -> Guard | None:
-        """Fork the guard of the run with this mark."""
+        """Fork the guard of the run with this mark. From now on `end_strays` works in this process."""
         if WINDOWS:
             return None
+        adopt_orphans()
         reading, writing = os.pipe()
+        saved = settings()  # now: the terminal may be another one when the new process comes to it
         pid = os.fork()
         if pid:
             os.close(reading)
             return cls(pid, writing)
         try:
             os.close(writing)
-            _stand_guard(reading, mark)
+            _stand_guard(reading, mark, saved)
         finally:
             os._exit(0)
 
     def watch_group(self, leader: int) -> None:
         """Tells the guard of a process group to end, for systems on which processes cannot be found by their mark."""
+        self._tell(b"%d" % leader)
+
+    def _tell(self, word: bytes) -> None:
         try:
-            os.write(self._pipe, b"%d\n" % leader)
+            os.write(self._pipe, word + b"\n")
         except OSError:
-            pass
+            pass  # somebody has killed it
 
     def close(self) -> None:
         """The run is over: the guard looks once more and ends; waits for it."""
+        self._tell(OVER)
         os.close(self._pipe)
         end = time.monotonic() + LIMIT
         while time.monotonic() < end:
@@ -112,23 +154,17 @@ class Guard:
             time.sleep(0.002)
 
 
-def _stand_guard(pipe: int, mark: str) -> None:
+def _stand_guard(pipe: int, mark: str, saved: list[Any] | None) -> None:
     os.setsid()  # Ctrl-C and the end of the terminal are for the others
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    mend_terminal = mender()
+    mend_terminal = mender(saved)
     _let_go_of_streams()
-    groups = _read_groups(pipe)
-    end = time.monotonic() + LIMIT
-    empty = 0
-    for group in groups:
-        _end_group(group)
-    while empty < LAST_LOOKS and time.monotonic() < end:
-        left = find(mark)
-        _end(left)
-        empty = 0 if left else empty + 1
-        if left:
-            time.sleep(PAUSE)
+    news = _read_all(pipe).split()
+    for group in news:
+        if group != OVER:
+            _end_group(int(group))
+    _end_all(mark, empty_looks=1 if OVER in news else LAST_LOOKS)
     mend_terminal()
 
 
@@ -138,15 +174,24 @@ def _let_go_of_streams() -> None:
         os.dup2(nothing, stream)
 
 
-def _read_groups(pipe: int) -> set[int]:
-    """The groups it was told of, when the run is over: nobody holds the other end any more."""
+def _read_all(pipe: int) -> bytes:
+    """What it was told, when the run is over: nobody holds the other end any more."""
     text = b""
-    while True:
-        part = os.read(pipe, 4096)
-        if not part:
-            break
+    while part := os.read(pipe, 4096):
         text += part
-    return {int(line) for line in text.split()}
+    return text
+
+
+def _end_all(mark: str, empty_looks: int) -> None:
+    """Until nobody was found so often in a row: a process that was being started when the tool died shows up late."""
+    end, empty = time.monotonic() + LIMIT, 0
+    while time.monotonic() < end:
+        left = find(mark)
+        _end(left)
+        empty = 0 if left else empty + 1
+        if empty == empty_looks:
+            return
+        time.sleep(PAUSE)
 
 
 def _end_group(leader: int) -> None:

@@ -49,6 +49,13 @@ class ColdWanted:
 
 
 @dataclass(frozen=True)
+class Note:
+    """A line for the person, said once."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class Keyboard:
     """A debugger or input() in the script takes (`lent`) or gives back the keyboard."""
 

@@ -17,8 +17,10 @@ from dataclasses import dataclass
 
 from devserver.process import LAUNCHER, Briefing, Child, Listener, interpreter_command
 
-MESSAGE_LIMIT = 1 << 20  # bytes; a briefing has some thousand
+MESSAGE_LIMIT = 1 << 17  # bytes; a briefing has some thousand
 FORK_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
+GO = b"!"
+CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has ended
 
 
 # --- what passes between the supervisor and the warm process
@@ -26,7 +28,10 @@ FORK_LIMIT = 2.0  # seconds in which the warm process answers; one that does not
 
 @dataclass(frozen=True)
 class WarmOrder:
-    """What to import: `modules` in this order, with `path` as sys.path but for `user_folders`."""
+    """What to import: `modules` in this order, with `path` as sys.path but for `user_folders`.
+
+    The first of these will stand before the libraries when the script is loaded.
+    """
 
     path: tuple[str, ...]
     user_folders: tuple[str, ...]
@@ -42,7 +47,10 @@ class Warmed:
 
 @dataclass(frozen=True)
 class ForkOrder:
-    """Fork a generation. The descriptors of its link and of its recorder come with the message."""
+    """Fork a generation, to begin when it is told to.
+
+    With the message come the descriptors of its link, of its recorder, and of the pipe on which it is told.
+    """
 
     briefing: Briefing
     path: tuple[str, ...]
@@ -50,7 +58,7 @@ class ForkOrder:
 
 @dataclass(frozen=True)
 class Forked:
-    """The generation's process."""
+    """The generation's process; a descriptor of it comes with the message."""
 
     pid: int
 
@@ -67,15 +75,16 @@ class Ended:
 
 
 class WarmProcess:
-    """The supervisor's handle of one warm process."""
+    """The supervisor's handle of one warm process. Errors: OSError where none can be made."""
 
     def __init__(self, order: WarmOrder, listeners: Sequence[Listener], environ: dict[str, str]) -> None:
         self.modules = frozenset(order.modules)
         self.refusal: str | None = None
         self.is_ready = False
         self._codes: dict[int, int] = {}
+        self._is_gone = False
         self._change = threading.Condition()
-        self._forked: queue.SimpleQueue[Forked | Warmed] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[ForkedProcess | Warmed] = queue.SimpleQueue()
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
         with other:
@@ -88,30 +97,40 @@ class WarmProcess:
         threading.Thread(target=self._listen, args=(warmed,), daemon=True, name="warm").start()
 
     def _listen(self, warmed: Callable[[], None]) -> None:
-        while content := self._receive():
+        while received := self._receive():
+            content, descriptors = received
             match message := pickle.loads(content):
                 case Warmed(refusal) if not self.is_ready:
                     self.refusal, self.is_ready = refusal, True
                     warmed()
-                case Warmed() | Forked():
-                    self._forked.put(message)
+                case Warmed():
+                    self._answers.put(message)
+                case Forked(pid):
+                    self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
                 case Ended(pid, code):
-                    with self._change:
-                        self._codes[pid] = code
-                        self._change.notify_all()
+                    self._note_end(pid, code)
         self.process.wait()
+        with self._change:
+            self._is_gone = True
+            self._change.notify_all()
         if not self.is_ready:
-            self.refusal, self.is_ready = "the warm process ended", True
+            self.refusal, self.is_ready = "the process that imported the libraries ended", True
             warmed()
 
-    def _receive(self) -> bytes:
+    def _receive(self) -> tuple[bytes, list[int]] | None:
         try:
-            return self._socket.recv(MESSAGE_LIMIT)
+            content, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_LIMIT, 1)
         except OSError:
-            return b""  # closed
+            return None  # closed
+        return (content, descriptors) if content else None
+
+    def _note_end(self, pid: int, code: int) -> None:
+        with self._change:
+            self._codes[pid] = code
+            self._change.notify_all()
 
     def extend(self, order: WarmOrder) -> None:
-        """Import more."""
+        """Import more. Errors: OSError where it is gone."""
         self.modules |= frozenset(order.modules)
         self.is_ready = False
         self._socket.sendall(pickle.dumps(order))
@@ -120,21 +139,23 @@ class WarmProcess:
         """A new generation, or the reason why there is none."""
         try:
             socket.send_fds(self._socket, [pickle.dumps(order)], descriptors)
-            answer = self._forked.get(timeout=FORK_LIMIT)
+            answer = self._answers.get(timeout=FORK_LIMIT)
         except (OSError, queue.Empty):
-            return "the warm process does not answer"
-        if isinstance(answer, Warmed):
-            return answer.refusal or "the warm process refused"
-        return ForkedProcess(answer.pid, self._code_of)
+            return "the process that imported the libraries does not answer"
+        return answer if isinstance(answer, ForkedProcess) else (answer.refusal or "")
 
     def _code_of(self, pid: int) -> int:
+        """Only its parent learns how a process ended; where that is gone, nobody knows, and it counts as killed."""
         with self._change:
-            self._change.wait_for(lambda: pid in self._codes, 1.0)
+            self._change.wait_for(lambda: pid in self._codes or self._is_gone, CODE_LIMIT)
             return self._codes.pop(pid, -signal.SIGKILL)
 
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
-        self._socket.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
+        try:
+            self._socket.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
+        except OSError:
+            pass  # it is gone already
         self._socket.close()
         self.process.kill()
 
@@ -142,10 +163,10 @@ class WarmProcess:
 class ForkedProcess:
     """The part of `subprocess.Popen` that a `Child` needs, for a process that another one has forked."""
 
-    def __init__(self, pid: int, code_of: Callable[[int], int]) -> None:
+    def __init__(self, pid: int, descriptor: int, code_of: Callable[[int], int]) -> None:
         self.pid = pid
+        self._descriptor = descriptor
         self._code_of = code_of
-        self._descriptor = os.pidfd_open(pid)
         self._lock = threading.Lock()
         self._code: int | None = None
 
@@ -163,9 +184,9 @@ class ForkedProcess:
 
 
 class Nursery:
-    """Starts generations, warm where it can be. All but `close` is called from the supervisor's thread.
+    """Starts generations, warm where it can be. All is called from the supervisor's thread.
 
-    `say` gets one line for each new reason why a start was cold; `fork` is whether the server may be forked at all.
+    `say` gets one line for each new reason why a start was cold, from that thread or another.
     """
 
     def __init__(
@@ -187,6 +208,11 @@ class Nursery:
         self._modules: dict[str, None] = {}
         self._said = ""
 
+    @property
+    def pids(self) -> set[int]:
+        """The warm process, where there is one."""
+        return {self._warm.process.pid} if self._warm is not None else set()
+
     def launch(self, briefing: Briefing, keep: tuple[int, ...], cold: bool = False) -> Child:
         """A process for this generation. Errors: OSError where none can be made."""
         if cold:
@@ -201,32 +227,49 @@ class Nursery:
         listeners = tuple(listener.socket.fileno() for listener in self._listeners)
         order = ForkOrder(dataclasses.replace(briefing, warm=True, listeners=listeners), self._path)
         hear, heard = os.pipe()
-        try:
-            process = self._warm.fork(order, (heard, *keep))
-        finally:
-            os.close(heard)
+        told, tell = os.pipe()
+        process = self._warm.fork(order, (heard, *keep, told))
+        os.close(heard)
+        os.close(told)
         if isinstance(process, str):
             os.close(hear)
+            os.close(tell)  # unless it was told before, this ends a process that comes too late
             self._explain(process)
             self._give_up()
             return None
+        os.write(tell, GO)
+        os.close(tell)
+        self._said = ""
         return Child.adopt(process, briefing.generation, hear, self._deliver)
 
-    def learned(self, modules: Sequence[str], user_folders: Sequence[str], refusal: str | None) -> None:
-        """What a load has taught: the libraries to keep warm, or why they cannot be."""
+    def learned(self, modules: Sequence[str], warm: bool, user_folders: Sequence[str], refusal: str | None) -> None:
+        """What a load has taught: the libraries to keep warm, or why they cannot be.
+
+        `modules` are all that the script imported, or after a `warm` start those that were not imported yet.
+        """
         if not self._wanted:
             return
-        self._modules |= dict.fromkeys(modules)
+        self._modules = {**(self._modules if warm else {}), **dict.fromkeys(modules)}
         if refusal is not None:
             self._give_up()
             self._explain(refusal)
-        elif self._warm is None:
-            order = WarmOrder(self._path, tuple(user_folders), tuple(self._modules))
-            self._warm = WarmProcess(order, self._listeners, self._environ)
+            return
+        try:
+            self._warm_up(tuple(user_folders))
+        except OSError as error:
+            self._give_up()
+            self._explain(f"the libraries cannot be imported ahead ({error.strerror})")
+
+    def _warm_up(self, user_folders: tuple[str, ...]) -> None:
+        warm, wanted = self._warm, self._modules.keys()
+        if warm is not None and warm.refusal is not None and wanted != warm.modules:
+            self._give_up()
+            warm = None
+        if warm is None:
+            self._warm = WarmProcess(WarmOrder(self._path, user_folders, tuple(wanted)), self._listeners, self._environ)
             self._warm.listen(self._warmed)
-        elif self._warm.is_ready and self._warm.refusal is None and not self._modules.keys() <= self._warm.modules:
-            more = tuple(name for name in self._modules if name not in self._warm.modules)
-            self._warm.extend(WarmOrder(self._path, tuple(user_folders), more))
+        elif warm.is_ready and warm.refusal is None and not wanted <= warm.modules:
+            warm.extend(WarmOrder(self._path, user_folders, tuple(name for name in wanted if name not in warm.modules)))
 
     def _warmed(self) -> None:
         warm = self._warm

@@ -45,7 +45,7 @@ class Listener:
         """Bind and listen. Errors: `ListenError`, its text naming `option` as the way out."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
-                host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+                host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
             )[0]
         except (OSError, UnicodeError) as error:
             why = getattr(error, "strerror", None) or error
@@ -111,6 +111,8 @@ class Briefing:
     arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
     recorder: tuple[int, int] | None = None  # descriptors of the recorder that the supervisor reads
     warm: bool = False  # forked from a process that has imported the libraries
+    known: Any = ()  # other files than it loads, on which it depends: path -> stamp, None for one that is not there
+    left_out: str = ""  # an expression for the paths (with forward slashes) of which a change does not count
     listeners: tuple[Any, ...] = ()  # descriptors, or on Windows what socket.share() gave
 
 
@@ -184,8 +186,11 @@ class Inbox:
             self._buffer = self._buffer[end:]
             if more:
                 self._parts[key] = whole
-            else:
+                continue
+            try:
                 found.append(pickle.loads(whole))
+            except Exception:
+                pass  # the script wrote to a descriptor that is not its own
         return found
 
 
@@ -352,6 +357,15 @@ def lead_own_group() -> None:
     """Makes this process the leader of a process group, so that all it starts can be ended together."""
     if not WINDOWS:
         os.setpgid(0, 0)
+
+
+def adopt_orphans() -> None:
+    """From now on each descendant whose parent ends becomes a child of this process, where the system can do that."""
+    if sys.platform == "linux":
+        import ctypes
+
+        set_child_subreaper = 36
+        ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
 
 def leave(code: int) -> NoReturn:

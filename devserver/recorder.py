@@ -1,4 +1,4 @@
-"""What two processes know of a generation at once: phases, crashes and the word to accept no more come in and go out."""
+"""What two processes know of a generation at once: phases, crashes and the word to accept no more."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from devserver import report
+from devserver import hints, problems
 from devserver.notes import WorkerDied
 
-Phase = Literal["start", "load", "init", "idle", "run", "told"]  # "told": its end was reported by itself
-_PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told")
+# "told": its end in run() was reported by itself; "refused": so was the load that failed
+Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
+_PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
 _PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
 
 
@@ -85,4 +86,5 @@ def obituary(words: LastWords, code: int, script: str | None, files: Iterable[st
     phase: Literal["load", "init", "run"] = "run"
     if words.phase in ("start", "load", "init"):
         phase = "init" if words.phase == "init" else "load"
-    return WorkerDied(phase, code, report.died(phase, code, dump=words.dump, script=script, files=files))
+    error = problems.died(phase, code, dump=words.dump, script=script, files=files)
+    return WorkerDied(phase, code, hints.explain(error))

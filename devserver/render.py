@@ -9,19 +9,22 @@ import re
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devserver.replies import MOST_LINES as MOST_ANSWER_LINES
 from devserver.replies import pretty
-from devserver.report import Cause, Excerpt, Frame, Request, RunError, clean, to_json
+from devserver.report import Cause, Excerpt, Frame, LoadReport, Request, RunError, clean, to_json
 from devserver.samples import ReplayReport, SampleSent
 from devserver.syntax import shown
-from devserver.watch.targets import Targets
+
+if TYPE_CHECKING:
+    from devserver.watch.targets import Targets
 
 Segment = tuple[str, str]  # (role, text)
 Line = list[Segment]
 
 MOST_LINES = 13  # of a block; the state line below it is the fourteenth
+_MORE_HINT = 6  # lines of a hint below its first
 _MESSAGE = 300  # characters of a message in a headline
 _TAB = 4
 _UNCUT = 100_000
@@ -215,7 +218,10 @@ def _hint_lines(hint: str | None) -> list[Line]:
     if not hint:
         return []
     first, *more = clean(hint).split("\n")
-    return [[("", "  "), ("hint", "hint:"), ("", f" {first}")], *([("", f"        {line}")] for line in more[:2])]
+    return [
+        [("", "  "), ("hint", "hint:"), ("", f" {first}")],
+        *([("", f"        {line}")] for line in more[:_MORE_HINT]),
+    ]
 
 
 def _request_line(error: RunError, width: int) -> list[Line]:
@@ -361,16 +367,42 @@ def starting(script: str, *, colour: bool = False) -> str:
     return bracket("", f"starting {_path(script, None)}", colour)
 
 
-def restarting(paths: Sequence[str], *, colour: bool = False) -> str:
-    """The line that opens a reload: what changed."""
-    names = ", ".join(_path(path, None) for path in paths[:3])
-    more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return bracket("", f"restarting: {names}{more} changed", colour)
+def restarting(changes: str, *, colour: bool = False) -> str:
+    """The line that opens a reload: what changed, or why else."""
+    return bracket("", f"restarting: {_one_line(changes) or 'as asked'}", colour)
 
 
-def ready(url: str, seconds: float, *, colour: bool = False) -> str:
-    """The line that closes a load which went well."""
-    return bracket("good", f"ready after {seconds:.2f} s: POST {url}", colour)
+def restarting_after_death(pause: float, *, colour: bool = False) -> str:
+    """The line that opens the load after the process died by itself; `pause` in seconds."""
+    return bracket("", f"restarting{f' in {pause:g} s' if pause else ''}: the process died", colour)
+
+
+def still_loading(seconds: float, *, colour: bool = False) -> str:
+    return bracket("", f"still loading, {seconds:.0f} s", colour)
+
+
+def ready(loaded: LoadReport, seconds: float, url: str, *, colour: bool = False) -> str:
+    """The line that closes a load which went well, with what took how long; below a millisecond is nothing."""
+    times = loaded.times
+    imports = 0.0 if loaded.warm else times.imports_ms
+    parts = [(imports, f"imports {_time(imports)}"), (1, f"script {_time(times.script_ms)}")]
+    parts += [(times.init_ms, f"init {_time(times.init_ms)}"), (loaded.warm, "warm")]
+    told = ", ".join(text for worth, text in parts if worth >= 1)
+    return bracket("good", f"ready in {_time(seconds * 1000)} ({told}): POST {url}", colour)
+
+
+def _time(milliseconds: float) -> str:
+    return f"{milliseconds:.0f} ms" if milliseconds < 1000 else f"{milliseconds / 1000:.1f} s"
+
+
+def overran(limit: float, *, colour: bool = False) -> str:
+    """What was in flight did not finish within `limit` seconds."""
+    return bracket("", f"work that was in flight did not finish within {limit:g} s; its process was ended", colour)
+
+
+def stopping(*, colour: bool = False) -> str:
+    """The line before the end."""
+    return bracket("", "stopping", colour)
 
 
 def not_ready(error: RunError, seconds: float | None = None, *, colour: bool = False) -> str:
@@ -378,6 +410,14 @@ def not_ready(error: RunError, seconds: float | None = None, *, colour: bool = F
     what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
     return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
+
+
+def given_up(error: RunError, *, colour: bool = False) -> str:
+    """The line that closes a load which failed where no save is waited for, in words that people search for."""
+    what = "the script could not be loaded"
+    if error.type and error.phase in ("init", "load"):
+        what = {"init": "User's init function failed", "load": "Failed to import user script"}[error.phase]
+    return bracket("error", f"not ready: {what}", colour)
 
 
 def request_failed(error: RunError, *, colour: bool = False) -> str:
@@ -392,6 +432,16 @@ def end_of_report(reloads: bool = True, *, colour: bool = False) -> str:
     """The line that closes the report of a request; `reloads`: a save is waited for."""
     what = "; still serving this version. Save a change to reload." if reloads else ""
     return bracket("dim", f"end of report{what}", colour)
+
+
+def found_beside_script(names: Sequence[str], script: str) -> str:
+    """The text of a note: modules that were found beside the script, where Azure ML may not look."""
+    listed = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    folder = _path(os.path.dirname(script), None)
+    return (
+        f"{listed} was imported from {folder}, the script's own folder: Azure ML looks there only "
+        "if it is the code folder (AML_APP_ROOT) or AZUREML_SOURCE_DIRECTORY"
+    )
 
 
 def sample_sent(sent: SampleSent, *, colour: bool = False, width: int = 80) -> str:
@@ -440,7 +490,7 @@ def _difference_lines(sent: SampleSent, width: int) -> list[Line]:
 
 def replayed(report: ReplayReport, *, colour: bool = False) -> str:
     """The line that closes a round of several samples."""
-    text = f"{report.sent - report.failed} of {report.sent} samples answered in {report.seconds:.2f} s"
+    text = f"{report.sent - report.failed} of {report.sent} samples passed in {report.seconds:.2f} s"
     return bracket("error" if report.failed else "good", text, colour)
 
 

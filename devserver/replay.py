@@ -225,6 +225,8 @@ class Replays:
             self._wire = None
 
     def _run(self, generation: int, config: Config, paths: list[str], remembered: Sample | None, wire: Wire) -> None:
+        import http.client  # noqa: F401  # not before it is needed, nor while a sample is timed
+
         begun = time.monotonic()
         read = (read_sample(path, config.request_content_type, config.base) for path in paths)
         samples = itertools.chain([remembered] if remembered else [], read)  # one after the other: they may be large

@@ -35,27 +35,32 @@ class Reply:
 
 
 def _value(text: str | None) -> Any:
-    """The JSON of an answer, without the report of an error that is shown anyway; `_NOTHING` where it is none."""
+    """The JSON of an answer, `_NOTHING` where it is none; of the report of an error only what it says."""
     try:
-        value = json.loads(text) if text is not None else _NOTHING
+        value: Any = json.loads(text) if text is not None else _NOTHING
     except (ValueError, RecursionError):
         return _NOTHING
-    if isinstance(value, dict) and isinstance(value.get("error"), dict) and "phase" in value["error"]:
-        del value["error"]
+    if _is_report(value):
+        value["error"] = {key: value["error"].get(key) for key in ("type", "message")}
     return value
+
+
+def _is_report(value: Any) -> bool:
+    return isinstance(value, dict) and isinstance(value.get("error"), dict) and {"phase", "frames"} <= {*value["error"]}
 
 
 # --- to read
 
 
 def pretty(text: str, room: int) -> list[str]:
-    """The lines of an answer: JSON broken only where a line would be longer than `room`, anything else as it is."""
-    value = _value(text)
-    if value is _NOTHING:
-        return text.splitlines()
+    """The lines of an answer: JSON broken only where a line would be longer than `room`, anything else as it is.
+
+    None for the report of an error, which is shown anyway.
+    """
     try:
-        return _broken(value, max(room, 20))
-    except RecursionError:
+        value = json.loads(text)
+        return [] if _is_report(value) else _broken(value, max(room, 20))
+    except (ValueError, RecursionError):
         return text.splitlines()
 
 

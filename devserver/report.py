@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from types import CodeType, FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -164,12 +163,12 @@ class _Call(NamedTuple):
         return self.code.co_filename
 
 
-_Where = BaseException | TracebackType | FrameType | None
+Where = BaseException | TracebackType | FrameType | None
 _MANY = 5000
 _INLINE = {"<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>"}
 
 
-def _calls(where: _Where) -> list[_Call]:
+def calls_of(where: Where) -> list[_Call]:
     """The calls that led to a place, outermost first; of very many the first and the last."""
     if isinstance(where, FrameType):
         return _stack(where)[::-1]
@@ -190,7 +189,7 @@ def _stack(frame: FrameType | None) -> list[_Call]:
     return found
 
 
-def _of_user(calls: Sequence[_Call]) -> list[_Call]:
+def of_user(calls: Sequence[_Call]) -> list[_Call]:
     known = {path: usercode.is_user_code(path) for path in {call.path for call in calls}}
     return [call for call in calls if known[call.path]]
 
@@ -199,7 +198,7 @@ def _is_ours(call: _Call) -> bool:
     return usercode.is_own_file(call.path) or call.path.startswith("<frozen importlib")
 
 
-def _libraries(calls: Sequence[_Call], users: Sequence[_Call]) -> tuple[int, str | None]:
+def library_part(calls: Sequence[_Call], users: Sequence[_Call]) -> tuple[int, str | None]:
     """How many library calls stand below the user's first call, and the one that raised if it is one of them."""
     if not users:
         return 0, None
@@ -220,7 +219,7 @@ def _library_name(call: _Call) -> str:
     return f"{os.path.basename(path)} {call.code.co_name}"
 
 
-def _span(call: _Call) -> tuple[Place, int | None]:
+def span_of(call: _Call) -> tuple[Place, int | None]:
     """The place of a call's instruction (without columns before Python 3.11) and the line where its span ends."""
     path = os.path.abspath(call.path)
     positions = getattr(call.code, "co_positions", None)
@@ -234,7 +233,7 @@ def _span(call: _Call) -> tuple[Place, int | None]:
 
 
 def _frame(call: _Call, function: str, repeats: int) -> Frame:
-    place, end_line = _span(call)
+    place, end_line = span_of(call)
     known = end_line is not None
     return Frame(
         path=place.path,
@@ -248,7 +247,7 @@ def _frame(call: _Call, function: str, repeats: int) -> Frame:
     )
 
 
-def _frames(users: Sequence[_Call]) -> tuple[Frame, ...]:
+def frames_of(users: Sequence[_Call]) -> tuple[Frame, ...]:
     """The user's calls as frames: cycles folded, a comprehension's call joined to the line that holds it."""
     found: list[Frame] = []
     for call, repeats in _folded(users, 20):
@@ -318,7 +317,7 @@ def _own_words(exception: BaseException) -> str:
     return str(exception)
 
 
-def _full_text(exception: BaseException) -> str:
+def full_text(exception: BaseException) -> str:
     """The traceback as Python prints it, without the calls of this server above and between."""
     parts = []
     for relation, item in [*_chain(exception)][::-1]:
@@ -334,8 +333,8 @@ _SENTENCES = {
 
 
 def _trace_lines(exception: BaseException) -> Iterator[str]:
-    calls = _calls(exception)
-    users = _of_user(calls)
+    calls = calls_of(exception)
+    users = of_user(calls)
     mine = {call.path for call in users}
     shown = [call for call in calls[calls.index(users[0]) :] if not _is_ours(call)] if users else calls
     yield "Traceback (most recent call last):"
@@ -357,7 +356,7 @@ def _trace_lines(exception: BaseException) -> Iterator[str]:
 def _inner_lines(exception: BaseException) -> Iterator[str]:
     for number, inner in enumerate(_members(exception)[:10], 1):
         yield f"  +---------------- {number} ----------------"
-        yield from ("  | " + line for line in _full_text(inner).split("\n"))
+        yield from ("  | " + line for line in full_text(inner).split("\n"))
 
 
 # ------------------------------------------------------------------ exceptions
@@ -380,24 +379,24 @@ def describe(
     `usercode.load_script`.
     """
     script = script or usercode.script
-    calls = _calls(exception)
-    users = _of_user(calls)
-    place = _syntax_place(exception) or _remote_place(exception) or (_span(users[-1])[0] if users else None)
-    hidden, raised_in = _libraries(calls, users)
+    calls = calls_of(exception)
+    users = of_user(calls)
+    place = _syntax_place(exception) or _remote_place(exception) or (span_of(users[-1])[0] if users else None)
+    hidden, raised_in = library_part(calls, users)
     if place is None and phase == "server" and calls:
-        place = _span(calls[-1])[0]
+        place = span_of(calls[-1])[0]
     return RunError(
         severity="error",
         phase=phase,
         type=type_name(exception),
         message=message_of(exception),
-        **_at(place or _called(phase, function, script)),
-        frames=_frames(users),
+        **_at(place or called_place(phase, function, script)),
+        frames=frames_of(users),
         raised_in=raised_in,
         hidden=hidden,
         causes=tuple(_causes(exception)),
         request=request,
-        traceback=_full_text(exception),
+        traceback=full_text(exception),
         thread=thread,
         status=status,
     )
@@ -412,7 +411,7 @@ def describe_thread(args: threading.ExceptHookArgs, phase: str = "run") -> RunEr
 
 def describe_unraisable(args: UnraisableHookArgs, phase: str = "run") -> RunError | None:
     """What `sys.unraisablehook` was given, as a warning; None when no code of the user's is involved."""
-    if args.exc_value is None or not _of_user(_calls(args.exc_value)):
+    if args.exc_value is None or not of_user(calls_of(args.exc_value)):
         return None
     error = describe(args.exc_value, phase)
     where = getattr(args.object, "__qualname__", None) or type(args.object).__qualname__
@@ -426,6 +425,10 @@ def absent_files(exception: BaseException) -> tuple[str, ...]:
     return tuple(dict.fromkeys(os.path.abspath(name) for name in names if isinstance(name, str)))
 
 
+def problem(phase: str, message: str, place: Place, hint: str | None = None) -> RunError:
+    return RunError("error", phase, "", clean(message), **_at(place), hint=hint)
+
+
 def _at(place: Place) -> dict[str, Any]:
     """The fields of a `RunError` that say where."""
     lines = syntax.surroundings(place.path, place.line)
@@ -433,7 +436,7 @@ def _at(place: Place) -> dict[str, Any]:
     return {"path": place.path, "line": place.line, "column": place.column, "excerpt": excerpt}
 
 
-def _called(phase: str, function: object, script: str | None) -> Place:
+def called_place(phase: str, function: object, script: str | None) -> Place:
     name = {"init": "init", "run": "run", "response": "run"}.get(phase)
     if name or function is not None:
         return syntax.definition_place(function, name or "", script)
@@ -453,14 +456,14 @@ def _syntax_place(exception: BaseException) -> Place | None:
     return Place(path, line, column, min(max(end, column + 1), width + 1))
 
 
-_STACK_LINE = re.compile(r'File "([^"]+)", line (\d+),? in ([^\n]+)')
+STACK_LINE = re.compile(r'File "([^"]+)", line (\d+),? in ([^\n]+)')
 
 
 def _remote_place(exception: BaseException) -> Place | None:
     """The user's innermost line in another process, which only a text tells (multiprocessing, joblib)."""
     if not _is_remote(exception.__cause__):
         return None
-    found = [(path, int(line)) for path, line, _ in _STACK_LINE.findall(str(exception.__cause__))]
+    found = [(path, int(line)) for path, line, _ in STACK_LINE.findall(str(exception.__cause__))]
     mine = [(path, line) for path, line in found if usercode.is_user_code(path)]
     return syntax.Place(os.path.abspath(mine[-1][0]), mine[-1][1]) if mine else None
 
@@ -501,7 +504,7 @@ def _causes(exception: BaseException) -> Iterator[Cause]:
 
 
 def _cause(relation: str, exception: BaseException) -> Cause:
-    users = _of_user(_calls(exception))
+    users = of_user(calls_of(exception))
     place = _syntax_place(exception) or (Place(os.path.abspath(users[-1].path), users[-1].line) if users else None)
     return Cause(
         relation,
@@ -510,315 +513,3 @@ def _cause(relation: str, exception: BaseException) -> Cause:
         place.path if place else None,
         place.line if place else None,
     )
-
-
-# ------------------------------------------------------ problems without exception
-
-
-def script_problem(path: str) -> RunError | None:
-    """Why the file cannot be an entry script: missing, a folder, unreadable, a notebook; None if it may be one."""
-    if path.endswith(".ipynb"):
-        return _problem("load", "the entry script is a notebook; save its code as a .py file", Place(path, 1))
-    try:
-        with open(path, "rb"):
-            return None
-    except OSError as error:
-        return dataclasses.replace(describe(error, "load", script=os.path.abspath(path)), frames=(), traceback="")
-
-
-def config_problem(message: str) -> RunError:
-    """A setting that cannot be used; the place is taken from a message that begins with `path:line:column: `."""
-    found = re.match(r"(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<rest>.*)", message, re.S)
-    if found is None:
-        path, colon, rest = message.partition(": ")
-        place = Place(path, 1) if colon and os.path.isabs(path) else Place(usercode.script or "", 1)
-        return _problem("config", rest if colon and os.path.isabs(path) else message, place)
-    place = Place(found["path"], int(found["line"]), int(found["column"]), int(found["column"]) + 1)
-    return _problem("config", found["rest"], place)
-
-
-def missing_function(path: str, name: str) -> RunError:
-    """The script has no function of this name: placed at what was probably meant, else at line 1."""
-    line, found = _meant(path, name)
-    message = f"the script does not have a {name}() function defined"
-    hint = found and f"line {line} {found}"
-    error = _problem("load", message, syntax.def_line(path, line) if found else Place(path, 1), hint=hint)
-    return error if found else dataclasses.replace(error, excerpt=None)
-
-
-_ALIKE = {
-    "init": ("initialize", "initialise", "setup", "load", "load_model", "startup", "init_model"),
-    "run": ("predict", "score", "main", "inference", "infer", "handler", "process", "handle", "run_model", "scoring"),
-}
-
-
-def _meant(path: str, name: str) -> tuple[int, str | None]:
-    """Line and words for what stands in the script instead of the function."""
-    tree = syntax.tree_of(path)
-    if tree is None:
-        return 1, None
-    if line := syntax.binding(path, name):
-        return line, f"assigns something else to {name}"
-    if buried := _buried(tree, name):
-        return buried
-    own = {node.name: node for node in syntax.functions(tree) if node.name not in ("init", "run")}
-    other = syntax.nearest(name, own, 0.6) or next((item for item in _ALIKE.get(name, ()) if item in own), None)
-    return (own[other].lineno, f"defines {other}(): is that the one?") if other else (1, None)
-
-
-def _buried(tree: ast.Module, name: str) -> tuple[int, str] | None:
-    """The function where the server does not see it: in a class or in another function."""
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
-            owner = f"class {node.name}" if isinstance(node, ast.ClassDef) else f"{node.name}()"
-            words = f"defines it inside {owner}: move it to the top level of the script"
-            for inner in node.body:
-                if isinstance(inner, syntax.Function) and inner.name == name:
-                    return inner.lineno, words
-    return None
-
-
-def wrong_signature(function: object, message: str, *, name: str = "run", script: str | None = None) -> RunError:
-    """The function cannot be called as the server calls it: placed at its `def`, past decorators."""
-    return _problem("load", message, syntax.definition_place(function, name, script or usercode.script))
-
-
-def timed_out(
-    where: _Where,
-    limit_ms: float,
-    *,
-    phase: str = "run",
-    setting: str = "SCORING_TIMEOUT_MS",
-    request: Request | None = None,
-    status: int | None = None,
-) -> RunError:
-    """A time limit was hit: placed at the user's line that was running.
-
-    `where` is the exception that interrupted it, or the frame in which its thread is.
-    """
-    calls = _calls(where)
-    users = _of_user(calls)
-    limit = f"{limit_ms:g} ms" if setting.endswith("_MS") else f"{limit_ms / 1000:g} s"
-    what = "loading the script" if phase == "load" else f"{phase}()"
-    hidden, raised_in = _libraries(calls, users)
-    return dataclasses.replace(
-        _problem(
-            phase,
-            f"{what} timed out after {limit} ({setting})",
-            _span(users[-1])[0] if users else _called(phase, None, usercode.script),
-        ),
-        frames=_frames(users),
-        hidden=hidden,
-        raised_in=raised_in,
-        request=request,
-        status=status,
-    )
-
-
-def _problem(phase: str, message: str, place: Place, hint: str | None = None) -> RunError:
-    return RunError("error", phase, "", clean(message), **_at(place), hint=hint)
-
-
-# ------------------------------------------------------------------ results
-
-
-class _Found(NamedTuple):
-    """A part of run()'s result: the keys and indexes that lead to it, and what it is."""
-
-    steps: tuple[object, ...]
-    value: object
-    key: bool = False  # the value is a key of the dictionary that the steps lead to
-
-
-def _parts(value: object) -> Iterator[_Found]:
-    """Everything in a result as JSON sees it, depth first and in order; at most 200,000 parts, each container once."""
-    todo, seen, count = [_Found((), value)], set[int](), 0
-    while todo and count < 200_000:
-        part = todo.pop()
-        count += 1
-        yield part
-        if isinstance(part.value, (dict, list, tuple)) and not part.key:
-            if id(part.value) in seen:
-                continue
-            seen.add(id(part.value))
-            todo += reversed([*_inside(part)])
-
-
-def _inside(part: _Found) -> Iterator[_Found]:
-    if isinstance(part.value, dict):
-        for key, inner in part.value.items():
-            yield _Found(part.steps, key, key=True)
-            yield _Found((*part.steps, key), inner)
-    elif isinstance(part.value, (list, tuple)):
-        for number, inner in enumerate(part.value):
-            yield _Found((*part.steps, number), inner)
-
-
-def _first(value: object, wrong: Callable[[_Found], bool]) -> _Found | None:
-    return next((part for part in _parts(value) if wrong(part)), None)
-
-
-def _no_json(part: _Found) -> bool:
-    if part.key:
-        return not isinstance(part.value, (str, int, float, bool, type(None)))
-    return not isinstance(part.value, (str, int, float, bool, type(None), dict, list, tuple))
-
-
-def _no_number(part: _Found) -> bool:
-    value = part.value
-    return isinstance(value, float) and (value != value or value in (float("inf"), float("-inf")))
-
-
-def _spelled(steps: Sequence[object]) -> str:
-    """The part of the result as Python writes it: `result["scores"][0]`."""
-    texts = [_quoted(step) if isinstance(step, str) else repr(step) if type(step) is int else "..." for step in steps]
-    return "result" + "".join(f"[{text}]" for text in texts)
-
-
-def _quoted(text: str) -> str:
-    import json
-
-    return clean(json.dumps(text[:60], ensure_ascii=False))
-
-
-def _kind(value: object) -> str:
-    kind = type(value)
-    home = getattr(kind, "__module__", "")
-    return clean(
-        kind.__qualname__ if home in ("builtins", "entry_module", "__main__") else f"{home}.{kind.__qualname__}"
-    )
-
-
-def unserialisable(
-    value: object,
-    exception: BaseException,
-    function: object,
-    *,
-    request: Request | None = None,
-    status: int | None = 500,
-) -> RunError:
-    """What run() returned cannot be written as JSON: says which part; placed at its `return`, else at the `def`."""
-    part = _first(value, _no_json)
-    message = message_of(exception)
-    if part is not None:
-        where = _spelled(part.steps)
-        message += f": a key of {where} is {_kind(part.value)}" if part.key else f": {where} is {_kind(part.value)}"
-    steps = part.steps if part else ()
-    place = _async_place(function, value) or _return(function, value, steps)
-    error = _problem("response", message, place)
-    return dataclasses.replace(
-        error, type=type_name(exception), request=request, status=status, traceback=_full_text(exception)
-    )
-
-
-def _async_place(function: object, value: object) -> Place | None:
-    code = getattr(value, "cr_code", None) or getattr(value, "ag_code", None)
-    mine = code is not None and code is syntax.code_of(function)
-    return syntax.definition_place(function, "run", usercode.script) if mine else None
-
-
-def _return(function: object, value: object, steps: Sequence[object]) -> Place:
-    place = syntax.return_place(function, "run", usercode.script, value, steps)
-    return place or syntax.definition_place(function, "run", usercode.script)
-
-
-def result_warning(value: object, function: object, *, request: Request | None = None) -> RunError | None:
-    """What is odd in an answer that was sent all the same: NaN or Infinity, a tuple, nothing at all.
-
-    Look into the text for "NaN" and "Infinity" before: this walks the value.
-    """
-    steps: tuple[object, ...] = ()
-    if value is None:
-        message = "run() returned None: the client gets {}"
-    elif type(value) is tuple:
-        message = f"run() returned a tuple of {len(value)}: the client gets a list, with status 200"
-    elif part := _first(value, _no_number):
-        steps = part.steps
-        message = (
-            f"{_spelled(steps)} is {_number_name(part.value)}: the answer is not valid JSON, clients may refuse it"
-        )
-    else:
-        return None
-    error = _problem("response", message, _return(function, value, steps))
-    return dataclasses.replace(error, severity="warning", request=request, status=200)
-
-
-def _number_name(value: object) -> str:
-    return "NaN" if value != value else "Infinity" if value == float("inf") else "-Infinity"
-
-
-# ------------------------------------------------------------------ deaths
-
-
-def died(
-    phase: str,
-    code: int,
-    *,
-    dump: str = "",
-    script: str | None = None,
-    files: Iterable[str] = (),
-    request: Request | None = None,
-) -> RunError:
-    """The process ended by itself: `code` is its exit code, or minus the signal's number, as subprocess says it.
-
-    `dump` is what faulthandler wrote. `files` are the user's loaded files; the one call in them that ends a process
-    with this code is the place when there is no dump. Else it is the definition of what was running.
-    """
-    script = script or usercode.script
-    stack = [item for item in _dumped(dump) if usercode.is_user_code(item[0])]
-    place = Place(stack[0][0], stack[0][1]) if stack else _exit_call(code, [script, *files] if script else files)
-    inside = {"load": "while the script was loaded", "init": "in init()"}.get(phase, "in run()")
-    native = f" in {stack[0][2]}" if stack and stack[0][2] not in ("<module>", "init", "run") else ""
-    message = (
-        f"the worker exited with code {code} {inside}" if code >= 0 else f"the worker died {inside}: {_signal(-code)}"
-    )
-    error = _problem(phase, message + native, place or _called(phase, None, script))
-    frames = [
-        Frame(path, line, None, None, None, name, syntax.line_at(path, line).strip()) for path, line, name in stack
-    ]
-    return dataclasses.replace(error, frames=tuple(frames[::-1]), traceback=clean(dump[:20000]), request=request)
-
-
-def _signal(number: int) -> str:
-    """A signal for people: `SIGSEGV (segmentation fault)`."""
-    import signal
-
-    try:
-        name, text = signal.Signals(number).name, signal.strsignal(number)
-    except ValueError:
-        return f"signal {number}"
-    return f"{name} ({text.lower()})" if text else name
-
-
-def _dumped(dump: str) -> list[tuple[str, int, str]]:
-    """The stack of the thread that crashed, as faulthandler wrote it: (path, line, function), innermost first."""
-    parts = re.split(r"^(?=Current thread |Thread )", dump, flags=re.M)
-    mine = next((part for part in parts if part.startswith("Current thread")), parts[-1])
-    return [(_unescaped(path), int(line), name) for path, line, name in _STACK_LINE.findall(mine)]
-
-
-def _unescaped(text: str) -> str:
-    """faulthandler writes what is not ASCII as \\xhh, \\uhhhh and \\Uhhhhhhhh."""
-    form = r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})"
-    return re.sub(form, lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)
-
-
-def _exit_call(code: int, files: Iterable[str]) -> Place | None:
-    """The only call in these files that may have ended the process this way."""
-    found = []
-    for path in dict.fromkeys(files):
-        for node in ast.walk(tree) if (tree := syntax.tree_of(path)) else ():
-            if isinstance(node, ast.Call) and _ends_process(node, code):
-                found.append(syntax.place_of(node, path))
-    return found[0] if len(found) == 1 else None
-
-
-def _ends_process(call: ast.Call, code: int) -> bool:
-    name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
-    if code >= 0:
-        given = getattr(call.args[0], "value", code) if call.args else code
-        return name == "_exit" and given == code
-    if name == "abort":
-        return _signal(-code).startswith("SIGABRT")
-    sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
-    return name in ("kill", "killpg", "raise_signal") and (-code in sent or _signal(-code).split()[0] in sent)

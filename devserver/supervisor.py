@@ -10,16 +10,16 @@ import queue
 import signal
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from devserver import guard, lifecycle, report
+from devserver import guard, lifecycle, problems, report
 from devserver.changes import ChangeSet, Scope, plan_reload
 from devserver.config import Config, ConfigError
 from devserver.console import Console, Listening, Look
-from devserver.files import Stamp
+from devserver.files import Stamp, full_stamp
 from devserver.keys import Keys
 from devserver.lifecycle import Action, Death, Event, Model
 from devserver.notes import (
@@ -27,6 +27,7 @@ from devserver.notes import (
     FilesLoaded,
     FileWritten,
     Keyboard,
+    Note,
     Remembered,
     SawChange,
     StopWanted,
@@ -38,7 +39,7 @@ from devserver.recorder import Recorder, obituary
 from devserver.replay import Replays
 from devserver.report import LoadReport, RunError
 from devserver.terminal import Terminal
-from devserver.watch import Targets, Watch
+from devserver.watch import Targets, Watch, exclude_pattern
 
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
@@ -54,6 +55,7 @@ class Heard:
 
 
 Arrival: TypeAlias = Event | Heard | Look
+Versions: TypeAlias = dict[str, Stamp | None]  # None: not there
 
 
 @dataclass
@@ -62,7 +64,7 @@ class Life:
 
     child: Child
     recorder: Recorder
-    launched: float
+    files: Versions  # that it has loaded
     good_workers: int = 0
     ending: WorkerDied | None = None
 
@@ -86,6 +88,10 @@ class Supervisor:
         self._code: dict[str, Stamp | None] = {}
         self._wanted: tuple[str, ...] = ()
         self._written: set[str] = set()  # by the current generation
+        self._settings = _versions(config.watched_files)  # as they were when `config` was read
+        self._unusable: RunError | None = None  # the configuration, since it was changed
+        self._deadly: Versions = {}  # what the latest generation that died had loaded
+        self._left_out = ""
         self._terminal = Terminal()
         self._replays = Replays(lambda generation, sent: self._arrivals.put(lifecycle.Noted(generation, sent)))
         self._done = False
@@ -172,6 +178,7 @@ class Supervisor:
         generation, life = heard.generation, self._lives[heard.generation]
         match heard.record:
             case FilesLoaded(files):
+                life.files |= files
                 self._learn(generation, files)
             case FileWritten(path):
                 self._written.add(path)
@@ -182,7 +189,7 @@ class Supervisor:
             case StopWanted():
                 return (lifecycle.StopAsked(),)
             case ColdWanted(names) if generation == self._model.generation:
-                self._nursery.learned((), (), _why_not_warm(names))
+                self._nursery.learned((), True, (), _why_not_warm(names))
                 return (lifecycle.ReloadAsked(cold=True),)
             case Keyboard(lent):
                 self._console.keyboard(lent)
@@ -190,15 +197,15 @@ class Supervisor:
                 self._replays.remember(request)
             case LoadReport() as loaded:
                 return self._heard_of_load(generation, life, loaded)
-            case RunError() as error:
-                return (lifecycle.Noted(generation, error),)
+            case RunError() | Note() as told:
+                return (lifecycle.Noted(generation, told),)
             case Gone(code):
                 return (self._bury(generation, code),)
         return ()
 
     def _heard_of_load(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
-        self._nursery.learned(loaded.modules, self._user_folders(), _why_not_warm(loaded.environment))
+        self._nursery.learned(loaded.modules, loaded.warm, self._user_folders(), _why_not_warm(loaded.environment))
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded),)
         life.good_workers += 1
@@ -224,12 +231,19 @@ class Supervisor:
 
     def _bury(self, generation: int, code: int) -> Event:
         life = self._lives.pop(generation)
+        if generation == self._model.generation:
+            self._deadly = life.files
         self._terminal.take_back(life.child.process.pid)
         death = self._death_of(life, code)
         life.recorder.close()
         for name in ("deadline", "slow", "settled"):
             self._alarms.drop((name, generation))
+        self._end_strays()
         return lifecycle.Exited(generation, death)
+
+    def _end_strays(self) -> None:
+        helpers = {self._guard.pid} if self._guard is not None else set()
+        guard.end_strays({life.child.process.pid for life in self._lives.values()}, helpers | self._nursery.pids)
 
     def _death_of(self, life: Life, code: int) -> Death:
         ending = life.ending or obituary(life.recorder.last_words(), code, self._config.script, tuple(self._code))
@@ -261,12 +275,21 @@ class Supervisor:
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._alarms.drop("launch")
         self._replays.cancel()
-        held = hold.report if hold is not None else None
         if scope >= Scope.RESTART:
-            held = self._read_config_again() or held
+            self._read_config_again()
+        held = self._unusable or (hold.report if hold is not None else None)
+        files = self._deadly if hold is not None else self._script_version()
         self._written = set()
         recorder = Recorder()
-        briefing = Briefing(generation, self._config, held, tuple(sys.argv), recorder.descriptors)
+        briefing = Briefing(
+            generation,
+            self._config,
+            held,
+            tuple(sys.argv),
+            recorder.descriptors,
+            known=self._settings | (files if held is not None else {}),
+            left_out=self._left_out,
+        )
         try:
             child = self._nursery.launch(briefing, recorder.descriptors, cold=scope == Scope.REWARM)
         except OSError as error:
@@ -274,29 +297,30 @@ class Supervisor:
             death = Death(report=report.describe(error, "server", script=self._config.script))
             self._arrivals.put(lifecycle.Exited(generation, death))
             return
-        self._lives[generation] = Life(child, recorder, time.monotonic())
+        self._lives[generation] = Life(child, recorder, files)
         if self._guard is not None:
             self._guard.watch_group(child.process.pid)
         self._alarms.set(("slow", generation), SLOW_EVERY, lifecycle.Slow(generation, SLOW_EVERY))
 
     def _heard(self, generation: int, record: object) -> None:
         """From the threads that listen to the children."""
-        if isinstance(record, Gone):
-            own = {os.getpid(), *([self._guard.pid] if self._guard is not None else [])}
-            living = {life.child.process.pid for life in list(self._lives.values())}
-            guard.end_strays(self._mark, own | living)
         self._arrivals.put(Heard(generation, record))
 
-    def _read_config_again(self) -> RunError | None:
+    def _script_version(self) -> Versions:
+        return _versions([os.path.realpath(self._config.script)] if self._config.script else [])
+
+    def _read_config_again(self) -> None:
+        before = _versions(self._config.watched_files)
         try:
             config = self._reread()
         except ConfigError as error:
-            return report.config_problem(str(error))
+            self._settings, self._unusable = before, problems.config_problem(str(error))
+            return
+        self._settings, self._unusable = _versions(config.watched_files) | before, None
         self._config = dataclasses.replace(
             config, host=self._config.host, port=self._config.port, health_port=self._config.health_port
         )
         self._retarget()
-        return None
 
     def _retire(self, generation: int) -> None:
         """A generation that has accepted nothing yet is not waited for."""
@@ -321,8 +345,13 @@ class Supervisor:
             exclude=config.reload_exclude,
             base=config.base,
         )
+        self._left_out = exclude_pattern(targets)
         self._watch.retarget(targets, loaded or {})
         self._console.watching(targets)
+
+
+def _versions(paths: Iterable[str]) -> Versions:
+    return {path: full_stamp(path) for path in paths}
 
 
 def _why_not_warm(variables: Sequence[str]) -> str | None:

@@ -31,7 +31,12 @@ class Place:
 def lines_of(path: str) -> list[str]:
     """The lines of a file as it was loaded; none when it cannot be read."""
     text = usercode.source_of(path)
-    return [] if text is None else text.split("\n")
+    return [] if text is None else _split(text)
+
+
+@lru_cache(maxsize=32)
+def _split(text: str) -> list[str]:
+    return text.split("\n")
 
 
 def line_at(path: str, number: int) -> str:

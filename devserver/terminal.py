@@ -22,10 +22,8 @@ class Terminal:
         self._mode: list[Any] | None = None
 
     def __enter__(self) -> Terminal:
-        if not WINDOWS and _is_terminal():
-            import termios
-
-            self._saved = self._mode = termios.tcgetattr(KEYBOARD)
+        self._saved = self._mode = settings()
+        if self._saved is not None:
             # or the tool would be stopped when it takes the keyboard back from a generation
             signal.signal(signal.SIGTTOU, signal.SIG_IGN)
         return self
@@ -83,13 +81,22 @@ def _set_mode(mode: list[Any] | None) -> None:
         pass  # the terminal is gone
 
 
-def mender() -> Callable[[], None]:
-    """For the guard, before it lets go of its streams: what puts the terminal right if the tool could not."""
+def settings() -> list[Any] | None:
+    """The settings of the terminal, None where there is none."""
     if WINDOWS or not _is_terminal():
+        return None
+    import termios
+
+    return termios.tcgetattr(KEYBOARD)
+
+
+def mender(saved: list[Any] | None) -> Callable[[], None]:
+    """For the guard, before it lets go of its streams: what puts the terminal right if the tool could not."""
+    if saved is None:
         return lambda: None
     import termios
 
-    kept, saved = os.dup(KEYBOARD), termios.tcgetattr(KEYBOARD)
+    kept = os.dup(KEYBOARD)
 
     def mend() -> None:
         try:
@@ -167,7 +174,11 @@ def lend_to_breakpoints(loan: Loan) -> None:
             if not self.has_it:
                 self.has_it = True
                 loan.__enter__()
-            super().interaction(*args, **kwargs)
+            try:
+                super().interaction(*args, **kwargs)
+            except BaseException:  # a time limit, or the end of the worker
+                self._give_back()
+                raise
 
         def set_continue(self) -> None:
             super().set_continue()

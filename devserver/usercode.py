@@ -19,13 +19,14 @@ sources: dict[str, str] = {}  # absolute path -> the text that was compiled, new
 modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
 missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
 script: str | None = None  # the absolute path of the entry script, once it was asked for
+entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
 hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
 
 
 def forget() -> None:
     """Start anew: nothing has been loaded."""
-    global script
-    script = None
+    global script, entry
+    script = entry = None
     for book in (loaded, sources, modules, missing):
         book.clear()
 
@@ -171,11 +172,11 @@ def load_script(path: str, name: str = "entry_module") -> ModuleType:
     """
     from importlib.util import module_from_spec, spec_from_file_location
 
-    global script
+    global script, entry
     script = os.path.abspath(path)
     spec = spec_from_file_location(name, path, loader=UserLoader(name, path))
     assert spec is not None and spec.loader is not None
-    module = module_from_spec(spec)
+    entry = module = module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
@@ -257,6 +258,25 @@ def _measure(loader: object) -> None:
 _clock = {"inside": 0.0, "spent": 0.0}
 
 
+def found_beside_script(searched: Iterable[str]) -> list[str]:
+    """The user's modules that were found in the script's own folder, where that is none of the `searched` ones."""
+    folder = os.path.dirname(os.path.realpath(script)) if script else ""
+    entries = [os.path.realpath(entry) for entry in sys.path]
+    if folder in map(os.path.realpath, searched) or entries.count(folder) != 1:  # twice: the script put it there itself
+        return []
+    known = {os.path.realpath(path) for path in loaded}
+    return [name for name, module in list(sys.modules.items()) if _root_of(name, module, known) == folder]
+
+
+def _root_of(name: str, module: ModuleType, known: set[str]) -> str | None:
+    """The folder in which a module of the user's was found by its name; None for parts of packages and others."""
+    file = getattr(module, "__file__", None)
+    if "." in name or not isinstance(file, str) or os.path.realpath(file) not in known:
+        return None
+    folder = os.path.dirname(os.path.realpath(file))
+    return os.path.dirname(folder) if hasattr(module, "__path__") else folder
+
+
 def import_seconds() -> float:
     """How long the libraries took that user code imported."""
     return _clock["spent"]
@@ -281,13 +301,3 @@ def _user_folders(folders: Iterable[str]) -> tuple[str, ...]:
 def wanted_folders(name: str) -> tuple[str, ...]:
     """The user's folders in which the module was looked for in vain (absolute); creating it there is the repair."""
     return missing.get(name, ())
-
-
-def absent_paths() -> tuple[str, ...]:
-    """The files and folders whose appearance would satisfy an import that failed."""
-    return tuple(
-        os.path.join(folder, name.rpartition(".")[2] + ending)
-        for name, folders in missing.items()
-        for folder in folders
-        for ending in (".py", "")
-    )

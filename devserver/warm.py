@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import importlib
+import io
 import os
 import pickle
 import select
@@ -11,37 +12,225 @@ import signal
 import socket
 import sys
 import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 from typing import NoReturn
 
 from devserver import usercode
+from devserver.config import Config
 from devserver.nursery import MESSAGE_LIMIT, Ended, Forked, ForkOrder, Warmed, WarmOrder
 from devserver.process import Link, lead_own_group, leave
+from devserver.serve import Wsgi
 
-Stamps = dict[str, tuple[int, int, int]]
+OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
 def main(descriptor: int) -> None:
-    """Serve orders until the supervisor is gone."""
+    """Serve orders until the supervisor is gone, or no generation can come from here."""
     lead_own_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    channel = socket.socket(fileno=descriptor)
-    _serve(channel)
+    _Warm(socket.socket(fileno=descriptor)).serve()
 
 
-def _warm_up(order: WarmOrder) -> str | None:
-    """Imports what is ordered; returns why no generation can be forked from here, or None."""
+class _Warm:
+    """What this process has imported, and how it answers the supervisor."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._needed: frozenset[str] = frozenset()  # modules that every generation has before it loads the script
+        self._imported = Imported("", ())
+        self._ends = os.pipe()
+        for end in self._ends:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._ends[1])
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Take orders until there are no more."""
+        serving = True
+        while serving:
+            ready = select.select([self._channel.fileno(), self._ends[0]], [], [])[0]
+            if self._ends[0] in ready:
+                os.read(self._ends[0], 4096)
+                self._reap()
+            if self._channel.fileno() in ready:
+                serving = self._take_order()
+
+    def _reap(self) -> None:
+        for pid, status in _ended_children():
+            self._send(Ended(pid, os.waitstatus_to_exitcode(status)))
+
+    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        try:
+            socket.send_fds(self._channel, [pickle.dumps(message)], descriptors)
+        except OSError:
+            pass  # the supervisor is gone; the next look at the channel tells
+
+    def _take_order(self) -> bool:
+        try:
+            message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_LIMIT, 8)
+        except OSError:
+            return False
+        match pickle.loads(message) if message else None:
+            case WarmOrder() as order:
+                return self._warm_up(order)
+            case ForkOrder() as order:
+                return self._fork(order, descriptors)
+            case _:
+                return False
+
+    def _warm_up(self, order: WarmOrder) -> bool:
+        with _silence():
+            _set_path(order)
+            if not self._needed:
+                _rehearse()
+                self._needed = frozenset(sys.modules)
+            refusal = _import(order.modules) or _why_not_fork()
+        self._imported = Imported(order.user_folders[0], sys.modules.keys() - self._needed)
+        gc.collect()
+        gc.freeze()
+        self._send(Warmed(refusal))
+        return refusal is None
+
+    def _fork(self, order: ForkOrder, descriptors: list[int]) -> bool:
+        """The generation makes itself ready while it is looked whether the libraries are still what was imported."""
+        pid = os.fork()
+        if pid == 0:
+            self._channel.close()
+            for end in self._ends:
+                os.close(end)
+            _become(order, descriptors)
+        _lead_group(pid)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        changed = self._imported.changed()
+        if changed is not None:
+            os.killpg(pid, signal.SIGKILL)  # nobody has told it to begin
+            self._send(Warmed(changed))
+            return False
+        process = os.pidfd_open(pid)
+        self._send(Forked(pid), [process])
+        os.close(process)
+        return True
+
+
+def _ended_children() -> list[tuple[int, int]]:
+    found = []
+    try:
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            found.append(ended)
+    except ChildProcessError:
+        pass
+    return found
+
+
+def _lead_group(pid: int) -> None:
+    """Here as well as in the generation, so that it can be killed from now on."""
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass
+
+
+# --- importing
+
+
+class UserCodeWanted(BaseException):
+    """A library asked for a module of the user's; no `except Exception` of the library's may hide it."""
+
+
+class NoUserCode:
+    """A finder that stands before the others and lets none of the user's own modules through."""
+
+    def __init__(self) -> None:
+        self.wanted: str | None = None
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        for finder in sys.meta_path:
+            ask = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = ask(fullname, path, target) if ask is not None and finder is not self else None
+            if spec is not None:
+                self._check(spec)
+                return spec
+        return None
+
+    def _check(self, spec: ModuleSpec) -> None:
+        if spec.has_location and spec.origin and usercode.is_user_file(spec.origin):
+            self.wanted = f"a library imports {spec.origin}, which is not a library's"
+            raise UserCodeWanted(self.wanted)
+
+
+def _set_path(order: WarmOrder) -> None:
     apart = {os.path.abspath(folder) for folder in order.user_folders}
     sys.path[:] = [folder for folder in order.path if os.path.abspath(folder) not in apart]
-    import devserver.child
-    import devserver.serve.with_gunicorn
-    import devserver.serve.with_waitress  # noqa: F401
 
-    for name in order.modules:
-        try:
+
+def _import(modules: Sequence[str]) -> str | None:
+    """Returns why nothing can come of this process, or None."""
+    name, guard = "", NoUserCode()
+    sys.meta_path.insert(0, guard)
+    try:
+        for name in modules:
             importlib.import_module(name)
-        except BaseException as error:
-            return f"{name} could not be imported ahead of the script ({type(error).__name__}: {error})"
-    return _why_not_fork() or _user_code_among_modules()
+    except BaseException as error:
+        return guard.wanted or f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
+    finally:
+        sys.meta_path.remove(guard)
+    return guard.wanted
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What libraries say when they are imported was said before, by the generation that the script imported them in."""
+    kept = {stream: os.dup(stream) for stream in (1, 2)}
+    with open(os.devnull, "wb") as nothing:
+        for stream in kept:
+            os.dup2(nothing.fileno(), stream)
+    try:
+        yield
+    finally:
+        for stream, old in kept.items():
+            os.dup2(old, stream)
+            os.close(old)
+
+
+def _rehearse() -> None:
+    """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
+    for name in ("devserver.child", "devserver.serve.with_waitress", "encodings.idna", "pdb"):
+        importlib.import_module(name)
+    from devserver.serve import with_gunicorn
+
+    with_gunicorn.prepare()
+    environ = {
+        **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
+        **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},
+    }
+    for _ in _app_of_nothing()(environ, lambda *_: None):
+        pass
+    importlib.invalidate_caches()
+
+
+def _app_of_nothing() -> Wsgi:
+    from devserver.scoring.app import Parts, create_app
+    from devserver.scoring.inputs import analyse
+    from devserver.scoring.script import NoLimit, Script
+    from devserver.scoring.swagger import prepare
+    from devserver.scoring.telemetry import start
+
+    def run(_data: object) -> dict[str, str]:
+        return {}
+
+    def ignore(_: object) -> None: ...
+
+    config = Config(base=OURS)
+    script = Script("", lambda: None, run, analyse(run, False))
+    documents, insights = prepare(run, config, ignore), start(config, ignore)
+    return create_app(Parts(config, script, documents, insights, NoLimit(), ignore, ignore, 0))
 
 
 def _why_not_fork() -> str | None:
@@ -51,21 +240,54 @@ def _why_not_fork() -> str | None:
         pid = os.fork()
     if pid == 0:
         os._exit(0)
-    os.waitpid(pid, 0)
+    try:
+        os.close(os.pidfd_open(pid))
+    except OSError as error:
+        return f"this system has no descriptors of processes ({error.strerror})"
+    finally:
+        os.waitpid(pid, 0)
     threads = len(os.listdir("/proc/self/task"))
     return f"{threads - 1} threads run after the imports, and would be lost" if threads > 1 else None
 
 
-def _user_code_among_modules() -> str | None:
-    files = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
-    mine = [name for name, path in files.items() if path and name != "__main__" and usercode.is_user_file(path)]
-    return f"a library imports your own module {mine[0]}" if mine else None
+# --- whether it still holds
 
 
-def _stamps() -> Stamps:
-    """What the imported files are now; one that changes makes this process worthless."""
-    paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-    return {path: found for path in paths if path and (found := _stamp(path)) is not None}
+class Imported:
+    """The files of all imported libraries; one that changes makes the process worthless, and so does a module of the
+    user's in the folder `front`, if it is now what one of the names `modules` means.
+
+    The standard library and this package belong to the supervisor that runs, and are left out.
+    """
+
+    def __init__(self, front: str, modules: Iterable[str]) -> None:
+        paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+        libraries = [path for path in paths if isinstance(path, str) and _is_library(path)]
+        self._stamps = {path: found for path in libraries if (found := _stamp(path)) is not None}
+        self._front = front
+        self._names = {name for name in modules if "." not in name}
+
+    def changed(self) -> str | None:
+        """Why the process is worthless now, or None."""
+        for path, stamp in self._stamps.items():
+            if _stamp(path) != stamp:
+                return f"{path} has changed since it was imported"
+        return self._hidden()
+
+    def _hidden(self) -> str | None:
+        try:
+            stems = {name.partition(".")[0] for name in os.listdir(self._front)}
+        except OSError:
+            return None  # the folder is gone
+        paths = (os.path.join(self._front, name) for name in stems & self._names)
+        candidates = (found for path in paths for found in (path + ".py", os.path.join(path, "__init__.py")))
+        hides = next(filter(os.path.isfile, candidates), None)
+        return f"{hides} stands before the library of that name" if hides else None
+
+
+def _is_library(path: str) -> bool:
+    outside = not path.startswith(STANDARD) or "site-packages" in path or "dist-packages" in path
+    return outside and not path.startswith(OURS)
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -76,72 +298,7 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
     return found.st_mtime_ns, found.st_size, found.st_ino
 
 
-def _changed(stamps: Stamps) -> str | None:
-    return next((path for path, stamp in stamps.items() if _stamp(path) != stamp), None)
-
-
-def _serve(channel: socket.socket) -> None:
-    reading, writing = os.pipe()
-    for end in (reading, writing):
-        os.set_blocking(end, False)
-    signal.set_wakeup_fd(writing)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
-    stamps: Stamps = {}
-    while True:
-        ready = select.select([channel.fileno(), reading], [], [])[0]
-        if reading in ready:
-            os.read(reading, 4096)
-            _reap(channel)
-        if channel.fileno() in ready:
-            message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 8)
-            match pickle.loads(message) if message else None:
-                case WarmOrder() as order:
-                    stamps = _take_warm_order(channel, order)
-                case ForkOrder() as order:
-                    _take_fork_order(channel, order, descriptors, stamps, (reading, writing))
-                case _:
-                    return
-
-
-def _take_warm_order(channel: socket.socket, order: WarmOrder) -> Stamps:
-    refusal = _warm_up(order)
-    gc.collect()
-    gc.freeze()
-    channel.sendall(pickle.dumps(Warmed(refusal)))
-    return _stamps()
-
-
-def _reap(channel: socket.socket) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        channel.sendall(pickle.dumps(Ended(pid, os.waitstatus_to_exitcode(status))))
-
-
-def _take_fork_order(
-    channel: socket.socket, order: ForkOrder, descriptors: list[int], stamps: Stamps, ends: tuple[int, int]
-) -> None:
-    changed = _changed(stamps)
-    if changed is not None:
-        channel.sendall(pickle.dumps(Warmed(f"{changed} has changed since it was imported")))
-        return
-    pid = os.fork()
-    if pid == 0:
-        channel.close()
-        for end in ends:
-            os.close(end)
-        _become(order, descriptors)
-    try:
-        os.setpgid(pid, pid)  # here as well as in the generation, so that it can be killed from now on
-    except OSError:
-        pass
-    for descriptor in descriptors:
-        os.close(descriptor)
-    channel.sendall(pickle.dumps(Forked(pid)))
+# --- becoming a generation
 
 
 def _become(order: ForkOrder, descriptors: list[int]) -> NoReturn:
@@ -155,15 +312,27 @@ def _become(order: ForkOrder, descriptors: list[int]) -> NoReturn:
     sys.path[:] = [*order.path, *added]
     importlib.invalidate_caches()
     _reseed()
+    link, *recorder, told = descriptors
     code = 1
     try:
         lead_own_group()
-        code = child.begin(order.briefing, Link(descriptors[0]), (descriptors[1], descriptors[2]))
+        code = child.begin(order.briefing, Link(link), (recorder[0], recorder[1]), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
     leave(code)
+
+
+def _wait_until_told(told: int) -> None:
+    """Until the supervisor takes this process for a generation; where it does not, the group ends.
+
+    The message stays in the pipe for all workers of the generation, also later ones.
+    """
+    bell = select.poll()
+    bell.register(told, select.POLLIN)
+    if not any(flags & select.POLLIN for _, flags in bell.poll()):
+        os.killpg(0, signal.SIGKILL)
 
 
 def _reseed() -> None:

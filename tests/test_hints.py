@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from mistakes import INIT, RUN, World
 
-from devserver import hints, report, usercode
+from devserver import hints, problems, report, usercode
 from devserver.report import RunError
 
 MODEL = pickle.dumps({"coef": [1, 2]}, protocol=4)
@@ -200,7 +200,7 @@ def test_entry_script_in_another_folder(world: World) -> None:
     """The script is looked for below the working directory, and by a near name."""
     world.write({"src/main_script.py": "", "scores.py": ""})
     for name, says in (("main_script.py", "src/main_script.py"), ("score.py", "scores.py")):
-        error = report.script_problem(str(world.folder / name))
+        error = problems.script_problem(str(world.folder / name))
         assert error is not None and says in str(hints.explain(error).hint)
 
 
@@ -212,9 +212,13 @@ def test_entry_script_in_another_folder(world: World) -> None:
     [
         (
             {"model/sub/1/model.pkl": MODEL},
-            r"model\.pkl is at model/sub/1/model\.pkl: start with --model_dir model/sub/1",
+            r"^model\.pkl was found two levels down: try `--model_dir model/sub/1`\n"
+            r"model/  <- --model_dir\n  sub/\n    1/\n      model\.pkl$",
         ),
-        ({"model.pkl": MODEL, "model/other.txt": b""}, r"model\.pkl is at model\.pkl: start with --model_dir \.$"),
+        (
+            {"model.pkl": MODEL, "model/other.txt": b""},
+            r"^model\.pkl was found one level up: try `--model_dir \.`\n\./\n  model/  <- --model_dir\n  model\.pkl$",
+        ),
         ({"model/regression.pkl": MODEL}, r"the model folder holds 'regression\.pkl'"),
         ({"model/.keep": b""}, r"the model folder model is empty"),
         ({}, r"the model folder model does not exist"),
@@ -295,6 +299,79 @@ def test_broken_json_in_the_model_folder(world: World) -> None:
     script = "import json\nwith open('settings.json') as file:\n    json.load(file)\n"
     error = world.mistake({"score.py": script, "settings.json": b'{\n  "a": 1\n  "b": 2\n}\n'})
     assert error.hint == 'it is settings.json, line 3: "b": 2'
+
+
+# -------------------------------------------------------- oddities of Azure ML
+
+
+POSTPONED = """
+from __future__ import annotations
+from dataclasses import dataclass
+
+@dataclass
+class Row:
+    size: int
+"""
+
+
+@pytest.mark.parametrize(
+    ("script", "body", "says"),
+    [
+        (POSTPONED, "", r"does not register score\.py as a module.*\nmove Row into a module of its own"),
+        ("import pickle\nclass Model: pass\npickle.dumps(Model())\n", "", r"does not register.*\nmove Model into"),
+        ("import entry_module\n", "", r"does not register score\.py"),
+        (
+            "import flask\n" + given("flask.abort(409)"),
+            "{}",
+            r"abort\(409\) in run\(\).*500.*AMLResponse\(message, 409\)",
+        ),
+        ("import json\n" + given("int(json.loads(raw_data))"), "NaN", r"the body holds NaN, which is not JSON"),
+        (
+            "import json\n" + given("json.loads(raw_data)"),
+            "[" * 5000 + "]" * 5000,
+            r"nested 5000 deep or more.*near 1000",
+        ),
+    ],
+)
+def test_oddity_of_azure(world: World, script: str, body: str, says: str) -> None:
+    """What fails there fails here, and it is said that it is so there too."""
+    error = world.mistake(script, body)
+    assert error.hint is not None and re.search(says, error.hint), error
+
+
+def _from_run(error: BaseException) -> BaseException:
+    """Without the call of the test itself, which counts as the user's own code."""
+    assert error.__traceback__ is not None
+    return error.with_traceback(error.__traceback__.tb_next)
+
+
+def test_no_oddity_where_run_says_it_itself(world: World) -> None:
+    """A raw run() that is marked itself is no surprise; one that is raw by another function's mark is."""
+    from flask import Request
+
+    head = "import json\ndef rawhttp(f): return f\n" + INIT
+    tail = "def run(request):\n    return json.loads(request)\n"
+    for mark, says in (("@rawhttp\ndef helper(): pass\n", "@rawhttp on helper() makes"), ("@rawhttp\n", "(@rawhttp)")):
+        module = usercode.load_script(world.write({"score.py": head + mark + tail}))
+        with pytest.raises(TypeError) as caught:
+            module.run(Request({}))
+        error = _from_run(caught.value)
+        hint = hints.explain(report.describe(error, "run"), error).hint
+        assert hint is not None and says in hint
+
+
+def test_value_that_its_schema_cannot_convert(world: World) -> None:
+    """The parameter, what came and what was wanted are named; run() itself was not entered."""
+    decorators = pytest.importorskip("inference_schema.schema_decorators")
+    from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
+    from numpy import array
+
+    with pytest.raises(Exception) as caught:
+        decorators._deserialize_input_argument("text", NumpyParameterType(array([[1.0]])), "rows")
+    raised = _from_run(caught.value)
+    error = hints.explain(report.describe(raised, "run"), raised)
+    assert error.hint is not None and "'rows' is a JSON text, which is to become numpy.ndarray\n" in error.hint
+    assert "500 here as in Azure ML" in error.hint
 
 
 # ------------------------------------------------------------------ the request
@@ -427,9 +504,9 @@ def test_wrapper_that_hides_the_parameters(world: World) -> None:
     script += "@timed\ndef run(a):\n    pass\n"
     module = usercode.load_script(world.write({"score.py": script}))
     message = "run() cannot accept positional-only arguments, *args, or **kwargs."
-    assert "decorator timed hides" in str(hints.explain(report.wrong_signature(module.run, message)).hint)
+    assert "decorator timed hides" in str(hints.explain(problems.wrong_signature(module.run, message)).hint)
     own = usercode.load_script(world.write({"score.py": "def run(*args):\n    pass\n"}))
-    assert hints.explain(report.wrong_signature(own.run, message)).hint is None
+    assert hints.explain(problems.wrong_signature(own.run, message)).hint is None
 
 
 def test_time_limit_names_the_setting_and_the_loop(world: World) -> None:
@@ -438,7 +515,7 @@ def test_time_limit_names_the_setting_and_the_loop(world: World) -> None:
     found: list[RunError] = []
 
     def go() -> None:
-        found.append(hints.explain(report.timed_out(sys._getframe(1), 1000)))
+        found.append(hints.explain(problems.timed_out(sys._getframe(1), 1000)))
         raise StopIteration
 
     with pytest.raises(StopIteration):
@@ -450,7 +527,7 @@ def test_time_limit_names_the_setting_and_the_loop(world: World) -> None:
 def test_killed_process_names_the_memory(world: World) -> None:
     """SIGKILL comes from outside."""
     script = world.write({"score.py": INIT + RUN})
-    assert re.search(r"memory runs out: [\d.]+ GB", str(hints.explain(report.died("run", -9, script=script)).hint))
+    assert re.search(r"memory runs out: [\d.]+ GB", str(hints.explain(problems.died("run", -9, script=script)).hint))
 
 
 # --------------------------------------------------------------------- restraint
@@ -493,7 +570,7 @@ def test_predicate_that_raises_is_skipped(world: World, monkeypatch: pytest.Monk
 
 def test_hint_that_is_there_stays(world: World) -> None:
     """A finding that brought its own hint keeps it."""
-    error = report.missing_function(world.write({"score.py": "def int():\n    pass\n"}), "init")
+    error = problems.missing_function(world.write({"score.py": "def int():\n    pass\n"}), "init")
     assert hints.explain(error) is error
 
 

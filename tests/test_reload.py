@@ -23,9 +23,7 @@ PROMPT = 2.0  # seconds in which an answer comes that waits for nothing but a re
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])
 def test_broken_then_repaired(tmp_path: Path, server: str, workers: int) -> None:
     """A script that is broken at the start, repaired, broken and repaired again is answered for at once each time."""
-    with Loop(
-        tmp_path, "--worker_count", str(workers), score="def init(:\n", server=server, until="not_ready"
-    ) as loop:
+    with Loop(tmp_path, "--worker_count", str(workers), score="def init(:\n", server=server, until="not_ready") as loop:
         refusal = loop.ask()
         assert refusal.status == 503
         found = refusal.json()["error"]
@@ -50,20 +48,23 @@ def test_broken_then_repaired(tmp_path: Path, server: str, workers: int) -> None
 def test_no_stale_answer(tmp_path: Path, server: str, workers: int) -> None:
     """A request that is sent the moment a save returns is answered by what was saved, on whatever connection."""
     chance = random.Random(f"{server}{workers}")
-    with Loop(tmp_path, "--worker_count", str(workers), score=answering(0), server=server) as loop:
-        with closing(loop.connection()) as kept:
-            for number in range(1, 16):
-                value = f"{number} {'x' * chance.randrange(9)}"
-                chance.choice((loop.save, loop.replace))("score.py", answering(value))
-                answers = [ask_on(kept) for _ in range(chance.randrange(3))] + [(200, loop.ask().json())]
-                assert set(answers) == {(200, value)}
+    arguments = ("--worker_count", str(workers))
+    with Loop(tmp_path, *arguments, score=answering(0), server=server) as loop, closing(loop.connection()) as kept:
+        for number in range(1, 16):
+            value = f"{number} {'x' * chance.randrange(9)}"
+            chance.choice((loop.save, loop.replace))("score.py", answering(value))
+            answers = [ask_on(kept) for _ in range(chance.randrange(3))] + [(200, loop.ask().json())]
+            assert set(answers) == {(200, value)}
 
 
 @both
 def test_a_request_in_flight_is_answered(tmp_path: Path, server: str) -> None:
     """A request of two seconds gets its answer from the old code while the new code already answers others."""
-    slow = "import time\ndef init(): pass\ndef run(data):\n    open('began', 'w').close()\n    time.sleep(2)\n    return 1\n"
-    with Loop(tmp_path, score=slow, server=server) as loop, ThreadPoolExecutor() as pool:
+    run = "def run(data):\n    open('began', 'w').close()\n    time.sleep(2)\n    return 1\n"
+    with (
+        Loop(tmp_path, score=f"import time\ndef init(): pass\n{run}", server=server) as loop,
+        ThreadPoolExecutor() as pool,
+    ):
         first = pool.submit(loop.ask)
         loop.wait_until((loop.project / "began").exists, "the request has begun")
         begun = time.monotonic()
@@ -164,9 +165,9 @@ def test_each_answer_names_its_generation(tmp_path: Path) -> None:
 @both
 def test_helper_modules(tmp_path: Path, server: str) -> None:
     """Modules and packages count, also those that run() imports later, and those whose import failed."""
-    score = "def init(): pass\ndef run(data):\n    import late\n    from pack.inner import value\n    return [late.value, value]\n"
+    run = "def run(data):\n    import late\n    from pack.inner import value\n    return [late.value, value]\n"
     files = {"late.py": "value = 1\n", "pack/__init__.py": "", "pack/inner.py": "value = 1\n"}
-    with Loop(tmp_path, score=score, files=files, server=server) as loop:
+    with Loop(tmp_path, score=f"def init(): pass\n{run}", files=files, server=server) as loop:
         assert loop.ask().json() == [1, 1]
         loop.save("late.py", "value = 2\n")
         assert loop.ask().json() == [2, 1]
@@ -196,29 +197,30 @@ def test_a_missing_module_that_is_created(tmp_path: Path, server: str) -> None:
 
 
 def test_configuration_files(tmp_path: Path) -> None:
-    """Settings, logging and swagger files count; a configuration that cannot be used is an error like any other."""
+    """Settings, logging and swagger files count at once; one that cannot be used is an error like others."""
     with Loop(tmp_path, score=answering(1)) as loop:
-        origin = {"Origin": "http://a.example"}
-        assert "Access-Control-Allow-Origin" not in loop.post("/score", "{}", origin).headers
+
+        def allowed() -> str | None:
+            return loop.post("/score", "{}", {"Origin": "http://a.example"}).headers["Access-Control-Allow-Origin"]
+
+        assert allowed() is None
         loop.save("config.json", json.dumps({"AML_CORS_ORIGINS": "http://a.example"}))
-        loop.wait_for("ready", generation=2)
-        assert loop.post("/score", "{}", origin).headers["Access-Control-Allow-Origin"] == "http://a.example"
+        assert allowed() == "http://a.example"
         loop.save("config.json", "{")
-        loop.wait_for("not_ready", generation=3)
+        assert (loop.ask().status, loop.ask().json()["error"]["phase"]) == (503, "config")
+        loop.save("score.py", answering(2))
         assert (loop.ask().status, loop.ask().json()["error"]["phase"]) == (503, "config")
         (loop.project / "config.json").unlink()
-        loop.wait_for("ready", generation=4)
-        assert "Access-Control-Allow-Origin" not in loop.post("/score", "{}", origin).headers
+        assert allowed() is None
         formats = {"mine": {"format": "MINE %(message)s"}}
         handlers = {"out": {"class": "logging.StreamHandler", "formatter": "mine", "stream": "ext://sys.stdout"}}
-        own = {"version": 1, "formatters": formats, "handlers": handlers, "root": {"level": "INFO", "handlers": ["out"]}}
+        root = {"level": "INFO", "handlers": ["out"]}
+        own = {"version": 1, "formatters": formats, "handlers": handlers, "root": root}
         loop.save("logging.json", json.dumps(own))
-        loop.wait_for("ready", generation=5)
-        loop.save("score.py", "import logging\nlogging.info('by my own format')\n" + answering(2))
-        assert loop.ask().json() == 2
+        loop.save("score.py", "import logging\nlogging.info('by my own format')\n" + answering(3))
+        assert loop.ask().json() == 3
         loop.wait_until(lambda: "MINE by my own format\n" in loop.output(), "the line")
         loop.save("swagger3.json", '{"openapi": "3.0.0", "mine": true}')
-        loop.wait_for("ready", generation=7)
         assert loop.get("/swagger.json?version=3").json()["mine"] is True
 
 
@@ -236,7 +238,7 @@ def run(data):
 
 @both
 def test_model_files(tmp_path: Path, server: str) -> None:
-    """A small model counts at once; a large one that takes a while to be copied in is one change, when it is complete."""
+    """A small model counts at once; a large one that takes a while to be copied in is one change, when it is whole."""
     with Loop(tmp_path, "--model_dir", "model", score=MODEL, files={"model/model.bin": "one"}, server=server) as loop:
         assert loop.ask().json() == [3, "one"]
         loop.save("model/model.bin", "two!")
@@ -274,16 +276,33 @@ def test_links_inside_and_of_the_model_folder(tmp_path: Path) -> None:
 
 
 def test_include_and_exclude(tmp_path: Path) -> None:
-    """`--reload_include` makes further files count, `--reload_exclude` takes files out."""
+    """`--reload_include` makes further files count, `--reload_exclude` takes files out, also those that are loaded."""
     files = {"labels.txt": "a", "skip.py": "value = 1\n"}
     arguments = ("--reload_include", "*.txt", "--reload_exclude", "skip.py")
     with Loop(tmp_path, *arguments, score="import skip\n" + answering(1), files=files) as loop:
         loop.save("skip.py", "value = 2\n")
+        begun = time.monotonic()
+        assert loop.ask().json() == 1
+        assert time.monotonic() - begun < PROMPT
         loop.save("labels.txt", "b")
         restarted = loop.wait_for("restarting")
         assert [Path(change["path"]).name for change in restarted["changes"]] == ["labels.txt"]
         loop.wait_for("ready", generation=2)
         assert loop.ask().json() == 1
+
+
+def test_a_script_that_stands_nowhere(tmp_path: Path) -> None:
+    """A script may leave its process in a folder that it then removes."""
+    init = "folder = tempfile.mkdtemp(); os.chdir(folder); os.rmdir(folder)"
+    score = answering(1, top="import os, tempfile", init=init)
+    with Loop(tmp_path, score=score) as loop:
+        assert loop.ask().json() == 1
+        loop.save("score.py", score.replace("return 1", "return 1 / 0"))
+        assert loop.ask().json()["error"]["type"] == "ZeroDivisionError"
+        loop.save("score.py", score.replace("os.rmdir(folder)", "os.rmdir(folder); 1 / 0"))
+        assert loop.ask().json()["error"]["phase"] == "init"
+        loop.save("score.py", answering(2))
+        assert loop.ask().json() == 2
 
 
 @pytest.mark.parametrize("first", ["missing", "empty", "folder"])

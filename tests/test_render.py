@@ -17,7 +17,7 @@ import pytest
 from mistakes import HAS_COLUMNS, INIT, RUN, World
 
 from devserver import gallery, render, report
-from devserver.report import Cause, Excerpt, Frame, Request, RunError
+from devserver.report import Cause, Excerpt, Frame, LoadReport, Request, RunError, Times
 
 # as in the task that the README shows for VS Code, and a looser one that takes a line without a column
 EDITOR = re.compile(r"^(.+?):(\d+):(\d+): (error|warning|info): (.*)$")
@@ -265,14 +265,17 @@ def test_begin_and_end_lines_match_the_editors_patterns() -> None:
     """Whole lines from the left edge; none of them is a problem itself."""
     begins = [
         render.starting("/x/score.py"),
-        render.restarting(["/x/score.py"]),
-        render.restarting([f"/x/{n}.py" for n in range(5)]),
+        render.restarting("score.py"),
+        render.restarting(""),
+        render.restarting_after_death(0.5),
         render.request_failed(ERROR),
         render.request_failed(replace(ERROR, severity="warning", status=200)),
         render.request_failed(replace(ERROR, request=None, status=None, thread="warm-up")),
     ]
     ends = [
-        render.ready("http://127.0.0.1:5001/score", 0.3),
+        render.ready(LoadReport(True, times=Times(1234, 4, 0.4)), 1.3, "http://127.0.0.1:5001/score"),
+        render.ready(LoadReport(True, times=Times(0, 4, 12), warm=True), 0.03, "http://127.0.0.1:5001/score"),
+        render.given_up(replace(ERROR, phase="init")),
         render.not_ready(replace(ERROR, phase="init"), 2.0),
         render.not_ready(replace(ERROR, phase="load")),
         render.end_of_report(),
@@ -280,15 +283,19 @@ def test_begin_and_end_lines_match_the_editors_patterns() -> None:
     assert all(BEGINS.match(line) and not ENDS.match(line) for line in begins)
     assert all(ENDS.match(line) and not BEGINS.match(line) for line in ends)
     assert not any(LOOSE.match(line) for line in begins + ends)
-    assert begins[2] == "[azmlinfsrv] restarting: /x/0.py, /x/1.py, /x/2.py and 2 more changed"
-    assert begins[3] == "[azmlinfsrv] request failed: POST /score?a=1 -> 500"
-    assert begins[5] == "[azmlinfsrv] request failed: thread warm-up"
-    assert ends[1].startswith("[azmlinfsrv] not ready: init() failed after 2.0 s")
+    assert begins[2:4] == ["[azmlinfsrv] restarting: as asked", "[azmlinfsrv] restarting in 0.5 s: the process died"]
+    assert begins[4] == "[azmlinfsrv] request failed: POST /score?a=1 -> 500"
+    assert begins[6] == "[azmlinfsrv] request failed: thread warm-up"
+    assert ends[0] == "[azmlinfsrv] ready in 1.3 s (imports 1.2 s, script 4 ms): POST http://127.0.0.1:5001/score"
+    assert ends[1].startswith("[azmlinfsrv] ready in 30 ms (script 4 ms, init 12 ms, warm): POST")
+    assert ends[2] == "[azmlinfsrv] not ready: User's init function failed"
+    assert ends[3].startswith("[azmlinfsrv] not ready: init() failed after 2.0 s")
 
 
 def test_coloured_lines_have_the_same_text() -> None:
     """Also for begin and end lines."""
-    assert CODE.sub("", render.ready("u", 1.0, colour=True)) == render.ready("u", 1.0)
+    good = LoadReport(True)
+    assert CODE.sub("", render.ready(good, 1.0, "u", colour=True)) == render.ready(good, 1.0, "u")
     assert CODE.sub("", render.not_ready(ERROR, colour=True)) == render.not_ready(ERROR)
 
 

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from mistakes import HAS_COLUMNS, INIT, RUN, World
 
-from devserver import report, usercode
+from devserver import problems, report, results, usercode
 from devserver.report import Cause, Excerpt, Frame, LoadReport, Request, RunError, Times
 
 REQUEST = Request("POST", "/score", "application/json", 2, "{}")
@@ -472,7 +472,7 @@ def test_missing_function_is_placed_at_what_was_meant(
     world: World, source: str, name: str, line: int, hint: str | None
 ) -> None:
     """A misspelt, hidden or overwritten function is found; else the file alone is named."""
-    error = report.missing_function(world.write({"score.py": source}), name)
+    error = problems.missing_function(world.write({"score.py": source}), name)
     assert f"does not have a {name}() function defined" in error.message
     assert (error.line, error.type, error.phase) == (line, "", "load")
     assert error.hint is None if hint is None else hint in str(error.hint)
@@ -494,7 +494,7 @@ def test_wrong_signature_is_placed_at_the_def(world: World) -> None:
             """
         }
     )
-    error = report.wrong_signature(usercode.load_script(script).run, "run() cannot accept *args")
+    error = problems.wrong_signature(usercode.load_script(script).run, "run() cannot accept *args")
     assert (error.path, error.line, error.column, error.message) == (script, 7, 1, "run() cannot accept *args")
 
 
@@ -509,20 +509,20 @@ def test_wrong_signature_is_placed_at_the_def(world: World) -> None:
 def test_signature_of_what_is_no_plain_function(world: World, source: str, line: int) -> None:
     """A partial, an object, an imported function: the line that makes it run, or its own definition."""
     script = world.write({"score.py": source, "elsewhere_one.py": "#\n\ndef run(*args):\n    pass\n"})
-    error = report.wrong_signature(usercode.load_script(script).run, "x")
+    error = problems.wrong_signature(usercode.load_script(script).run, "x")
     here = (script, line) if "elsewhere_one" not in source else (str(world.folder / "elsewhere_one.py"), 3)
     assert (error.path, error.line) == here
 
 
 def test_entry_script_that_is_not_there(world: World) -> None:
     """Missing, a folder and a notebook are told before anything is loaded; a good one is None."""
-    missing = report.script_problem(str(world.folder / "score.py"))
+    missing = problems.script_problem(str(world.folder / "score.py"))
     assert missing is not None and missing.type == "FileNotFoundError" and missing.excerpt is None
-    folder = report.script_problem(str(world.folder))
+    folder = problems.script_problem(str(world.folder))
     assert folder is not None and folder.type in ("IsADirectoryError", "PermissionError")
-    notebook = report.script_problem(str(world.folder / "score.ipynb"))
+    notebook = problems.script_problem(str(world.folder / "score.ipynb"))
     assert notebook is not None and "notebook" in notebook.message
-    assert report.script_problem(world.write({"score.py": ""})) is None
+    assert problems.script_problem(world.write({"score.py": ""})) is None
 
 
 # -------------------------------------------------------------------- results
@@ -594,7 +594,7 @@ def test_odd_results_are_warnings(world: World, returned: str, says: str) -> Non
 
 def test_good_results_are_none() -> None:
     """The text NaN inside a string is no NaN."""
-    assert report.result_warning({"note": "NaN", "n": [1.5, True, None]}, None) is None
+    assert results.result_warning({"note": "NaN", "n": [1.5, True, None]}, None) is None
 
 
 # ------------------------------------------------------------- limits and deaths
@@ -606,7 +606,7 @@ def test_time_limit_is_placed_at_the_running_line(world: World) -> None:
     module = usercode.load_script(script)
 
     def stop() -> None:
-        frames.append(report.timed_out(sys._getframe(1), 3000, setting="WORKER_TIMEOUT"))
+        frames.append(problems.timed_out(sys._getframe(1), 3000, setting="WORKER_TIMEOUT"))
         raise TimeoutError
 
     frames: list[RunError] = []
@@ -617,7 +617,7 @@ def test_time_limit_is_placed_at_the_running_line(world: World) -> None:
         trace = trace.tb_next
     assert trace is not None
     trace.tb_next = None
-    by_exception = report.timed_out(trace, 1000)
+    by_exception = problems.timed_out(trace, 1000)
     assert (by_exception.path, by_exception.line) == world.marked() == (frames[0].path, frames[0].line)
     assert by_exception.message == "run() timed out after 1000 ms (SCORING_TIMEOUT_MS)"
     assert frames[0].message == "run() timed out after 3 s (WORKER_TIMEOUT)"
@@ -643,7 +643,7 @@ def test_crash_is_placed_by_faulthandler(world: World) -> None:
     code = subprocess.run(
         [sys.executable, "-B", "-c", CRASH.format(folder=str(folder), dump=str(dump))], timeout=30
     ).returncode
-    error = report.died("run", code, dump=dump.read_text(), script=str(folder / "score.py"))
+    error = problems.died("run", code, dump=dump.read_text(), script=str(folder / "score.py"))
     assert (error.path, error.line) == (str(folder / "score.py"), 5)
     assert error.message.startswith("the worker died in run(): SIG") and error.message.endswith(" in native")
     assert [frame.function for frame in error.frames] == ["run", "native"]
@@ -663,7 +663,7 @@ def test_crash_is_placed_by_faulthandler(world: World) -> None:
 def test_death_without_a_dump(world: World, phase: str, code: int, says: str, line: int) -> None:
     """The only call that ends a process with this code, else the definition of what was running."""
     script = world.write({"score.py": "import os\n\n" + INIT + "def run(raw_data):\n    os._exit(7)\n"})
-    error = report.died(phase, code, script=script)
+    error = problems.died(phase, code, script=script)
     assert error.message.startswith(says)
     assert (error.path, error.line) == (script, line)
 
@@ -699,7 +699,7 @@ def test_signal_that_the_script_sends_itself(world: World) -> None:
     """The one call that sends this signal is the place; a call that sends another is not."""
     source = "import os, signal\n\ndef run(raw_data):\n    os.kill(1, 0)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     script = world.write({"score.py": source})
-    assert [report.died("run", code, script=script).line for code in (-9, -15, -6)] == [5, 3, 3]
+    assert [problems.died("run", code, script=script).line for code in (-9, -15, -6)] == [5, 3, 3]
 
 
 def test_every_field_of_a_report_is_plain(world: World) -> None:

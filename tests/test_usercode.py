@@ -155,28 +155,25 @@ def test_finder_leaves_no_trace() -> None:
 # ---------------------------------------------------------------------- script
 
 
-def test_script_is_registered_before_it_runs(world: World) -> None:
-    """Dataclasses with postponed annotations and pickles of its classes need the module under its name."""
-    script = world.write(
-        {
-            "score.py": """
-            from __future__ import annotations
-            import pickle, sys
-            from dataclasses import dataclass
-
-            @dataclass
-            class Row:
-                size: int
-
-            again = pickle.loads(pickle.dumps(Row(3)))
-            """
-        }
-    )
+def test_script_is_not_registered(world: World) -> None:
+    """As in Azure ML: nothing finds the script's module by its name, neither while it runs nor later."""
+    script = world.write({"score.py": "import sys\n\nfound = 'entry_module' in sys.modules\n"})
     module = usercode.load_script(script)
-    assert module.again == module.Row(3)
-    assert sys.modules.pop("entry_module") is module
-    assert module.__file__ == script
-    assert usercode.script == script
+    assert module.found is False and module.__name__ == "entry_module" and usercode.entry is module
+    assert "entry_module" not in sys.modules
+
+
+def test_modules_that_only_the_scripts_folder_holds(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Told are those that no other folder of sys.path holds, by the names with which they are imported."""
+    files = {"src/beside.py": "", "src/pack/__init__.py": "", "src/pack/inner.py": "", "first.py": ""}
+    world.write({**files, "src/score.py": "import beside, first\nfrom pack import inner\n"})
+    folder = str(world.folder / "src")
+    monkeypatch.setattr(sys, "path", [*sys.path, folder])
+    usercode.load_script(os.path.join(folder, "score.py"))
+    assert sorted(usercode.found_beside_script([str(world.folder)])) == ["beside", "pack"]
+    assert usercode.found_beside_script([str(world.folder), folder]) == []
+    monkeypatch.setattr(sys, "path", [folder, *sys.path])
+    assert usercode.found_beside_script([str(world.folder)]) == []
 
 
 def test_name_is_free_again_when_the_script_raises(world: World) -> None:
@@ -190,7 +187,6 @@ def test_script_needs_no_suffix(world: World) -> None:
     """A file is loaded whatever it is called."""
     world.write({"scoring script": "VALUE = 5\n"})
     assert usercode.load_script(str(world.folder / "scoring script"), "other_name").VALUE == 5
-    del sys.modules["other_name"]
 
 
 @pytest.mark.parametrize(
@@ -222,7 +218,6 @@ def test_missing_module_is_remembered_where_it_was_wanted(world: World) -> None:
         usercode.load_script(world.write({"score.py": "import never_written\n"}))
     assert str(world.folder) in usercode.wanted_folders("never_written")
     assert not any("site-packages" in folder for folder in usercode.wanted_folders("never_written"))
-    assert str(world.folder / "never_written.py") in usercode.absent_paths()
 
 
 def test_missing_part_of_a_package_is_wanted_in_the_package(world: World) -> None:
@@ -231,7 +226,6 @@ def test_missing_part_of_a_package_is_wanted_in_the_package(world: World) -> Non
     with pytest.raises(ModuleNotFoundError):
         usercode.load_script(world.write(files_))
     assert usercode.wanted_folders("pack_two.part") == (str(world.folder / "pack_two"),)
-    assert str(world.folder / "pack_two" / "part.py") in usercode.absent_paths()
 
 
 def test_what_libraries_look_for_in_vain_is_not_wanted(world: World) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import EventEmitter
 
 from devserver.changes import ChangeSet, Role
 from devserver.files import full_stamp
@@ -676,7 +677,7 @@ class Exhausted(bell.BaseObserver):
     """An observer on a system that has no watches left."""
 
     def __init__(self) -> None:
-        super().__init__(bell.Observer)  # type: ignore[arg-type]
+        super().__init__(EventEmitter)
 
     def schedule(self, *args: object, **kwargs: object) -> bell.ObservedWatch:
         raise OSError(errno.ENOSPC, "inotify watch limit reached")

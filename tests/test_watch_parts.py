@@ -22,6 +22,7 @@ from devserver.watch.walk import survey
 OLD = Stamp(1, 1000, 1, "old")
 NEW = Stamp(2, 1000, 1, "new")
 NEVER = math.inf
+NOW = 1 << 62  # later than any file
 
 
 def noted(
@@ -179,7 +180,7 @@ class ByHand:
         self.delivered: list[ChangeSet] = []
         self._inbox: queue.SimpleQueue[watcher._Message] = queue.SimpleQueue()
         self.watcher = watcher._Watcher(self._inbox, self.delivered.append, print, poll=False, clock=lambda: self.now)
-        self.turn(100.0, watcher._Aim(Targets(code=tuple(map(str, code))), {}))
+        self.turn(100.0, watcher._Aim(Targets(code=tuple(map(str, code))), {}, NOW))
 
     def turn(self, at: float, message: watcher._Message) -> None:
         self.now = at
@@ -230,17 +231,18 @@ def test_what_was_loaded_is_known(tmp_path: Path) -> None:
     """A generation's version becomes the baseline, although the disk holds another one."""
     path, one, two = versions(tmp_path)
     singles = Singles()
-    singles.retarget({path: Role.CODE}, {path: one})
+    singles.retarget({path: Role.CODE}, {path: one}, NOW)
     assert singles.known[path] == one
     assert singles.look(path, closely=True) == two
 
 
-def test_a_newer_version_of_another_worker_does_not_hide_the_change(tmp_path: Path) -> None:
-    """One worker loaded the old version, a second one the new: the first one has to be replaced."""
+@pytest.mark.parametrize("newest_first", [False, True])
+def test_workers_that_loaded_different_versions_have_to_be_replaced(tmp_path: Path, newest_first: bool) -> None:
+    """One worker loaded the old version, another one the new: in either order the difference is still seen."""
     path, one, two = versions(tmp_path)
     singles = Singles()
-    singles.retarget({path: Role.CODE}, {path: one})
-    singles.retarget({path: Role.CODE}, {path: two})
+    for stamp in (two, one) if newest_first else (one, two):
+        singles.retarget({path: Role.CODE}, {path: stamp}, NOW)
     assert singles.known[path] == one
 
 
@@ -248,10 +250,10 @@ def test_a_late_report_of_an_old_version_is_not_believed(tmp_path: Path) -> None
     """The version that a delivered change has replaced is not taken for new."""
     path, one, two = versions(tmp_path)
     singles = Singles()
-    singles.retarget({path: Role.CODE}, {path: one})
+    singles.retarget({path: Role.CODE}, {path: one}, NOW)
     singles.tell([path])
     singles.settle(path, two)
-    singles.retarget({path: Role.CODE}, {path: one})
+    singles.retarget({path: Role.CODE}, {path: one}, NOW)
     assert singles.known[path] == two
 
 
@@ -259,9 +261,20 @@ def test_known_files_keep_their_baseline(tmp_path: Path) -> None:
     """A new list of targets changes nothing for a file that is in both."""
     path, one, _ = versions(tmp_path)
     singles = Singles()
-    singles.retarget({path: Role.CODE}, {path: one})
-    singles.retarget({path: Role.CODE, "/other.py": Role.CODE}, {})
+    singles.retarget({path: Role.CODE}, {path: one}, NOW)
+    singles.retarget({path: Role.CODE, "/other.py": Role.CODE}, {}, NOW)
     assert singles.known == {path: one}
+
+
+def test_a_file_that_came_while_it_was_looked_for_is_not_known(tmp_path: Path) -> None:
+    """A file that nobody has loaded counts as new if it is younger than the generation that missed it."""
+    path, _, two = versions(tmp_path)
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {}, two.mtime_ns)
+    assert path not in singles.known
+    singles = Singles()
+    singles.retarget({path: Role.CODE}, {}, NOW)
+    assert singles.known[path] == two
 
 
 # What belongs to what

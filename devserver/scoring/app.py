@@ -14,8 +14,9 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from devserver import hints, render, report
+from devserver import advice, hints, problems, render, report, results
 from devserver.config import Config
+from devserver.notes import Note
 from devserver.recorder import Phase
 from devserver.report import RunError
 from devserver.scoring.answers import (
@@ -74,7 +75,7 @@ class Parts:
     swagger: Swagger
     telemetry: Telemetry
     limit: TimeLimit
-    notify: Callable[[RunError], None]
+    notify: Callable[[RunError | Note], None]
     enter: Callable[[Phase], None]
     generation: int | None = None
 
@@ -198,7 +199,7 @@ class _Views:
                 result = parts.script.run(**arguments)
         except WorkerAborted as error:
             limit, facts = parts.config.worker_timeout * 1000, _request_facts(_current())
-            parts.notify(report.timed_out(error, limit, setting="WORKER_TIMEOUT", request=facts, status=500))
+            parts.notify(problems.timed_out(error, limit, setting="WORKER_TIMEOUT", request=facts, status=500))
             raise
         except WorkerLeaving:
             raise
@@ -211,7 +212,19 @@ class _Views:
         milliseconds = (perf_counter() - begun) * 1000
         answer = self._answer_with(result, arguments)
         answer.headers[RUN_TIME] = f"{milliseconds:.3f}"
+        if self.generation is not None and (answer.status_code < 500 or isinstance(result, flask.Response)):
+            self._advise(milliseconds / 1000, answer)
         return answer
+
+    def _advise(self, seconds: float, answer: flask.Response) -> None:
+        """What Azure would make of an answer that run() itself gave."""
+        has_schema = self.parts.script.form.mode is Mode.SCHEMA
+        whole = has_schema and not answer.is_streamed and not answer.direct_passthrough
+        body = answer.get_data() if whole else None
+        for text in advice.on_answer(
+            advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
+        ):
+            self.parts.notify(Note(text))
 
     def _answer_with(self, result: Any, arguments: dict[str, Any]) -> flask.Response:
         if isinstance(result, flask.Response):
@@ -254,7 +267,7 @@ class _Views:
         facts, run = _request_facts(_current()), self.parts.script.run
 
         def warn() -> None:
-            warning = report.result_warning(result, run, request=facts)
+            warning = results.result_warning(result, run, request=facts)
             if warning is not None:
                 self._notify(warning)
 
@@ -274,14 +287,14 @@ class _Views:
         facts = _request_facts(_current())
         self._telemetry_failed(error)
         return self._answer_error(
-            lambda: report.timed_out(error, milliseconds, request=facts, status=500), error, message, failed=True
+            lambda: problems.timed_out(error, milliseconds, request=facts, status=500), error, message, failed=True
         )
 
     def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
         facts, run = _request_facts(_current()), self.parts.script.run
         self._telemetry_failed(error)
         return self._answer_error(
-            lambda: report.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
+            lambda: results.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
         )
 
     def _tell(self, error: BaseException, phase: str, message: str, failed: bool = False) -> flask.Response:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from types import FrameType, ModuleType, TracebackType
 from typing import Any, Protocol
 
-from devserver import report, usercode
+from devserver import problems, usercode
 from devserver.report import RunError
 from devserver.scoring.compat import RawMark
 from devserver.scoring.inputs import RunForm, SignatureProblem, analyse
@@ -65,7 +65,7 @@ def load(path: str | None) -> Script:
 def _execute(path: str | None) -> ModuleType:
     if path is None:
         return importlib.import_module("main")
-    problem = report.script_problem(path)
+    problem = problems.script_problem(path)
     if problem:
         raise ScriptProblem(problem)
     return usercode.load_script(path, MODULE_NAME)
@@ -74,7 +74,7 @@ def _execute(path: str | None) -> ModuleType:
 def _function(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
-        raise ScriptProblem(report.missing_function(path, name))
+        raise ScriptProblem(problems.missing_function(path, name))
     function: Callable[..., Any] = found
     return function
 
@@ -83,7 +83,7 @@ def _form(run: Callable[..., Any]) -> RunForm:
     try:
         return analyse(run, RawMark.applied)
     except SignatureProblem as problem:
-        raise ScriptProblem(report.wrong_signature(run, str(problem))) from None
+        raise ScriptProblem(problems.wrong_signature(run, str(problem))) from None
 
 
 # --- how long run() may take

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import sys
 import time
 from types import FrameType
@@ -13,6 +14,7 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.arbiter import Arbiter
 from gunicorn.config import Chdir
+from gunicorn.config import Config as GunicornConfig
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
@@ -21,6 +23,7 @@ from devserver.process import leave
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
+ACCESS_LINE = '%s - - [%s] "%s %s %s" %s %s "%s" "%s"'
 
 
 def run(plan: Plan) -> int:
@@ -35,6 +38,14 @@ def run(plan: Plan) -> int:
     return 0
 
 
+_prepared: list[GunicornConfig] = []
+
+
+def prepare() -> None:
+    """Does ahead of a fork what takes longest in every start: gunicorn's table of settings."""
+    _prepared[:] = [GunicornConfig()]
+
+
 class _Application(BaseApplication):  # type: ignore[misc]
     """The plan in gunicorn's terms."""
 
@@ -42,6 +53,10 @@ class _Application(BaseApplication):  # type: ignore[misc]
         self.plan = plan
         Chdir.default = os.getcwd()  # it is where gunicorn was imported, and that folder may be gone
         super().__init__()
+
+    def load_default_config(self) -> None:
+        self.cfg = _prepared.pop() if _prepared else GunicornConfig()
+        self.cfg.set("chdir", Chdir.default)
 
     def load_config(self) -> None:
         plan = self.plan
@@ -81,7 +96,10 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     def reap_workers(self) -> None:
         """Looks at how each worker ended before gunicorn clears it away, since gunicorn tells nobody."""
         ended = {pid: (worker, _peek(pid)) for pid, worker in list(self.WORKERS.items())}
-        super().reap_workers()
+        try:
+            super().reap_workers()
+        except HaltServer:
+            pass  # exit codes 3 and 4 mean something to gunicorn; a script may end with any, and the witness decides
         if self.halting:
             return
         for pid, (worker, status) in ended.items():
@@ -183,9 +201,14 @@ def _is_over(request: Any, client: Any) -> bool:
     """Whether the client has sent its whole request and nothing more; else closing now could cut off the answer."""
     client.setblocking(False)
     try:
-        return not request.body.read(1) and not select.select([client], [], [], 0)[0]
+        return not request.body.read(1) and not _has_data(client)
     except Exception:
         return False
+
+
+def _has_data(client: Any) -> bool:
+    readable = select.select([client], [], [], 0)[0]
+    return bool(readable and client.recv(1, socket.MSG_PEEK))  # nothing to read: the client has closed its side
 
 
 def _leave(error: BaseException | None) -> None:
@@ -199,11 +222,15 @@ class _Logger(Logger):  # type: ignore[misc]
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
 
+    def exception(self, text: str, *values: Any, **facts: Any) -> None:
+        if not isinstance(sys.exc_info()[1], WorkerLeaving):  # a call that this server itself cuts off is no error
+            super().exception(text, *values, **facts)
+
     def access(self, resp: Any, _request: Any, environ: Any, _request_time: Any) -> None:
-        if not self.access_log.isEnabledFor(20):
+        log = self.access_log
+        if not log.isEnabledFor(20):
             return
-        self.access_log.info(
-            '%s - - [%s] "%s %s %s" %s %s "%s" "%s"',
+        values = (
             environ.get("REMOTE_ADDR", "-"),
             time.strftime("%d/%b/%Y:%H:%M:%S %z"),
             environ["REQUEST_METHOD"],
@@ -214,3 +241,5 @@ class _Logger(Logger):  # type: ignore[misc]
             environ.get("HTTP_REFERER", "-"),
             environ.get("HTTP_USER_AGENT", "-"),
         )
+        # info() would search for the calling line, which is always this one
+        log.handle(log.makeRecord(log.name, 20, __file__, 0, ACCESS_LINE, values, None))

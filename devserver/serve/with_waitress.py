@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -27,9 +26,9 @@ def run(plan: Plan) -> int:
     _on_signal(_leave_loading)
     try:
         app = _without_hop_by_hop(plan.factory())
-    except WorkerLeaving as leaving:
+    except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else 1
-    stop = threading.Event()
+    stop = _Stop(plan.graceful_timeout)
     dispatcher = ThreadedTaskDispatcher()
     dispatcher.set_thread_count(plan.workers)
     adjustments = Adjustments(
@@ -38,20 +37,37 @@ def run(plan: Plan) -> int:
     sockets: dict[int, Any] = {}
     servers = [_Server(plan, stop, app, sockets, dispatcher, adjustments, listener) for listener in plan.listeners]
 
-    def stop_serving(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
+    def stop_serving(number: int, _frame: FrameType | None) -> None:
+        stop.ask(at_once=number == signal.SIGINT)
         servers[0].pull_trigger()
 
     _on_signal(stop_serving)
     if plan.witness is not None:
         plan.witness.booted(servers[0])
-    while not (stop.is_set() and all(server.is_idle() for server in servers)):
+    while not (stop.is_asked() and all(server.is_idle() for server in servers)) and not stop.is_overdue():
         pause = CLOSED_GATE_PAUSE if plan.gate is not None and not plan.gate.is_open() else IDLE_WAIT
         if plan.gate is not None and plan.gate.is_over():
-            stop.set()
+            stop.ask()
         wasyncore.loop(timeout=pause, map=sockets, use_poll=True, count=1)
-    dispatcher.shutdown(timeout=plan.graceful_timeout)
     return 0
+
+
+class _Stop:
+    """The wish to end: from then on nothing is accepted, and what is in flight has `patience` seconds, or none."""
+
+    def __init__(self, patience: float) -> None:
+        self._patience = patience
+        self._deadline: float | None = None
+
+    def ask(self, at_once: bool = False) -> None:
+        deadline = time.monotonic() + (0.0 if at_once else self._patience)
+        self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+
+    def is_asked(self) -> bool:
+        return self._deadline is not None
+
+    def is_overdue(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
 
 def _on_signal(handler: Callable[[int, FrameType | None], None]) -> None:
@@ -95,7 +111,7 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
     """
 
     def __init__(
-        self, plan: Plan, stop: threading.Event, app: Any, sockets: Any, dispatcher: Any, adj: Any, listener: Any
+        self, plan: Plan, stop: _Stop, app: Any, sockets: Any, dispatcher: Any, adj: Any, listener: Any
     ) -> None:
         self.plan = plan
         self.stop = stop
@@ -105,14 +121,14 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         super().__init__(app, sockets, _sock=listener, dispatcher=dispatcher, adj=adj, sockinfo=info, bind_socket=False)
 
     def readable(self) -> bool:
-        if self.stop.is_set():
+        if self.stop.is_asked():
             return False
         if self.plan.gate is not None and (self._busy() >= self.plan.workers or not self.plan.gate.is_open()):
             return False
         return bool(super().readable())
 
     def handle_accept(self) -> None:
-        if self.plan.gate is None or (self.plan.gate.is_open() and not self.stop.is_set()):
+        if self.plan.gate is None or (self.plan.gate.is_open() and not self.stop.is_asked()):
             super().handle_accept()
 
     def _busy(self) -> int:

@@ -6,7 +6,7 @@ No clock, file or thread in here: every time is an argument, in seconds of one m
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from enum import Enum
 
@@ -47,12 +47,13 @@ class Finish(Enum):
 
 @dataclass(frozen=True)
 class Pending:
-    """A file that differs from what was last delivered; `moved` is when it was last seen to change."""
+    """A file that differs from what was last delivered: `since` when, and when it was last seen to change (`moved`)."""
 
     role: Role
     before: Stamp | None
     after: Stamp | None
     finish: Finish
+    since: float
     moved: float
     reopened: bool = False
 
@@ -106,8 +107,6 @@ class Settling:
         self.closes = False
         self.pending: dict[str, Pending] = {}
         self._stirs: dict[str, float] = {}
-        self._code_began = math.inf
-        self._model_began = math.inf
 
     def stir(self, path: str, at: float) -> None:
         """Something happened to a file of code, watched or not: it may be one of many."""
@@ -121,61 +120,52 @@ class Settling:
             self.pending[path] = _with_ring(replace(old, after=after), finish, at)
             return False
         again = old is not None and (old.reopened or old.finish is Finish.CLOSED)
-        self.pending[path] = Pending(role, before, after, finish, at, again)
-        self._mark_begin(at)
+        since = at if old is None else old.since
+        self.pending[path] = Pending(role, before, after, finish, since, at, again)
         return True
 
     def drop(self, path: str) -> None:
         """It is as it was before, or it has been delivered."""
-        if self.pending.pop(path, None) is not None:
-            self._mark_begin(math.inf)
-
-    def code(self) -> list[str]:
-        return [path for path, pending in self.pending.items() if not pending.patient]
-
-    def models(self) -> list[str]:
-        return [path for path, pending in self.pending.items() if pending.patient]
+        self.pending.pop(path, None)
 
     def ripe(self, now: float, unsettled: float) -> list[str]:
         """What can be delivered now. `unsettled`: since when an area has waited to be walked, or infinity."""
-        code, models = self._ready_times(now, unsettled)
-        if now >= code:
-            return self.code() + (self.models() if now >= models else [])
-        return self.models() if now >= models and code == math.inf else []
+        code, models = self._sorted()
+        code_at, models_at = self._ready_times(now, unsettled)
+        if now >= code_at:
+            return [*code, *(models if now >= models_at else ())]
+        return list(models) if now >= models_at and not code else []
 
     def due(self, now: float, unsettled: float) -> float:
         """When `ripe` may say something if nothing happens until then; infinity if never."""
-        code, models = self._ready_times(now, unsettled)
-        return models if code == math.inf else code
+        code_at, models_at = self._ready_times(now, unsettled)
+        return models_at if code_at == math.inf else code_at
 
-    def _mark_begin(self, at: float) -> None:
-        self._code_began = min(self._code_began, at) if self.code() else math.inf
-        self._model_began = min(self._model_began, at) if self.models() else math.inf
-
-    def _ready_times(self, now: float, unsettled: float) -> tuple[float, float]:
-        models = self._models_ready() if unsettled == math.inf else math.inf
-        began = min(self._model_began, unsettled)
-        code = self._code_ready(now)
-        if began < math.inf:
-            code = max(code, min(models, began + CAP))
+    def _sorted(self) -> tuple[dict[str, Pending], dict[str, Pending]]:
+        code: dict[str, Pending] = {}
+        models: dict[str, Pending] = {}
+        for path, pending in self.pending.items():
+            (models if pending.patient else code)[path] = pending
         return code, models
 
-    def _code_ready(self, now: float) -> float:
-        paths = self.code()
-        if not paths:
+    def _ready_times(self, now: float, unsettled: float) -> tuple[float, float]:
+        code, models = self._sorted()
+        models_at = self._latest(models.values(), alone=len(models) == 1) if unsettled == math.inf else math.inf
+        began = min([unsettled, *(pending.since for pending in models.values())])
+        code_at = self._code_ready(code, now)
+        return (max(code_at, min(models_at, began + CAP)) if began < math.inf else code_at), models_at
+
+    def _code_ready(self, code: dict[str, Pending], now: float) -> float:
+        if not code:
             return math.inf
-        crowd = {path for path, when in self._stirs.items() if now - when < QUIET}.union(paths)
-        ready = self._latest(paths, alone=len(crowd) == 1)
+        crowd = {path for path, when in self._stirs.items() if now - when < QUIET} | code.keys()
+        ready = self._latest(code.values(), alone=len(crowd) == 1)
         if len(crowd) > 1:
             ready = max(ready, max(self._stirs.values(), default=0.0) + QUIET)
-        return min(ready, self._code_began + CAP)
+        return min(ready, min(pending.since for pending in code.values()) + CAP)
 
-    def _models_ready(self) -> float:
-        paths = self.models()
-        return self._latest(paths, alone=len(paths) == 1) if paths else math.inf
-
-    def _latest(self, paths: Iterable[str], *, alone: bool) -> float:
-        return max(self.pending[path].ready_at(alone=alone, closes=self.closes) for path in paths)
+    def _latest(self, pending: Collection[Pending], *, alone: bool) -> float:
+        return max((one.ready_at(alone=alone, closes=self.closes) for one in pending), default=math.inf)
 
 
 def _with_ring(pending: Pending, finish: Finish, at: float) -> Pending:

@@ -11,6 +11,7 @@ from devserver.changes import Role
 from devserver.files import Stamp, full_stamp, stat_stamp
 from devserver.watch.settle import SMALL
 from devserver.watch.trail import Trail, nearest, trail
+from devserver.watch.walk import changed
 
 _RACY_NS = 2_000_000_000  # the coarsest clock of a file system: within it two versions may have the same time
 
@@ -26,17 +27,20 @@ class Singles:
         self._racy: set[str] = set()
         self._names: dict[str, set[str]] = {}
 
-    def retarget(self, roles: dict[str, Role], loaded: Mapping[str, Stamp]) -> None:
-        """Take over a new list; new files are known as `loaded` says, else as they are at this moment."""
+    def retarget(self, roles: dict[str, Role], loaded: Mapping[str, Stamp], since_ns: int) -> None:
+        """Take over a new list. New files are known as `loaded` says, else as they are at this moment.
+
+        A new file that nobody has loaded and that changed at or after `since_ns` counts as not known: it may have
+        come after somebody looked for it in vain.
+        """
         self.known = {path: stamp for path, stamp in self.known.items() if path in roles}
         self._loaded &= roles.keys()
-        arrived = roles.keys() - self.roles.keys()
+        arrived = roles.keys() - self.roles.keys() - loaded.keys()
         self.roles = roles
-        for path in roles:
-            if path in loaded:
-                self._believe(path, loaded[path])
-            elif path in arrived:
-                self.settle(path, self.look(path, closely=True))
+        for path in loaded.keys() & roles.keys():
+            self._believe(path, loaded[path])
+        for path in arrived - set(changed(arrived, since_ns)):
+            self.settle(path, self.look(path, closely=True))
 
     def settle(self, path: str, stamp: Stamp | None) -> None:
         """This is the version that is known from now on."""
@@ -86,15 +90,16 @@ class Singles:
         return (*ways[folder].links, *(way.marks() if way else (os.path.join(ways[folder].real, name),)))
 
     def _believe(self, path: str, stamp: Stamp) -> None:
-        """Take what a generation has loaded as known, unless the known version is the one that matters.
+        """Take what a generation has loaded as known, unless that hides a change.
 
-        It does if it was delivered after the generation began to load, or if another worker of the generation has
-        loaded it: then the difference between the two has yet to be noticed and told.
+        A version that a delivered change has replaced is old news. And where two workers of a generation have loaded
+        two versions, the one that is not on the disk any more stays known: the difference has yet to be told.
         """
         known = self.known.get(path)
-        is_other = known is None or not stamp.same_content(known)
-        if is_other and (path in self._loaded or stamp in self._told[path]):
-            return
+        if known is None or not stamp.same_content(known):
+            current = path in self._loaded and stamp.same_content(self.look(path, closely=True))
+            if current or stamp in self._told[path]:
+                return
         self._told.pop(path, None)
         self._loaded.add(path)
         self.known[path] = stamp

@@ -97,7 +97,7 @@ def is_litter(name: str) -> bool:
 
 def roles_of(targets: Targets) -> dict[str, Role]:
     """The single files and what they are to us; a file that is named twice keeps the widest role."""
-    exclude = re.compile(_exclude_pattern(targets) or "(?!)")
+    exclude = re.compile(exclude_pattern(targets) or "(?!)")
     single = [
         glob for glob in _anchored(targets.include, targets.base) if not _has_magic(glob) and not os.path.isdir(glob)
     ]
@@ -113,7 +113,7 @@ def roles_of(targets: Targets) -> dict[str, Role]:
 
 def areas_of(targets: Targets) -> list[AreaRule]:
     """The areas; where two overlap, a file belongs to the first one."""
-    exclude = _exclude_pattern(targets)
+    exclude = exclude_pattern(targets)
     return [
         *(AreaRule(root, Role.MODEL, deep=True, exclude=exclude) for root in targets.trees),
         *(_included(glob, exclude) for glob in _anchored(targets.include, targets.base) if _spans(glob)),
@@ -135,8 +135,11 @@ def _included(glob: str, exclude: str) -> AreaRule:
     return AreaRule(root, Role.INCLUDED, deep, _regex(_slashed(glob)), exclude)
 
 
-def _exclude_pattern(targets: Targets) -> str:
-    """One expression for all of `exclude`, folders with what they hold; empty when there is none."""
+def exclude_pattern(targets: Targets) -> str:
+    """One expression for all of `exclude`, folders with what they hold; empty when there is none.
+
+    It is for whole paths with forward slashes.
+    """
     globs = [glob.rstrip("/" + os.sep) for glob in targets.exclude]
     anywhere = [f"(?:.*/)?{_regex(glob)}" for glob in globs if glob and _slashed(glob).count("/") == 0]
     anchored = [_regex(_slashed(glob)) for glob in _anchored((g for g in globs if "/" in _slashed(g)), targets.base)]

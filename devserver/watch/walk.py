@@ -93,7 +93,7 @@ class _Walk:
 
     def modules(self, before: frozenset[str] | None, since_ns: int | None) -> None:
         here = self._modules_in(self._rule.root)
-        old = before if before is not None else here - set(_changed(here, since_ns or 0))
+        old = before if before is not None else here - set(changed(here, since_ns or 0))
         self.packages = here & old
         for package in here - old:
             self.flat.add(trail(package).real)
@@ -168,12 +168,12 @@ def _link_stamp(path: str) -> Stamp | None:
 
 def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:
     if len(found) <= _MANY:
-        return _changed(found, since_ns)
+        return changed(found, since_ns)
     return (path for path, stamp in found.items() if stamp.mtime_ns >= since_ns)
 
 
-def _changed(paths: Iterable[str], since_ns: int) -> Iterator[str]:
-    """Those that were written, or put where they are, at or after this time."""
+def changed(paths: Iterable[str], since_ns: int) -> Iterator[str]:
+    """Those that were written, or put where they are, at or after this time of the wall clock."""
     for path in paths:
         try:
             found = os.stat(path)

@@ -22,6 +22,8 @@ from devserver.watch.trail import within
 
 _SWEEP = 0.25  # seconds between two looks at the single files, rung or not
 _LISTEN = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before
+_NAP = 0.1  # seconds, for so many pending files or more, and less for less
+_MANY_PENDING = 5000
 _END = 1.0  # seconds to wait for the thread
 _MANY = 1000  # so many files are compared by content at most, more by a stat
 
@@ -115,7 +117,7 @@ class _Watcher:
         self._said = False
         self._sweep_at = -math.inf
         self._listen_at = -math.inf
-        self._asked_ns = time.time_ns()
+        self._asked_ns: int | None = None  # the last delivery, before it the first aim
 
     def run(self) -> None:
         self._scout.start()
@@ -144,6 +146,8 @@ class _Watcher:
         times = (self._sweep_at, self._settling.due(self._clock(), self._unsettled()), *self._walk_times())
         try:
             yield self._inbox.get(timeout=max(0.0, min(times) - self._clock()))
+            # A turn costs by the number of pending files: with many of them, let more rings come together for it.
+            time.sleep(min(_NAP, len(self._settling.pending) * _NAP / _MANY_PENDING))
             while True:
                 yield self._inbox.get_nowait()
         except queue.Empty:
@@ -181,12 +185,14 @@ class _Watcher:
     # What to watch
 
     def _aim(self, aim: _Aim) -> None:
-        self._singles.retarget(roles_of(aim.targets), aim.loaded)
+        self._asked_ns = self._asked_ns or aim.asked_ns
+        self._singles.retarget(roles_of(aim.targets), aim.loaded, self._asked_ns)
         rules = dict.fromkeys(areas_of(aim.targets))
         for rule in [rule for rule in self._areas if rule not in rules]:
             del self._areas[rule]
             self._scout.forget(rule)
-        self._areas = {rule: self._areas.get(rule) or Area(rule, self._since(rule.role, aim)) for rule in rules}
+        since = {Role.CODE: self._asked_ns}  # a module may have come while its import was failing
+        self._areas = {rule: self._areas.get(rule) or Area(rule, since.get(rule.role, aim.asked_ns)) for rule in rules}
         for path in [path for path in self._settling.pending if not self._is_wanted(path)]:
             self._settling.drop(path)
         now = self._clock()
@@ -194,10 +200,6 @@ class _Watcher:
         self._sweep(now)
         for path in aim.loaded.keys() & self._singles.roles.keys():
             self._look_at_single(path, Finish.SEEN, now, closely=True)
-
-    def _since(self, role: Role, aim: _Aim) -> int:
-        """From when on a change counts in a new area: a module may have come while its import was failing."""
-        return self._asked_ns if role is Role.CODE else aim.asked_ns
 
     def _is_wanted(self, path: str) -> bool:
         return path in self._singles.roles or self._home(path) is not None

@@ -1,0 +1,169 @@
+"""`--check`: a configuration comes in; the script is loaded, asked with the samples, and a verdict goes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import queue
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+
+from devserver import advice, problems, recorder, verdicts
+from devserver.config import Config
+from devserver.guard import Guard
+from devserver.notes import Note, WorkerDied
+from devserver.process import RUN_VARIABLE, Briefing, Child, Gone, Listener
+from devserver.replay import Wire, limit_of, send_all
+from devserver.report import LoadReport, RunError
+from devserver.samples import SampleSent, read_sample
+from devserver.verdicts import SampleVerdict, Verdict
+
+REPORT_LIMIT = 1.0  # seconds in which the report of a failed sample follows its answer
+END_LIMIT = 3.0  # seconds for the script's process to end
+
+
+@dataclass
+class _Heard:
+    """What the process has told so far."""
+
+    loaded: LoadReport | None = None
+    errors: list[RunError] = dataclasses.field(default_factory=list)
+    notes: list[str] = dataclasses.field(default_factory=list)
+    ending: WorkerDied | None = None
+    gone: Gone | None = None
+
+
+def run(config: Config, environ: dict[str, str], colour: bool) -> int:
+    """Check, write the verdict to stdout, and return the exit code: 0, 3 (load or init()) or 4 (a sample failed).
+
+    In the formats for programs, what the script itself writes goes to stderr.
+    """
+    write = _keep_stdout() if config.check_format in ("json", "junit") else _to_stdout
+    verdict = _Check(config, environ).verdict()
+    write(verdicts.render_verdict(verdict, config, colour))
+    return verdict.exit_code
+
+
+def _to_stdout(text: str) -> None:
+    print(text, flush=True)
+
+
+def _keep_stdout() -> Callable[[str], None]:
+    """From now on everything that is written to stdout, also by child processes, goes to stderr."""
+    sys.stdout.flush()
+    kept = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def write(text: str) -> None:
+        with kept:
+            kept.write(text + "\n")
+
+    return write
+
+
+class _Check:
+    def __init__(self, config: Config, environ: dict[str, str]) -> None:
+        self._mark = uuid.uuid4().hex
+        self._config = dataclasses.replace(config, reload=False, worker_count=1, separate_health=False)
+        self._environ = {**environ, RUN_VARIABLE: self._mark}
+        self._arrivals: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._heard = _Heard()
+
+    def verdict(self) -> Verdict:
+        """Load the script in a process of its own, and send it the samples."""
+        begun = time.monotonic()
+        with ExitStack() as stack:
+            guard = Guard.start(self._mark)
+            if guard is not None:
+                stack.callback(guard.close)
+            listener = Listener.bind("127.0.0.1", 0)
+            stack.callback(listener.close)
+            stack.callback(self._end)
+            self._start(listener)
+            samples = list(self._samples(listener)) if self._heard.loaded and self._heard.loaded.ok else []
+        return self._judge(samples, time.monotonic() - begun)
+
+    def _start(self, listener: Listener) -> None:
+        """A process that has loaded the script, or has told why not."""
+        config = dataclasses.replace(self._config, port=listener.port)
+        self._recorder = recorder.Recorder()
+        descriptors = self._recorder.descriptors
+        briefing = Briefing(1, config, None, tuple(sys.argv), descriptors)
+        self._heard = _Heard(notes=self._heard.notes)
+        self._child = Child.start(briefing, [listener], self._environ, sys.path, self._deliver, descriptors)
+        self._hear(lambda: self._heard.loaded is not None, None)
+
+    def _deliver(self, _generation: int, record: object) -> None:
+        self._arrivals.put(record)
+
+    def _hear(self, enough: Callable[[], bool], seconds: float | None) -> None:
+        """Take what the process tells until it is enough, it has ended, or the time is over."""
+        end = None if seconds is None else time.monotonic() + seconds
+        while not enough() and self._heard.gone is None:
+            try:
+                self._note(self._arrivals.get(timeout=None if end is None else max(0.0, end - time.monotonic())))
+            except queue.Empty:
+                return
+
+    def _note(self, record: object) -> None:
+        heard = self._heard
+        match record:
+            case LoadReport():
+                heard.loaded = record
+            case RunError():
+                heard.errors.append(record)
+            case Note(text):
+                heard.notes.append(text)
+            case WorkerDied():
+                heard.ending = heard.ending or record
+            case Gone():
+                heard.gone = record
+
+    def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
+        config = self._config
+        wire = Wire(listener.address)
+        for path in config.samples:
+            before = len(self._heard.errors)
+            sample = read_sample(path, config.request_content_type, config.base)
+            sent = next(send_all([sample], wire, limit_of(config), {}))
+            self._hear(partial(self._has_more_than, before), self._patience(sent))
+            yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
+            if self._heard.gone is not None:
+                self._start(listener)
+
+    def _has_more_than(self, errors: int) -> bool:
+        return len(self._heard.errors) > errors
+
+    def _last_words(self) -> tuple[RunError, ...]:
+        """What the sample has killed is reported with it."""
+        return (self._death(),) if self._heard.gone is not None else ()
+
+    def _patience(self, sent: SampleSent) -> float:
+        """Reports follow the answer; where none is due, only what is there already is taken."""
+        return 0.02 if sent.ok else REPORT_LIMIT
+
+    def _end(self) -> None:
+        for end in (self._child.retire, self._child.kill):
+            if self._heard.gone is None:
+                end()
+                self._hear(lambda: False, END_LIMIT)
+
+    def _judge(self, samples: list[SampleVerdict], seconds: float) -> Verdict:
+        heard = self._heard
+        error = heard.loaded.error if heard.loaded is not None else self._death()
+        notes = list(heard.notes)
+        if heard.loaded is not None and self._config.script:
+            notes += advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
+        self._recorder.close()
+        return Verdict(error, heard.loaded, tuple(samples), tuple(dict.fromkeys(notes)), seconds)
+
+    def _death(self) -> RunError:
+        heard = self._heard
+        code = heard.gone.code if heard.gone is not None else 1
+        ending = heard.ending or recorder.obituary(self._recorder.last_words(), code, self._config.script)
+        return ending.error or problems.died(ending.phase, ending.code, script=self._config.script)
