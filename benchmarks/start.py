@@ -82,7 +82,7 @@ def _report(medians: Mapping[str, float]) -> list[str]:
         f"| {PYTHON} | {medians[PYTHON]:.0f} |",
         f"| {HELP} | {medians[HELP]:.0f} (allowed: {allowed:.0f}) |",
         f"| start to first answer, original | {medians[ORIGINAL]:.0f} |",
-        f"| start to first answer, ours | {medians[OURS]:.0f} ({medians[OURS] / medians[ORIGINAL]:.2f} of the original) |",
+        f"| start to first answer, ours | {medians[OURS]:.0f} ({medians[OURS] / medians[ORIGINAL]:.2f} of it) |",
     ]
 
 

@@ -24,7 +24,7 @@ SPARE = 20.0  # seconds that a client may need beyond its time
 
 @dataclass(frozen=True)
 class Cell:
-    """One way of asking: which sample, on `new` connections or such that the client would `keep`, how many at a time."""
+    """One way of asking: which sample, on `new` connections or such as a client would `keep`, how many at a time."""
 
     sample: Sample
     mode: str

@@ -6,6 +6,7 @@ import dataclasses
 import os
 import queue
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from devserver.notes import Note, WorkerDied
 from devserver.process import RUN_VARIABLE, Briefing, Child, Gone, Listener
 from devserver.replay import Wire, limit_of, send_all
 from devserver.report import LoadReport, RunError
-from devserver.samples import SampleSent, read_sample
+from devserver.samples import Sample, SampleSent, Unusable, read_sample
 from devserver.verdicts import SampleVerdict, Verdict
 
 REPORT_LIMIT = 1.0  # seconds in which the report of a failed sample follows its answer
@@ -36,6 +37,7 @@ class _Heard:
     notes: list[str] = dataclasses.field(default_factory=list)
     ending: WorkerDied | None = None
     gone: Gone | None = None
+    sent: SampleSent | None = None
 
 
 def run(config: Config, environ: dict[str, str], colour: bool) -> int:
@@ -93,7 +95,7 @@ class _Check:
         config = dataclasses.replace(self._config, port=listener.port)
         self._recorder = recorder.Recorder()
         descriptors = self._recorder.descriptors
-        briefing = Briefing(1, config, None, tuple(sys.argv), descriptors)
+        briefing = Briefing(generation=1, config=config, hold=None, arguments=tuple(sys.argv), recorder=descriptors)
         self._heard = _Heard(notes=self._heard.notes)
         self._child = Child.start(briefing, [listener], self._environ, sys.path, self._deliver, descriptors)
         self._hear(lambda: self._heard.loaded is not None, None)
@@ -121,20 +123,36 @@ class _Check:
                 heard.notes.append(text)
             case WorkerDied():
                 heard.ending = heard.ending or record
+            case SampleSent():
+                heard.sent = record
             case Gone():
                 heard.gone = record
 
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
         config = self._config
-        wire = Wire(listener.address)
         for path in config.samples:
             before = len(self._heard.errors)
-            sample = read_sample(path, config.request_content_type, config.base)
-            sent = next(send_all([sample], wire, limit_of(config), {}))
+            sent = self._send(read_sample(path, config.request_content_type, config.base), Wire(listener.address))
             self._hear(partial(self._has_more_than, before), self._patience(sent))
             yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
             if self._heard.gone is not None:
                 self._start(listener)
+
+    def _send(self, sample: Sample | Unusable, wire: Wire) -> SampleSent:
+        """In a thread, so that nobody waits for the answer of a process that is gone."""
+
+        def send() -> None:
+            for sent in send_all([sample], wire, limit_of(self._config), {}):
+                self._arrivals.put(sent)
+
+        threading.Thread(target=send, daemon=True, name="sample").start()
+        self._heard.sent = None
+        self._hear(lambda: self._heard.sent is not None, None)
+        if self._heard.sent is None:
+            wire.cut()
+            while self._heard.sent is None:
+                self._note(self._arrivals.get())
+        return self._heard.sent
 
     def _has_more_than(self, errors: int) -> bool:
         return len(self._heard.errors) > errors

@@ -83,7 +83,7 @@ def begin(
         briefing.hold,
         Recorder(recorder) if recorder else None,
         briefing.warm,
-        briefing.known,
+        briefing.known or {},
         briefing.left_out,
         wait_until_told,
     )

@@ -66,7 +66,8 @@ def _serve(config: Config, console: Console) -> NoReturn:
 
     listeners = _bind(config)
     listener = listeners[-1]
-    console.show(Listening(listener.host, listener.port, listener.address))
+    health = listeners[0].address if config.separate_health else ""
+    console.show(Listening(listener.host, listener.port, listener.address, health))
     config = dataclasses.replace(config, port=listener.port, health_port=listeners[0].port)
     console.starting()
 

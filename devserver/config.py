@@ -556,9 +556,14 @@ def _check(config: Config) -> list[str]:
 
 
 def _without_effect(config: Config) -> list[str]:
+    found = []
     if config.sources.get("health_port") and not config.separate_health:
-        return ["--health_port has no effect without the environment variable SEPERATE_HEALTH_ENDPOINT=true"]
-    return []
+        found.append("--health_port has no effect without the environment variable SEPERATE_HEALTH_ENDPOINT=true")
+    if config.request and not config.reload and not config.check:
+        found.append("--request has no effect without --reload or --check")
+    if config.replay and not config.reload:
+        found.append("--replay has no effect without --reload")
+    return found
 
 
 def _limits_of_waitress(config: Config) -> list[str]:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import FileIO
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from devserver import __version__, lifecycle, render
 from devserver.changes import ChangeSet
@@ -18,7 +18,9 @@ from devserver.config import Config, ConfigError
 from devserver.notes import Note, WorkerDied
 from devserver.report import LoadReport, RunError
 from devserver.samples import ReplayReport, SampleSent
-from devserver.watch.targets import Targets
+
+if TYPE_CHECKING:
+    from devserver.watch import Targets  # the server without --reload does without a watch
 
 FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
 SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
@@ -26,11 +28,12 @@ SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so wher
 
 @dataclass(frozen=True)
 class Listening:
-    """The port is bound; `address` can be called from this machine."""
+    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
 
     host: str
     port: int
     address: str
+    health: str = ""
 
 
 @dataclass(frozen=True)
@@ -50,11 +53,12 @@ class Console:
         self._clock = clock
         self._begun = clock()
         self._moving = False
-        self._address = ""
+        self._address = self._health = ""
         self._repeats = render.Repeats()
         self._last: RunError | None = None
         self._noted: set[str] = set()
-        self._targets = Targets()
+        self._serving: int | None = None  # the generation that answers new requests
+        self._targets: Targets | None = None
         self._events = _open(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
 
@@ -63,8 +67,8 @@ class Console:
     def show(self, message: object) -> None:
         """One message of the lifecycle, or `Listening`."""
         match message:
-            case Listening(host, port, address):
-                self._address = address
+            case Listening(host, port, address, health):
+                self._address, self._health = address, health
                 self._event("listening", host=host, port=port, url=f"http://{address}/score")
             case lifecycle.Starting():
                 self.starting()
@@ -162,8 +166,8 @@ class Console:
             self.note(text)
 
     def _health_address(self) -> str:
-        if not self._config.separate_health:
-            return self._address
+        if self._health or not self._config.separate_health:
+            return self._health or self._address
         return f"{self._address.rpartition(':')[0]}:{self._config.health_port}"
 
     def _watched(self) -> str:
@@ -187,6 +191,7 @@ class Console:
         self._event(
             "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
         )
+        self._serving = None
         self._write(render.restarting(changes.summary(self._config.base), colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
@@ -194,6 +199,7 @@ class Console:
         self._event(
             "ready", generation=generation, pid=os.getpid(), seconds=seconds, times=loaded.times, url=self._url()
         )
+        self._serving = generation
         self._write(render.ready(loaded, seconds, self._url(), colour=self._colour))
 
     def _not_ready(self, error: RunError, generation: int | None) -> None:
@@ -213,10 +219,12 @@ class Console:
         name = "request_failed" if error.severity == "error" else "warning"
         self._event(name, generation=generation, count=count, error=error)
         self._last = error
+        serves = generation is not None and generation == self._serving
         begin = render.request_failed(error, colour=self._colour)
-        self._write(begin, self._block(error, count), render.end_of_report(self._config.reload, colour=self._colour))
+        self._write(begin, self._block(error, count), render.end_of_report(serves, colour=self._colour))
 
     def _died(self, died: lifecycle.Died) -> None:
+        self._serving = None
         error = died.death.report
         self._event(
             "died",
@@ -274,7 +282,7 @@ class Console:
                 self._raw("\x1b[H\x1b[2J\x1b[3J")
             case "help":
                 self._write(look.text)
-            case "watched":
+            case "watched" if self._targets is not None:
                 self._write(render.watched(self._targets, self._config.base))
             case "traceback":
                 self._write(self._full_traceback())

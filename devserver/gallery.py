@@ -16,7 +16,7 @@ _INIT = "import json\n\n\ndef init():\n    pass\n\n\n"
 _RUN = "\n\ndef run(raw_data):\n    return {}\n"
 
 # title, files (score.py first), body of the request
-_MISTAKES: list[tuple[str, dict[str, str], str]] = [
+MISTAKES: list[tuple[str, dict[str, str], str]] = [
     (
         "a syntax error in a helper",
         {
@@ -90,7 +90,7 @@ def samples() -> Iterator[tuple[str, RunError]]:
     """(title, record) for each kind of mistake; the records' files are gone afterwards, their sources are kept."""
     before, path = os.getcwd(), list(sys.path)
     with tempfile.TemporaryDirectory() as root, usercode.UserCode():
-        for number, (title, files, body) in enumerate(_MISTAKES):
+        for number, (title, files, body) in enumerate(MISTAKES):
             folder = os.path.join(os.path.realpath(root), str(number))
             _write(folder, files)
             os.chdir(folder)

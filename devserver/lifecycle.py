@@ -334,6 +334,8 @@ def _heard_of_retired(model: Model, news: News) -> Step:
             return _quit_if_last(replace(model, retired=model.retired - {generation}))
         case Overdue(generation):
             return model, (Kill(generation), Show(Overran(generation)))
+        case Noted() as message:  # of work that was in flight
+            return model, (Show(message),)
         case _:
             return model, ()
 

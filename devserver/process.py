@@ -111,7 +111,7 @@ class Briefing:
     arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
     recorder: tuple[int, int] | None = None  # descriptors of the recorder that the supervisor reads
     warm: bool = False  # forked from a process that has imported the libraries
-    known: Any = ()  # other files than it loads, on which it depends: path -> stamp, None for one that is not there
+    known: Any = None  # other files than it loads, on which it depends: path -> stamp, None for one that is not there
     left_out: str = ""  # an expression for the paths (with forward slashes) of which a change does not count
     listeners: tuple[Any, ...] = ()  # descriptors, or on Windows what socket.share() gave
 

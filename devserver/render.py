@@ -429,7 +429,7 @@ def request_failed(error: RunError, *, colour: bool = False) -> str:
 
 
 def end_of_report(reloads: bool = True, *, colour: bool = False) -> str:
-    """The line that closes the report of a request; `reloads`: a save is waited for."""
+    """The line that closes the report of a request; `reloads`: its version goes on serving until a save."""
     what = "; still serving this version. Save a change to reload." if reloads else ""
     return bracket("dim", f"end of report{what}", colour)
 

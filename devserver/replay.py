@@ -197,6 +197,7 @@ class Replays:
         self._deliver = deliver
         self._answers: dict[str, Reply] = {}
         self._remembered: Sample | None = None
+        self._unsent: set[str | None] = set()  # of the round that is under way; None stands for what is remembered
         self._wire: Wire | None = None
         self._lock = threading.Lock()
 
@@ -208,11 +209,15 @@ class Replays:
         """Send to the server at `address`: everything, or where nothing but samples changed these only."""
         self.cancel()
         changed = [change.path for change in changes.changes]
-        only_samples = bool(changed) and all(change.role is Role.SAMPLE for change in changes.changes)
-        paths = [path for path in config.samples if not only_samples or path in changed]
-        remembered = None if only_samples else self._remembered
+        if changed and all(change.role is Role.SAMPLE for change in changes.changes):
+            wanted = self._unsent.union(changed)
+        else:
+            wanted = {None, *config.samples}
+        paths = [path for path in config.samples if path in wanted]
+        remembered = self._remembered if None in wanted else None
         if not paths and remembered is None:
             return
+        self._unsent = wanted
         self._wire = wire = Wire(address, mark=config.replay is not None)
         work = (generation, config, paths, remembered, wire)
         threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
@@ -235,11 +240,18 @@ class Replays:
         for sent in send_all(samples, wire, limit_of(config), answers):
             count += 1
             failed += not sent.ok
-            with self._lock:
-                if self._wire is not wire:
-                    return
-                self._answers = dict(answers)
-                if sent.path is None and sent.ok and config.replay == "failed" and self._remembered is remembered:
-                    self._remembered = None
+            if not self._note(sent, wire, answers):
+                return
+            if sent.path is None and sent.ok and config.replay == "failed" and self._remembered is remembered:
+                self._remembered = None
             self._deliver(generation, sent)
         self._deliver(generation, ReplayReport(count, failed, time.monotonic() - begun))
+
+    def _note(self, sent: SampleSent, wire: Wire, answers: dict[str, Reply]) -> bool:
+        """Whether the round still counts; if so, what it has brought does, too."""
+        with self._lock:
+            if self._wire is not wire:
+                return False
+            self._answers = dict(answers)
+            self._unsent.discard(sent.path)
+            return True

@@ -194,7 +194,9 @@ def lend_to_breakpoints(loan: Loan) -> None:
                 loan.__exit__()
 
     def set_trace(*_: object, **__: object) -> None:
-        LentPdb().set_trace(sys._getframe(1))
+        debugger = LentPdb()
+        debugger.stdout = sys.__stdout__  # print() goes to the log
+        debugger.set_trace(sys._getframe(1))
 
     plain_input = builtins.input
 

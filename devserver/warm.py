@@ -12,7 +12,7 @@ import signal
 import socket
 import sys
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -40,8 +40,9 @@ class _Warm:
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
-        self._needed: frozenset[str] = frozenset()  # modules that every generation has before it loads the script
-        self._imported = Imported("", ())
+        self._libraries = Libraries()
+        self._front = ""
+        self._rehearsed = False
         self._ends = os.pipe()
         for end in self._ends:
             os.set_blocking(end, False)
@@ -83,13 +84,15 @@ class _Warm:
                 return False
 
     def _warm_up(self, order: WarmOrder) -> bool:
-        with _silence():
+        self._front = order.user_folders[0]
+        with _silence(), self._libraries as libraries:
             _set_path(order)
-            if not self._needed:
+            if not self._rehearsed:
                 _rehearse()
-                self._needed = frozenset(sys.modules)
-            refusal = _import(order.modules) or _why_not_fork()
-        self._imported = Imported(order.user_folders[0], sys.modules.keys() - self._needed)
+                libraries.forget_names()
+                self._rehearsed = True
+            refusal = _import(order.modules, libraries) or _why_not_fork()
+        importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
         gc.collect()
         gc.freeze()
         self._send(Warmed(refusal))
@@ -106,7 +109,7 @@ class _Warm:
         _lead_group(pid)
         for descriptor in descriptors:
             os.close(descriptor)
-        changed = self._imported.changed()
+        changed = self._libraries.changed(self._front)
         if changed is not None:
             os.killpg(pid, signal.SIGKILL)  # nobody has told it to begin
             self._send(Warmed(changed))
@@ -142,27 +145,81 @@ class UserCodeWanted(BaseException):
     """A library asked for a module of the user's; no `except Exception` of the library's may hide it."""
 
 
-class NoUserCode:
-    """A finder that stands before the others and lets none of the user's own modules through."""
+class Libraries:
+    """A finder that stands before the others, takes note of the libraries and lets none of the user's modules through.
+
+    The standard library and this package belong to the supervisor that runs: their files are not looked after.
+    """
 
     def __init__(self) -> None:
         self.wanted: str | None = None
+        self._names: set[str] = set()
+        self._stamps: dict[str, tuple[int, int, int] | None] = {}
+
+    def __enter__(self) -> Libraries:
+        sys.meta_path.insert(0, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        for finder in sys.meta_path:
+        """What the other finders say. Errors: `UserCodeWanted`."""
+        for finder in list(sys.meta_path):
             ask = getattr(finder, "find_spec", None)
             spec: ModuleSpec | None = ask(fullname, path, target) if ask is not None and finder is not self else None
             if spec is not None:
-                self._check(spec)
+                self._note(spec)
                 return spec
         return None
 
-    def _check(self, spec: ModuleSpec) -> None:
-        if spec.has_location and spec.origin and usercode.is_user_file(spec.origin):
-            self.wanted = f"a library imports {spec.origin}, which is not a library's"
+    def _note(self, spec: ModuleSpec) -> None:
+        origin = spec.origin if spec.has_location else None
+        if origin and usercode.is_user_file(origin):
+            self.wanted = f"a library imports {origin}, which is not a library's"
             raise UserCodeWanted(self.wanted)
+        if origin and _is_library(origin):
+            self._stamps[origin] = _stamp(origin)  # before it is read
+        self._names.add(spec.name)
+
+    def forget_names(self) -> None:
+        """What was imported so far, a generation imports before the user's folders are on its path."""
+        self._names.clear()
+
+    def changed(self, front: str) -> str | None:
+        """Why what was imported is worth nothing now, or None.
+
+        A file may be another one, or a module in the folder `front` may have the name that a library wanted.
+        """
+        for path, stamp in self._stamps.items():
+            if _stamp(path) != stamp:
+                return f"{path} has changed since it was imported"
+        return self._hidden(front)
+
+    def _hidden(self, front: str) -> str | None:
+        try:
+            stems = {name.partition(".")[0] for name in os.listdir(front)}
+        except OSError:
+            return None  # the folder is gone
+        paths = [os.path.join(front, name) for name in stems & self._names]
+        candidates = [found for path in paths for found in (path + ".py", os.path.join(path, "__init__.py"))]
+        hides = next(filter(os.path.isfile, candidates), None)
+        return f"{hides} stands before the library of that name" if hides else None
+
+
+def _stamp(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def _is_library(path: str) -> bool:
+    outside = not path.startswith(STANDARD) or "site-packages" in path or "dist-packages" in path
+    return outside and not path.startswith(OURS)
 
 
 def _set_path(order: WarmOrder) -> None:
@@ -170,18 +227,16 @@ def _set_path(order: WarmOrder) -> None:
     sys.path[:] = [folder for folder in order.path if os.path.abspath(folder) not in apart]
 
 
-def _import(modules: Sequence[str]) -> str | None:
+def _import(modules: Sequence[str], libraries: Libraries) -> str | None:
     """Returns why nothing can come of this process, or None."""
-    name, guard = "", NoUserCode()
-    sys.meta_path.insert(0, guard)
+    name = ""
     try:
         for name in modules:
             importlib.import_module(name)
     except BaseException as error:
-        return guard.wanted or f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
-    finally:
-        sys.meta_path.remove(guard)
-    return guard.wanted
+        what = f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
+        return libraries.wanted or what
+    return libraries.wanted
 
 
 @contextmanager
@@ -212,7 +267,6 @@ def _rehearse() -> None:
     }
     for _ in _app_of_nothing()(environ, lambda *_: None):
         pass
-    importlib.invalidate_caches()
 
 
 def _app_of_nothing() -> Wsgi:
@@ -250,54 +304,6 @@ def _why_not_fork() -> str | None:
     return f"{threads - 1} threads run after the imports, and would be lost" if threads > 1 else None
 
 
-# --- whether it still holds
-
-
-class Imported:
-    """The files of all imported libraries; one that changes makes the process worthless, and so does a module of the
-    user's in the folder `front`, if it is now what one of the names `modules` means.
-
-    The standard library and this package belong to the supervisor that runs, and are left out.
-    """
-
-    def __init__(self, front: str, modules: Iterable[str]) -> None:
-        paths = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
-        libraries = [path for path in paths if isinstance(path, str) and _is_library(path)]
-        self._stamps = {path: found for path in libraries if (found := _stamp(path)) is not None}
-        self._front = front
-        self._names = {name for name in modules if "." not in name}
-
-    def changed(self) -> str | None:
-        """Why the process is worthless now, or None."""
-        for path, stamp in self._stamps.items():
-            if _stamp(path) != stamp:
-                return f"{path} has changed since it was imported"
-        return self._hidden()
-
-    def _hidden(self) -> str | None:
-        try:
-            stems = {name.partition(".")[0] for name in os.listdir(self._front)}
-        except OSError:
-            return None  # the folder is gone
-        paths = (os.path.join(self._front, name) for name in stems & self._names)
-        candidates = (found for path in paths for found in (path + ".py", os.path.join(path, "__init__.py")))
-        hides = next(filter(os.path.isfile, candidates), None)
-        return f"{hides} stands before the library of that name" if hides else None
-
-
-def _is_library(path: str) -> bool:
-    outside = not path.startswith(STANDARD) or "site-packages" in path or "dist-packages" in path
-    return outside and not path.startswith(OURS)
-
-
-def _stamp(path: str) -> tuple[int, int, int] | None:
-    try:
-        found = os.stat(path)
-    except OSError:
-        return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
-
-
 # --- becoming a generation
 
 
@@ -310,7 +316,6 @@ def _become(order: ForkOrder, descriptors: list[int]) -> NoReturn:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     added = [folder for folder in sys.path if folder not in order.path]
     sys.path[:] = [*order.path, *added]
-    importlib.invalidate_caches()
     _reseed()
     link, *recorder, told = descriptors
     code = 1

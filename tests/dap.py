@@ -1,4 +1,4 @@
-"""The part of VS Code that debugs: breakpoints come in, sessions with debugpy are kept, stops and what was seen go out."""
+"""The part of VS Code that debugs: breakpoints come in, sessions with debugpy are kept, stops go out."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ Body = dict[str, Any]
 
 @dataclass(frozen=True)
 class Stop:
-    """A thread that stands at a breakpoint: in which session, where, and what its innermost call knows."""
+    """A thread that stands at a breakpoint: in which session, where, and the number of its innermost call."""
 
     session: Session
     thread: int
     path: str
     line: int
-    variables: Mapping[str, str]
+    frame: int
 
     def go_on(self) -> None:
         self.session.ask("continue", threadId=self.thread)
 
 
 class Editor:
-    """One window: a breakpoint per file, shown to every session; for use in a `with`.
+    """One window: breakpoints (the lines of each file) that every session gets; for use in a `with`.
 
-    It starts a session for each child process that debugpy announces, as VS Code does, and nothing else by itself.
+    It starts a session for each child process that debugpy announces, and ends one that is over, as VS Code does.
     """
 
     def __init__(self) -> None:
-        self.breakpoints: dict[str, int] = {}
+        self.breakpoints: dict[str, tuple[int, ...]] = {}
         self.sessions: list[Session] = []
         self._stops: queue.SimpleQueue[tuple[Session, Body]] = queue.SimpleQueue()
-        self._adapter: subprocess.Popen[bytes] | None = None
+        self.adapter: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Editor:
         return self
@@ -54,31 +54,38 @@ class Editor:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for session in list(self.sessions):
             session.close()
-        if self._adapter is not None:
-            self._adapter.kill()
-            self._adapter.wait()
-            for pipe in (self._adapter.stdin, self._adapter.stdout):
-                assert pipe is not None
-                pipe.close()
+        if self.adapter is not None:
+            self.adapter.kill()
+            self.adapter.wait()
 
     def launch(self, **configuration: Any) -> Session:
         """F5 with a configuration of the kind `launch`."""
+        return self._start("launch", configuration, *self._own_adapter())
+
+    def listen(self, port: int, **configuration: Any) -> Session:
+        """F5 with a configuration of the kind `attach` that waits until a process connects to this port."""
+        body = {"listen": {"host": "127.0.0.1", "port": port}, **configuration}
+        return self._start("attach", body, *self._own_adapter())
+
+    def _own_adapter(self) -> tuple[BinaryIO, BinaryIO, Callable[[], None]]:
         command = [sys.executable, "-m", "debugpy.adapter"]
-        self._adapter = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-        assert self._adapter.stdin is not None and self._adapter.stdout is not None
-        return self._start("launch", configuration, self._adapter.stdout, self._adapter.stdin)
+        pipe = subprocess.PIPE
+        self.adapter = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL)
+        assert self.adapter.stdin is not None and self.adapter.stdout is not None
+        return self.adapter.stdout, self.adapter.stdin, self.adapter.kill  # type: ignore[return-value]
 
     def attach(self, port: int, **configuration: Any) -> Session:
         """F5 with a configuration of the kind `attach`, to a debugpy that listens on this port."""
         connection = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE)
         connection.settimeout(None)
-        with connection:
-            streams = connection.makefile("rb", 0), connection.makefile("wb", 0)
         body = {"connect": {"host": "127.0.0.1", "port": port}, **configuration}
-        return self._start("attach", body, *streams)
+        streams = connection.makefile("rb"), connection.makefile("wb")
+        return self._start("attach", body, *streams, lambda: hang_up(connection))
 
-    def _start(self, request: str, configuration: Body, source: BinaryIO, target: BinaryIO) -> Session:
-        session = Session(source, target, self._heard)
+    def _start(
+        self, request: str, configuration: Body, source: BinaryIO, target: BinaryIO, end: Callable[[], None]
+    ) -> Session:
+        session = Session(source, target, end, self._heard)
         self.sessions.append(session)
         session.start(request, configuration, dict(self.breakpoints))
         return session
@@ -90,6 +97,8 @@ class Editor:
             threading.Thread(target=self._follow, args=(port, body), daemon=True, name="child session").start()
         elif event == "stopped":
             self._stops.put((session, body))
+        elif event == "terminated":
+            session.send("disconnect", {})
 
     def _follow(self, port: int, body: Body) -> None:
         try:
@@ -97,15 +106,13 @@ class Editor:
         except (OSError, EOFError, Refused):
             pass  # the process ended before anybody debugged it
 
-    def save(self, path: Path, text: str, line: int | None = None) -> None:
-        """Save a file whose breakpoint has moved to `line` with the text; the sessions hear of the moved breakpoint."""
+    def save(self, path: Path, text: str, lines: tuple[int, ...]) -> None:
+        """Save a file whose breakpoints have moved with the text to `lines`, which running sessions are told."""
+        self.breakpoints[str(path)] = lines
         path.write_text(text, encoding="utf-8")
-        if line is None:
-            return
-        self.breakpoints[str(path)] = line
         for session in [session for session in self.sessions if session.is_open]:
             try:
-                session.set_breakpoint(str(path), line, modified=True)
+                session.set_breakpoints(str(path), lines, modified=True)
             except (OSError, EOFError, Refused):
                 pass  # its process is gone by now
 
@@ -113,10 +120,16 @@ class Editor:
         """The next stop of any process at a breakpoint."""
         session, body = self._stops.get(timeout=deadline)
         frame = session.ask("stackTrace", threadId=body["threadId"], startFrame=0, levels=1)["stackFrames"][0]
-        local = session.ask("scopes", frameId=frame["id"])["scopes"][0]["variablesReference"]
-        found = session.ask("variables", variablesReference=local)["variables"]
-        values = {variable["name"]: variable["value"] for variable in found}
-        return Stop(session, body["threadId"], frame["source"]["path"], frame["line"], values)
+        return Stop(session, body["threadId"], frame["source"]["path"], frame["line"], frame["id"])
+
+
+def hang_up(connection: socket.socket) -> None:
+    """Also where a thread reads from it."""
+    try:
+        connection.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # the other end has closed it
+    connection.close()
 
 
 class Refused(Exception):
@@ -124,10 +137,19 @@ class Refused(Exception):
 
 
 class Session:
-    """One conversation with an adapter; each wait has a deadline. `heard` gets the events, on a thread of its own."""
+    """One conversation with an adapter; each wait has a deadline. `heard` gets the events, on a thread of its own.
 
-    def __init__(self, source: BinaryIO, target: BinaryIO, heard: Callable[[Session, str, Body], None]) -> None:
-        self._source, self._target, self._heard = source, target, heard
+    `end` ends the conversation from this side.
+    """
+
+    def __init__(
+        self,
+        source: BinaryIO,
+        target: BinaryIO,
+        end: Callable[[], None],
+        heard: Callable[[Session, str, Body], None],
+    ) -> None:
+        self._source, self._target, self._end, self._heard = source, target, end, heard
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._change = threading.Condition()
@@ -137,20 +159,20 @@ class Session:
         self._thread = threading.Thread(target=self._read, daemon=True, name="debug session")
         self._thread.start()
 
-    def start(self, request: str, configuration: Body, breakpoints: Mapping[str, int]) -> None:
+    def start(self, request: str, configuration: Body, breakpoints: Mapping[str, tuple[int, ...]]) -> None:
         """The handshake; returns when the process runs, or has stopped already."""
         self.ask("initialize", clientID="vscode", adapterID="debugpy", linesStartAt1=True, pathFormat="path")
         started = self.send(request, configuration)
         self.wait_for("initialized")
-        for path, line in breakpoints.items():
-            self.set_breakpoint(path, line)
+        for path, lines in breakpoints.items():
+            self.set_breakpoints(path, lines)
         self.ask("setExceptionBreakpoints", filters=["uncaught"])
         self.ask("configurationDone")
         self.answer(started)
 
-    def set_breakpoint(self, path: str, line: int, modified: bool = False) -> None:
+    def set_breakpoints(self, path: str, lines: tuple[int, ...], modified: bool = False) -> None:
         source = {"name": Path(path).name, "path": path}
-        self.ask("setBreakpoints", source=source, breakpoints=[{"line": line}], sourceModified=modified)
+        self.ask("setBreakpoints", source=source, breakpoints=[{"line": n} for n in lines], sourceModified=modified)
 
     def ask(self, command: str, **arguments: Any) -> Body:
         """The body of the answer. Errors: `Refused`; EOFError where the session is over."""
@@ -191,8 +213,8 @@ class Session:
     def _read(self) -> None:
         try:
             while (length := self._length()) is not None:
-                self._take(json.loads(self._exactly(length)))
-        except (OSError, ValueError, EOFError):
+                self._take(json.loads(self._source.read(length)))
+        except (OSError, ValueError):
             pass  # closed
         with self._change:
             self.is_open = False
@@ -203,15 +225,6 @@ class Session:
         while line := self._source.readline().strip():
             found = int(line.rpartition(b":")[2])
         return found
-
-    def _exactly(self, length: int) -> bytes:
-        content = b""
-        while len(content) < length:
-            part = self._source.read(length - len(content))
-            if not part:
-                raise EOFError
-            content += part
-        return content
 
     def _take(self, message: Body) -> None:
         with self._change:
@@ -227,13 +240,15 @@ class Session:
         """The stop button: ends the session and, where asked, the process."""
         try:
             self.ask("disconnect", terminateDebuggee=terminate)
-        except (OSError, EOFError):
+        except (OSError, EOFError, Refused):
             pass  # over already
-        self.close()
 
     def close(self) -> None:
-        try:
-            self._target.close()
-        except OSError:
-            pass
-        self._thread.join(DEADLINE if self._source.closed else 0.5)
+        """Ends the conversation and gives everything back."""
+        self._end()
+        self._thread.join(DEADLINE)
+        for stream in (self._target, self._source):
+            try:
+                stream.close()
+            except OSError:
+                pass  # what was not sent yet

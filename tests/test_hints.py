@@ -7,6 +7,7 @@ import pickle
 import re
 import sys
 import time
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -362,15 +363,17 @@ def test_no_oddity_where_run_says_it_itself(world: World) -> None:
 
 def test_value_that_its_schema_cannot_convert(world: World) -> None:
     """The parameter, what came and what was wanted are named; run() itself was not entered."""
-    decorators = pytest.importorskip("inference_schema.schema_decorators")
-    from inference_schema.parameter_types.numpy_parameter_type import NumpyParameterType
-    from numpy import array
-
-    with pytest.raises(Exception) as caught:
-        decorators._deserialize_input_argument("text", NumpyParameterType(array([[1.0]])), "rows")
+    head = "def _deserialize_input_argument(input_data, param_type, param_name):\n"
+    source = head + "    sample_data_type = param_type\n    1 / 0\n"
+    of_the_library: dict[str, Any] = {}
+    exec(compile(source, "<inference_schema>", "exec"), of_the_library)
+    with pytest.raises(ZeroDivisionError) as caught:
+        of_the_library["_deserialize_input_argument"]("text", OrderedDict, "rows")
     raised = _from_run(caught.value)
     error = hints.explain(report.describe(raised, "run"), raised)
-    assert error.hint is not None and "'rows' is a JSON text, which is to become numpy.ndarray\n" in error.hint
+    assert (
+        error.hint is not None and "'rows' is a JSON text, which is to become collections.OrderedDict\n" in error.hint
+    )
     assert "500 here as in Azure ML" in error.hint
 
 

@@ -219,8 +219,10 @@ TABLE: list[Cell] = [
     #
     *cells(CURRENT, Noted(3, "n"), Show(Noted(3, "n"))),
     *ignored_but_in(", ".join(CURRENT), Noted(3, "n")),
+    *cells([*AWAKE[1:], "stopping"], Noted(2, "n"), Show(Noted(2, "n"))),  # a request that was in flight has failed
+    *cells("before the first, stopped", Noted(2, "n")),
 ]
-for older in (Loaded(2), LoadFailed(2), Settled(2), Slow(2, 1.0), Noted(2, "n")):
+for older in (Loaded(2), LoadFailed(2), Settled(2), Slow(2, 1.0)):
     TABLE += cells([*SITUATIONS], older)
 for gone in (Loaded(1), LoadFailed(1), Exited(1, OOM), Exited(1), Overdue(1), Settled(1), Slow(1, 1.0), Noted(1, "n")):
     TABLE += cells([*SITUATIONS], gone)

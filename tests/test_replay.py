@@ -223,25 +223,26 @@ def test_no_answer() -> None:
 
 
 def test_a_newer_round_ends_the_older() -> None:
-    """What the older one still waits for is cut off, and nothing of it is told."""
+    """What the older one still waits for is cut off, nothing of it is told, and what it had not sent is not lost."""
     told: list[tuple[int, object]] = []
     done = threading.Event()
 
     def deliver(generation: int, record: object) -> None:
         told.append((generation, record))
-        if len(told) == 2:
+        if len(told) == 3:
             done.set()
 
     with Silent() as silent:
         config = read_config(["--entry_script", "s.py", "--request", "gone.json"], {}, "/nowhere")
         replays = Replays(deliver)
         replays.remember(Sample("last request"))
-        replays.start(1, ChangeSet(), config, silent.address)
+        replays.start(1, ChangeSet(), config, silent.address)  # sends what is remembered first
         with closing(silent.listener.accept()[0]):
             only = ChangeSet((FileChange("/nowhere/gone.json", "deleted", Role.SAMPLE),))
-            replays.start(2, only, config, silent.address)
+            replays.start(2, only, config, "127.0.0.1:1")
             assert done.wait(20)
-    assert [generation for generation, _ in told] == [2, 2]
+    assert [generation for generation, _ in told] == [2, 2, 2]
+    assert [sent.name for _, sent in told if isinstance(sent, SampleSent)] == ["last request", "gone.json"]
 
 
 def test_the_time_limit() -> None:

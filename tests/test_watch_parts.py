@@ -68,7 +68,7 @@ def test_code_counts_after(finish: Finish, after: Stamp | None, closes: bool, wa
         (Finish.CLOSED, OLD, Stamp(2, 2100, 1), True, settle.MODEL_NEW),
         (Finish.CLOSED, Stamp(1, 2 << 20, 1), Stamp(2, 2 << 20, 1), True, settle.MODEL_MORE),
         (Finish.OPEN, OLD, NEW, True, settle.MODEL_OPEN),
-        (Finish.OPEN, OLD, NEW, False, settle.MODEL_SEEN),
+        (Finish.OPEN, OLD, NEW, False, settle.MODEL_AGAIN),
         (Finish.SEEN, OLD, NEW, True, settle.MODEL_SEEN),
         (Finish.SEEN, OLD, None, True, settle.MODEL_GONE),
     ],

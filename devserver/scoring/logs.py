@@ -35,6 +35,16 @@ class RootAccessFilter(logging.Filter):
         return "GET / HTTP/1.1" not in record.getMessage()
 
 
+class ToldFilter(logging.Filter):
+    """Drops gunicorn's lines about the end of a worker: the tool tells it itself, with the place."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("Shutting down: "):
+            return record.levelno < logging.ERROR
+        return not text.startswith(("Worker (pid:", "WORKER TIMEOUT", "Reason: a worker ended"))
+
+
 def packaged(level: str, in_loop: bool) -> dict[str, Any]:
     """The server's own logging configuration, for `logging.config.dictConfig`.
 
@@ -47,7 +57,7 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"probes": {"()": RootAccessFilter}},
+        "filters": {"probes": {"()": RootAccessFilter}, "told": {"()": ToldFilter}},
         "formatters": {"server": {"()": AMLLogFormatter}, "plain": {"format": logging.BASIC_FORMAT}},
         "handlers": {
             "stdout": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stdout"},
@@ -67,7 +77,7 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
         "loggers": {
             "azmlinfsrv": to_stdout,
             "gunicorn.access": quiet if in_loop else {**to_stdout, "handlers": ["access"]},
-            "gunicorn.error": quiet if in_loop else {**quiet, "level": level},
+            "gunicorn.error": {**quiet, "level": "WARNING" if in_loop else level, "filters": ["told"]},
         },
         "root": {
             "level": min(level, "INFO", key=logging.getLevelName) if in_loop else "WARNING",

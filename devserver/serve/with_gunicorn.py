@@ -25,6 +25,8 @@ from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeavin
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
 ACCESS_LINE = '%s - - [%s] "%s %s %s" %s %s "%s" "%s"'
 
+PARENT_LOOK = 1.0  # seconds after which an idle worker looks whether its parent lives; gunicorn takes half its timeout
+
 
 def run(plan: Plan) -> int:
     """Serve until a signal; returns the exit code in the parent."""
@@ -63,7 +65,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
         settings: dict[str, Any] = {
             "bind": [f"fd://{listener.fileno()}" for listener in plan.listeners],
             "workers": plan.workers,
-            "worker_class": _Worker,
+            "worker_class": f"{__name__}.{_Worker.__name__}",  # before 23 it has to be text
             "timeout": plan.worker_timeout,
             "graceful_timeout": max(1, round(plan.graceful_timeout)),
             "preload_app": plan.preload,
@@ -174,7 +176,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
     def wait(self, timeout: float) -> Any:
         gate = self.plan.gate
         if gate is None or gate.is_open():
-            return super().wait(timeout)
+            return super().wait(min(timeout, PARENT_LOOK))
         self.notify()
         self.alive = self.alive and not gate.is_over()  # the script may have SIGTERM ignored
         select.select([self.PIPE[0]], [], [], CLOSED_GATE_PAUSE)

@@ -20,11 +20,12 @@ _HEARD = (2.0, 1000.0)
 
 
 class Area:
-    """What is known of one area. `known` is None until its first survey; times are of the caller's clock."""
+    """What is known of one area; nothing is until its first survey. Times are of the caller's clock."""
 
     def __init__(self, rule: AreaRule, since_ns: int) -> None:
         self.rule = rule
-        self.known: dict[str, Stamp] | None = None
+        self.known: dict[str, Stamp] = {}
+        self.surveyed = False
         self.stale_since = math.inf
         self.doubtful = False
         self.early: set[str] = set()  # rung for before the first survey
@@ -78,7 +79,7 @@ class Area:
         """Notice that the root was removed, made again, or switched to another folder, or that nobody listens."""
         real = trail(self.rule.root).real
         lost = (real, identity(real)) != self._place or (deaf and self.rule.deep)
-        if lost and self.known is not None and not self._walking and self.stale_since == math.inf:
+        if lost and self.surveyed and not self._walking and self.stale_since == math.inf:
             self.mark_stale(now)
 
     def walk_at(self) -> float:
@@ -97,41 +98,41 @@ class Area:
         seen = self._survey
         return Order(
             rule=self.rule,
-            known=self.known or {},
+            known=self.known,
             packages=seen.packages if seen else None,
-            since_ns=self._since_ns if self.known is None else None,
+            since_ns=None if self.surveyed else self._since_ns,
             linked=seen.deep if seen else frozenset(),
             afresh=afresh,
         )
 
     def adopt(self, seen: Survey, now: float, *, heard: bool) -> set[str]:
         """Take in a survey; the files that have to be looked at."""
-        first, self._survey, self._walking = self.known is None, seen, False
+        self._survey, self._walking = seen, False
         if self._stale_at == math.inf:
             self.stale_since = math.inf
         least, times = _HEARD if heard else _POLLED
         self._next_walk = now + max(least, times * seen.cost)
-        if first:
-            self.known = {path: stamp for path, stamp in seen.found.items() if path not in seen.fresh}
-            return self.early | seen.fresh
-        known = self.known or {}
-        return {path for path, stamp in seen.found.items() if stamp is not known.get(path)} | (
-            known.keys() - seen.found.keys()
-        )
+        if self.surveyed:
+            return self._differing(seen.found)
+        self.surveyed = True
+        self.known = {path: stamp for path, stamp in seen.found.items() if path not in seen.fresh}
+        return self.early | seen.fresh
+
+    def _differing(self, found: dict[str, Stamp]) -> set[str]:
+        other = {path for path, stamp in found.items() if stamp is not self.known.get(path)}
+        return other | (self.known.keys() - found.keys())
 
     def look(self, path: str, *, closely: bool) -> Stamp | None:
         """How the file is now; the known stamp itself where nothing shows a difference. `closely`: read small files."""
-        before, now = (self.known or {}).get(path), glance(path)
-        if now is None or (now.same_stat(before) and not closely):
-            return before if now is not None else None
-        compare = before is None or before.digest is not None
-        return (full_stamp(path) or now) if closely and compare and now.size <= SMALL else now
+        before, now = self.known.get(path), glance(path)
+        if now is None or now.size > SMALL or not closely:
+            return before if now is not None and now.same_stat(before) else now
+        comparable = before is None or before.digest is not None
+        return (full_stamp(path) if comparable else None) or now
 
     def settle(self, path: str, stamp: Stamp | None) -> None:
         """This is the version that is known from now on."""
-        if self.known is None or not self.counts(path):
-            return
         if stamp is None:
             self.known.pop(path, None)
-        else:
+        elif self.surveyed and self.counts(path):
             self.known[path] = stamp

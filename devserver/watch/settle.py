@@ -28,8 +28,8 @@ MODEL_REWRITTEN = 0.05  # a small file, written and closed, about as long as it 
 MODEL_MORE = 0.3  # the same, but large or in company
 MODEL_SEEN = 0.5
 MODEL_NEW = 0.6  # written and closed, but new or of quite another size than before: may be the first piece
-MODEL_AGAIN = 1.0  # was closed, then written again: a copy that comes in pieces
-MODEL_OPEN = 2.0  # being written, where the end of the writing will be told
+MODEL_AGAIN = 1.0  # was closed, then written again; or is being written, and who knows whether the end will be told
+MODEL_OPEN = 2.0  # is being written, where the end of the writing will be told
 
 
 class Finish(Enum):
@@ -86,7 +86,9 @@ class Pending:
             return MODEL_MOVED if alone else MODEL_MORE
         if self.finish is Finish.CLOSED:
             return self._closed_wait(self.after, alone)
-        return MODEL_OPEN if self.finish is Finish.OPEN and closes else MODEL_SEEN
+        if self.finish is Finish.OPEN:
+            return MODEL_OPEN if closes else MODEL_AGAIN
+        return MODEL_SEEN
 
     def _closed_wait(self, after: Stamp, alone: bool) -> float:
         if self.reopened:

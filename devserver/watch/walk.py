@@ -15,7 +15,7 @@ from devserver.watch.trail import trail, within
 
 _READ_AT_MOST = 32 << 20  # bytes of small files that one walk reads, so that a huge area does not load the machine
 _LEAST_READ = 32 << 10  # what one file counts, however small it is
-_MANY = 1000  # from so many files on, one look at each has to be enough
+MANY = 1000  # files; of more at a time only a stat is taken
 
 
 @dataclass(frozen=True)
@@ -167,7 +167,7 @@ def _link_stamp(path: str) -> Stamp | None:
 
 
 def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:
-    if len(found) <= _MANY:
+    if len(found) <= MANY:
         return changed(found, since_ns)
     return (path for path, stamp in found.items() if stamp.mtime_ns >= since_ns)
 

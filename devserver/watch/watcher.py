@@ -19,13 +19,13 @@ from devserver.watch.settle import Finish, Pending, Settling
 from devserver.watch.singles import Singles
 from devserver.watch.targets import MODULE_ENDINGS, AreaRule, Targets, areas_of, is_litter, roles_of
 from devserver.watch.trail import within
+from devserver.watch.walk import MANY
 
 _SWEEP = 0.25  # seconds between two looks at the single files, rung or not
 _LISTEN = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before
 _NAP = 0.1  # seconds, for so many pending files or more, and less for less
 _MANY_PENDING = 5000
 _END = 1.0  # seconds to wait for the thread
-_MANY = 1000  # so many files are compared by content at most, more by a stat
 
 
 @dataclass(frozen=True)
@@ -186,23 +186,22 @@ class _Watcher:
 
     def _aim(self, aim: _Aim) -> None:
         self._asked_ns = self._asked_ns or aim.asked_ns
-        self._singles.retarget(roles_of(aim.targets), aim.loaded, self._asked_ns)
+        roles = roles_of(aim.targets)
+        self._singles.retarget(roles, aim.loaded, self._asked_ns)
         rules = dict.fromkeys(areas_of(aim.targets))
         for rule in [rule for rule in self._areas if rule not in rules]:
             del self._areas[rule]
             self._scout.forget(rule)
         since = {Role.CODE: self._asked_ns}  # a module may have come while its import was failing
         self._areas = {rule: self._areas.get(rule) or Area(rule, since.get(rule.role, aim.asked_ns)) for rule in rules}
-        for path in [path for path in self._settling.pending if not self._is_wanted(path)]:
-            self._settling.drop(path)
+        for path in self._settling.pending.keys() - roles.keys():
+            if self._home(path) is None:
+                self._settling.drop(path)
         now = self._clock()
         self._listen_at = now
         self._sweep(now)
         for path in aim.loaded.keys() & self._singles.roles.keys():
             self._look_at_single(path, Finish.SEEN, now, closely=True)
-
-    def _is_wanted(self, path: str) -> bool:
-        return path in self._singles.roles or self._home(path) is not None
 
     def _home(self, path: str) -> Area | None:
         """The area to which this file belongs; None if it is a single file, or nothing that we watch."""
@@ -242,7 +241,7 @@ class _Watcher:
                 area.mark_stale(at, folder=ring.folder)
         elif area.must_be_walked_for(path, folder=ring.folder):
             area.mark_stale(at, folder=ring.folder)
-        elif area.known is None:
+        elif not area.surveyed:
             area.early.add(path)
         elif self._home(path) is area:
             self._look_in_area(area, path, ring.finish, at, closely=ring.finish is not Finish.OPEN)
@@ -252,10 +251,10 @@ class _Watcher:
         if area is None:
             return
         before = area.folders()
-        heard = news.heard and not (self._refused() & area.folders())
+        heard = news.heard and not self._refused() & before
         files = area.adopt(news.survey, now, heard=heard)
         files |= {path for path in self._settling.pending if area.counts(path)}
-        closely = len(files) <= _MANY
+        closely = len(files) <= MANY
         moved = [self._look_in_area(area, path, Finish.SEEN, now, closely=closely) for path in files]
         area.doubtful = any(moved)
         if area.folders() - before:
@@ -290,8 +289,7 @@ class _Watcher:
             return False
         if area.rule.role is Role.CODE:
             self._settling.stir(path, at)
-        before = (area.known or {}).get(path)
-        return self._weigh(path, area.rule.role, before, after, finish, at)
+        return self._weigh(path, area.rule.role, area.known.get(path), after, finish, at)
 
     def _weigh(
         self, path: str, role: Role, before: Stamp | None, after: Stamp | None, finish: Finish, at: float
@@ -315,14 +313,14 @@ class _Watcher:
         names = self._settling.ripe(now, self._unsettled())
         if not names or not self._is_final(names, now):
             return
-        changes = [(name, self._settling.pending[name]) for name in names if name in self._settling.pending]
-        self._singles.tell(name for name, _ in changes)
-        for name, change in changes:
+        changes = {name: self._settling.pending[name] for name in names if name in self._settling.pending}
+        self._singles.tell(changes)
+        for name, change in changes.items():
             self._settle(name, change.after)
             self._settling.drop(name)
-        self._asked_ns = time.time_ns()
         if changes:
-            self._deliver(ChangeSet(tuple(_as_change(name, change) for name, change in changes)))
+            self._asked_ns = time.time_ns()
+            self._deliver(ChangeSet(tuple(_as_change(name, change) for name, change in changes.items())))
 
     def _is_final(self, names: list[str], now: float) -> bool:
         """Look once more at what is about to be told; what a walk has found is confirmed by a second walk."""
@@ -331,7 +329,7 @@ class _Watcher:
         for area in doubtful:
             area.doubtful = False
             area.mark_stale(now)
-        return not doubtful and not any(self._look_again(name, now, closely=len(names) <= _MANY) for name in names)
+        return not doubtful and not any(self._look_again(name, now, closely=len(names) <= MANY) for name in names)
 
     def _look_again(self, path: str, now: float, *, closely: bool) -> bool:
         area = self._home(path)

@@ -1,0 +1,90 @@
+"""Debugging with debugpy: settings come in; a port is listened on, and whether a debugger is attached goes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from devserver.config import Config, ConfigError
+
+PIP = 'pip install "azmlinfsrv-devserver[debug]"'
+PATIENCE = 86400.0  # seconds that a request may go on after a save while somebody steps through it
+LOOK_EVERY = 0.25  # seconds
+
+
+def is_loaded() -> bool:
+    """Whether this process runs under debugpy, be it started by it, listening, or the child of such a process."""
+    return "pydevd" in sys.modules
+
+
+def is_attached() -> bool:
+    """Whether a debugger is attached to this process now."""
+    debugpy = sys.modules.get("debugpy")
+    return is_loaded() and debugpy is not None and bool(debugpy.is_client_connected())
+
+
+def prepared(config: Config) -> Config:
+    """These settings as they are under a debugger: nothing is cut off for taking long, and nothing is forked."""
+    listening = config.debug is not None or is_loaded()
+    if not listening and config.debug_port is None:
+        return config
+    notes = ["debugging: no time limits, and the libraries are imported anew on each reload"]
+    server = config.server
+    if listening and server == "gunicorn" and "server" not in config.sources:
+        server = "waitress"
+        notes.append("debugging: served by waitress, because gunicorn forks (--server gunicorn keeps it)")
+    return dataclasses.replace(
+        config, server=server, no_warm=True, worker_timeout=0, scoring_timeout_ms=0, notes=(*config.notes, *notes)
+    )
+
+
+def listen(port: int) -> str:
+    """Listen for a debugger on this machine; returns a line for the person. Errors: ConfigError."""
+    if is_loaded():
+        return "--debug has no effect: the command runs under a debugger already"
+    try:
+        import debugpy
+    except ImportError:
+        raise ConfigError(f"argument --debug: debugpy is not installed; run: {PIP}") from None
+    try:
+        debugpy.listen(("127.0.0.1", port))
+    except RuntimeError as error:
+        raise ConfigError(f"argument --debug: cannot listen on port {port}: {error}") from None
+    return f"a debugger may attach to 127.0.0.1:{port}"
+
+
+def watch(changed: Callable[[bool], None]) -> None:
+    """From now on `changed` is called, from a thread, whenever a debugger has come or gone."""
+    rest = threading.Event()
+
+    def look() -> None:
+        was = False
+        while not rest.wait(LOOK_EVERY):
+            if (now := is_attached()) != was:
+                was = now
+                changed(now)
+
+    threading.Thread(target=look, daemon=True, name="debugger").start()
+
+
+@contextmanager
+def unseen() -> Iterator[None]:
+    """A process that is forked in this context is no matter of the debugger."""
+    pydevd = sys.modules.get("pydevd")
+    if pydevd is None:
+        yield
+        return
+    with pydevd.skip_subprocess_arg_patch():
+        yield
+
+
+@contextmanager
+def own_breakpoint() -> Iterator[None]:
+    """Whoever replaces breakpoint() in this context does so only where no debugger has it."""
+    before = sys.breakpointhook
+    yield
+    if is_loaded():
+        sys.breakpointhook = before
