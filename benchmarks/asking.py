@@ -42,7 +42,7 @@ class Troubles:
         return replace(self, **{kind: getattr(self, kind) + 1})
 
     def __add__(self, other: Troubles) -> Troubles:
-        return Troubles(*(mine + theirs for mine, theirs in zip(asdict(self).values(), asdict(other).values())))
+        return Troubles(*map(int.__add__, asdict(self).values(), asdict(other).values()))
 
 
 def ask(port: int) -> Reply:
@@ -108,6 +108,8 @@ def hammer(port: int, clients: int, is_over: Callable[[], bool]) -> list[Reply]:
     def work() -> None:
         while not is_over():
             replies.append(ask(port))
+            if replies[-1].kind != "answered":
+                time.sleep(PAUSE)
 
     threads = [threading.Thread(target=work) for _ in range(clients)]
     for thread in threads:

@@ -1,4 +1,4 @@
-"""What nobody can undercut: the script's answer from a fresh interpreter, or from a fork of one that has it all imported.
+"""What nobody can undercut: the script answers from a fresh interpreter, or from a fork of one with the imports.
 
 Arguments: `fresh`, or `fork` and the libraries to import first. `fork` answers a line of stdin with a line of stdout.
 """

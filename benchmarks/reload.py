@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
@@ -11,195 +10,213 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, field
+from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
-from statistics import median
 
 import reloaders
-from asking import Troubles, until_new
-from reloaders import KINDS, TOOLS, Kind, Tool
-from servers import STOP_SECONDS, free_port, scratch_folder
+from asking import PATIENCE, Troubles
+from reloaders import KINDS, TOOLS
+from servers import scratch_folder
+from sides import (
+    ForkFloor,
+    FreshFloor,
+    Served,
+    Side,
+    command_of,
+    cpu_seconds,
+    descendants,
+    megabytes,
+)
+from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, PATIENT, Cell, Measured, Results, report
 
-LIMIT = 60.0  # seconds in which the new code has to answer
-SETTLE = 0.5  # seconds between two measurements, so that nothing of the one falls into the other
-CLIENTS = 4
+HAMMER = Path(__file__).with_name("asking.py")
+SETTLE = 0.4  # seconds after each answer, so that nothing of one measurement falls into the next
+STEADY = 3.0  # seconds after a start, in which everything is imported that will be
 IDLE_SECONDS = 10.0
-FLOORS = ("fork", "fresh")
+SAME_SECOND_LIMIT = 5.0  # seconds; who does not serve the second save by then never will
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One thing to do to a project, and what is measured of it."""
+class Clock:
+    """The time that is left, shared out to so many cells."""
 
-    name: str
-    label: str
-    kind: str
-    file: str = "score.py"
-    pause: float | None = None  # seconds between two saves; the second one is measured
-    same_second: bool = False  # the first of two saves has been answered, and both are of one second
-    floors: bool = False
-    only: tuple[str, ...] = ()
+    def __init__(self, minutes: float, cells: int) -> None:
+        self._end = time.monotonic() + minutes * 60
+        self._cells = cells
+
+    def next_end(self) -> float:
+        now = time.monotonic()
+        share = (self._end - now) / max(1, self._cells)
+        self._cells -= 1
+        return now + share
 
 
-SLOW = ("warm", "waitress", "cold", "uvicorn", "hupper")
-CELLS = {
-    cell.name: cell
-    for cell in (
-        Cell("hello", "hello", "hello", floors=True),
-        Cell("pandas", "numpy + pandas + scikit-learn", "pandas", floors=True),
-        Cell("torch", "torch", "torch", floors=True),
-        Cell("init", "init() of 3 s", "init", floors=True, only=SLOW),
-        Cell("helper", "a helper changes", "parts", "helper.py"),
-        Cell("model", "a small model file changes", "parts", "model/weights.json"),
-        Cell("twice-10", "two saves 10 ms apart", "hello", pause=0.01),
-        Cell("twice-50", "two saves 50 ms apart", "hello", pause=0.05),
-        Cell("twice-300", "two saves 300 ms apart", "hello", pause=0.3),
-        Cell("same-second", "two saves of one length in one second", "hello", same_second=True),
+def main() -> None:
+    arguments = _parser().parse_args()
+    cells = [CELLS[name] for name in arguments.cells]
+    python = reloaders.interpreter(torch=any(cell.kind == "torch" for cell in cells))
+    patching = reloaders.patching_interpreter(arguments.patching_python) if "hmr" in arguments.sides else None
+    wanted = [name for name in arguments.sides if name != "hmr" or patching is not None]
+    results, clock = Results(), Clock(arguments.minutes, len(cells) + 1)
+    with scratch_folder() as scratch:
+        for kind in dict.fromkeys(cell.kind for cell in cells):
+            with ExitStack() as stack:
+                sides = _start(kind, wanted, python, patching, scratch, stack, results)
+                for cell in (cell for cell in cells if cell.kind == kind):
+                    results.cells[cell.name] = _measure(cell, sides, arguments.rounds, clock.next_end())
+                if kind == "hello":
+                    _hammer(sides, results)
+                    _weigh_idleness(sides, results)
+                _weigh(kind, sides, results)
+    facts = _facts(python, patching)
+    print(report(results, wanted, facts))
+    if arguments.json:
+        arguments.json.write_text(json.dumps({"facts": facts, **asdict(results)}, indent=1) + "\n", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__)
+    sides = [*FLOORS, *TOOLS]
+    parser.add_argument("--rounds", type=int, default=10, help="saves per cell and side (default: 10)")
+    parser.add_argument("--minutes", type=float, default=30, help="no new round begins after so many (default: 30)")
+    parser.add_argument(
+        "--cells", nargs="+", choices=list(CELLS), default=list(CELLS), metavar="CELL", help="what to do"
     )
-}
+    parser.add_argument("--sides", nargs="+", choices=sides, default=sides, metavar="SIDE", help=", ".join(sides))
+    parser.add_argument("--patching_python", metavar="PYTHON", help="a Python 3.12 or newer, for hmr")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures to FILE")
+    return parser
 
 
-@dataclass
-class Measured:
-    """`seconds` of one cell and tool; `missed`: how often the new code did not answer at all."""
-
-    seconds: list[float] = field(default_factory=list)
-    missed: int = 0
-    troubles: Troubles = Troubles()
-
-    @property
-    def milliseconds(self) -> float | None:
-        return median(self.seconds) * 1000 if self.seconds else None
+# --- measuring
 
 
-Results = dict[tuple[str, str], Measured]
-
-# --- what is running
-
-
-class Served:
-    """A tool that serves a project of its own; the version counts up with every save."""
-
-    def __init__(self, tool: Tool, kind: Kind, python: str, folder: Path) -> None:
-        self.tool, self.kind = tool, kind
-        self.folder = folder / "project"
-        self.version = 100001
-        self.port = free_port()
-        kind.write(self.folder, self.version)
-        self._log = folder / "log.txt"
-        self._events = folder / "events.jsonl"
-        begun = time.perf_counter()
-        with self._log.open("wb") as output:
-            self.process = subprocess.Popen(
-                tool.command(python, self.port),
-                cwd=self.folder,
-                env=reloaders.environment(self.port),
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-        self.first_start, _ = until_new(self.port, self.version, begun, LIMIT)
-        if self.first_start is None:
-            raise RuntimeError(f"{tool.label} does not serve {kind.name}\n{self._log.read_text(errors='replace')}")
-
-    def save(self, name: str) -> float:
-        """Change the file; when that was done."""
-        self.version += 1
-        self.kind.save(self.folder, name, self.version)
-        return time.perf_counter()
-
-    def measure(self, cell: Cell) -> tuple[float | None, Troubles]:
-        if cell.same_second:
-            time.sleep(1.02 - time.time() % 1)
-            until_new(self.port, self.version + 1, self.save(cell.file), LIMIT)
-        elif cell.pause is not None:
-            self.save(cell.file)
-            time.sleep(cell.pause)
-        saved = self.save(cell.file)
-        return until_new(self.port, self.version, saved, 5.0 if cell.same_second else LIMIT)
-
-    def close(self) -> None:
-        end_tree(self.process)
-
-
-def end_tree(process: subprocess.Popen[bytes]) -> None:
-    """Tell the process to end, and end by number what it leaves behind."""
-    pids = descendants(process.pid)
-    _end(process)
-    for pid in pids:
-        try:
-            os.kill(pid, 9)
-        except OSError:
+def _start(
+    kind: str,
+    wanted: Sequence[str],
+    python: str,
+    patching: str | None,
+    scratch: Path,
+    stack: ExitStack,
+    results: Results,
+) -> dict[str, Side]:
+    sides: dict[str, Side] = {}
+    for name in wanted:
+        if (kind in ("pandas", "torch") and name == "hmr") or (kind == "init" and name not in PATIENT):
             continue
+        print(f"starting {kind}: {name}", file=sys.stderr)
+        folder = scratch / f"{kind}-{name}"
+        folder.mkdir()
+        side = _side(name, kind, patching if name == "hmr" else python, folder)
+        stack.callback(side.close)
+        sides[name] = side
+        if isinstance(side, Served) and side.first_start is not None:
+            results.starts.setdefault(kind, {})[name] = side.first_start * 1000
+    time.sleep(STEADY)
+    return sides
 
 
-def descendants(pid: int) -> list[int]:
-    """The processes below this one, as they are now."""
-    try:
-        text = "".join(path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/children"))
-    except OSError:
-        return []
-    return [found for child in map(int, text.split()) for found in (child, *descendants(child))]
+def _side(name: str, kind: str, python: str | None, folder: Path) -> Side:
+    assert python is not None
+    if name == "fork":
+        return ForkFloor(KINDS[kind], python, folder)
+    if name == "fresh":
+        return FreshFloor(KINDS[kind], python, folder)
+    return Served(TOOLS[name], KINDS[kind], python, folder)
 
 
-class ForkFloor:
-    """A process that has the libraries imported and forks itself for each answer."""
-
-    def __init__(self, kind: Kind, python: str, folder: Path) -> None:
-        self.kind, self.folder, self.version = kind, folder / "project", 100001
-        kind.write(self.folder, self.version)
-        command = [python, reloaders.FLOORS, "fork", *kind.libraries]
-        self.process = subprocess.Popen(
-            command,
-            cwd=self.folder,
-            env=reloaders.environment(0),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self.process.stdout is not None
-        self.process.stdout.readline()
-
-    def measure(self, cell: Cell) -> tuple[float | None, Troubles]:
-        assert self.process.stdin is not None and self.process.stdout is not None
-        self.version += 1
-        self.kind.save(self.folder, cell.file, self.version)
-        saved = time.perf_counter()
-        self.process.stdin.write(b"\n")
-        self.process.stdin.flush()
-        answer = json.loads(self.process.stdout.readline())
-        assert answer["version"] == self.version
-        return time.perf_counter() - saved, Troubles()
-
-    def close(self) -> None:
-        end_tree(self.process)
+def _measure(cell: Cell, sides: dict[str, Side], rounds: int, end: float) -> dict[str, Measured]:
+    """In each round all sides take a turn, each time another one first."""
+    names = cell.sides(list(sides))
+    found = {name: Measured() for name in names}
+    for turn in range(rounds):
+        if turn and time.monotonic() > end:
+            print(f"{cell.name}: out of time after {turn} rounds", file=sys.stderr)
+            break
+        first = turn % len(names)
+        for name in names[first:] + names[:first]:
+            found[name].add(*_once(cell, sides[name]))
+            time.sleep(SETTLE)
+    print(
+        f"{cell.name}: " + ", ".join(f"{name} {measured.ms:.0f}" for name, measured in found.items()), file=sys.stderr
+    )
+    return found
 
 
-class FreshFloor:
-    """A new interpreter for each answer."""
-
-    def __init__(self, kind: Kind, python: str, folder: Path) -> None:
-        self.kind, self.python, self.folder, self.version = kind, python, folder / "project", 100001
-        kind.write(self.folder, self.version)
-
-    def measure(self, cell: Cell) -> tuple[float | None, Troubles]:
-        self.version += 1
-        self.kind.save(self.folder, cell.file, self.version)
-        saved = time.perf_counter()
-        done = subprocess.run(
-            [self.python, reloaders.FLOORS, "fresh"],
-            cwd=self.folder,
-            env=reloaders.environment(0),
-            stdout=subprocess.PIPE,
-            check=True,
-            timeout=LIMIT,
-        )
-        assert json.loads(done.stdout)["version"] == self.version
-        return time.perf_counter() - saved, Troubles()
-
-    def close(self) -> None:
-        """Nothing runs."""
+def _once(cell: Cell, side: Side) -> tuple[float | None, Troubles]:
+    if cell.same_second:
+        time.sleep(1.02 - time.time() % 1)
+        side.answered(side.save(cell.file), SAME_SECOND_LIMIT)
+        return side.answered(side.save(cell.file), SAME_SECOND_LIMIT)
+    if cell.pause is not None:
+        side.save(cell.file)
+        time.sleep(cell.pause)
+    return side.answered(side.save(cell.file))
 
 
-Side = Served | ForkFloor | FreshFloor
+def _hammer(sides: dict[str, Side], results: Results) -> None:
+    """What clients meet who ask without a pause while the script is saved again and again."""
+    for name, side in sides.items():
+        if isinstance(side, Served):
+            results.hammered[name] = _under_fire(side)
+            print(f"{CLIENTS} clients: {name} {results.hammered[name]}", file=sys.stderr)
+
+
+def _under_fire(side: Served) -> Troubles:
+    command = [sys.executable, "-I", "-S", str(HAMMER), str(side.port), str(CLIENTS)]
+    saves = [(0.0, side.version)]
+    troubles = Troubles()
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        time.sleep(0.5)
+        for _ in range(HAMMERED):
+            saves.append((side.save("score.py"), side.version))
+            troubles += side.answered(saves[-1][0], SAME_SECOND_LIMIT)[1]
+            time.sleep(SETTLE)
+        replies = json.loads(process.communicate(timeout=PATIENCE)[0])
+    for sent, _, kind, version in replies:
+        newest = max(number for saved, number in saves if saved <= sent)
+        if kind != "answered" or version < newest:
+            troubles = troubles.plus("stale" if kind == "answered" else kind)
+    return troubles
+
+
+def _weigh_idleness(sides: dict[str, Side], results: Results) -> None:
+    """Percent of a core, all processes of a tool together."""
+    served = {name: side for name, side in sides.items() if isinstance(side, Served)}
+    time.sleep(STEADY)
+    before = {name: cpu_seconds(side.processes()) for name, side in served.items()}
+    time.sleep(IDLE_SECONDS)
+    for name, side in served.items():
+        results.idle[name] = (cpu_seconds(side.processes()) - before[name]) / IDLE_SECONDS * 100
+
+
+def _weigh(kind: str, sides: dict[str, Side], results: Results) -> None:
+    """Megabytes: of all processes together, shared pages counted once; of ours, what the goals are about."""
+    found = results.memory.setdefault(kind, {})
+    for name, side in sides.items():
+        if isinstance(side, Served):
+            found[name] = sum(megabytes(pid, "Pss") for pid in side.processes())
+    ours, floor = sides.get("warm"), sides.get("fork")
+    if isinstance(ours, Served):
+        found["supervisor"] = megabytes(ours.process.pid)
+        found["warm process"] = max((megabytes(pid) for pid in _warm_processes(ours)), default=0.0)
+    if isinstance(floor, ForkFloor):
+        found["imports"] = megabytes(floor.process.pid)
+
+
+def _warm_processes(side: Served) -> Iterator[int]:
+    return (pid for pid in descendants(side.process.pid) if " warm " in command_of(pid))
+
+
+def _facts(python: str, patching: str | None) -> dict[str, str]:
+    return {
+        "date": time.strftime("%Y-%m-%d"),
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} cores",
+        "Python": platform.python_version(),
+        **reloaders.versions(python),
+        **({"hmr": reloaders.versions(patching)["hmr"]} if patching else {}),
+    }
+
+
+if __name__ == "__main__":
+    main()

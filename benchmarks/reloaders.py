@@ -14,9 +14,13 @@ from pathlib import Path
 
 from servers import INSTALL_SECONDS, ROOT, SETTINGS
 
-PEERS = (
+PEERS = (  # watchdog 7 makes flask deaf: with it no save is noticed
     *("azureml-inference-server-http", "flask", "flask-cors", "gunicorn", "hupper", "inotify", "uvicorn", "waitress"),
-    *("watchdog", "watchfiles", "colorama", "requests", "numpy", "pandas", "scikit-learn"),
+    *("watchdog<7", "watchfiles", "colorama", "requests", "numpy", "pandas", "scikit-learn"),
+)
+VERSIONS = (
+    *("flask", "gunicorn", "waitress", "uvicorn", "watchfiles", "watchdog", "inotify", "hupper"),
+    *("azureml-inference-server-http", "numpy", "pandas", "scikit-learn", "torch"),
 )
 TORCH = "torch==2.13.0"
 PATCHER = ("hmr", "waitress")
@@ -275,3 +279,15 @@ def _made(base: str, packages: Sequence[str]) -> str:
         subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True, timeout=INSTALL_SECONDS)
         (home / "complete").touch()
     return python
+
+
+def versions(python: str) -> dict[str, str]:
+    """Those of the packages that matter and that this interpreter has."""
+    names = (*VERSIONS, "hmr")
+    code = (
+        "import importlib.metadata as m, json, sys\n"
+        "print(json.dumps({d.name.lower(): d.version for d in m.distributions() if d.name.lower() in sys.argv[1:]}))"
+    )
+    done = subprocess.run([python, "-c", code, *names], check=True, capture_output=True, timeout=60)
+    found: dict[str, str] = json.loads(done.stdout)
+    return {name: found[name] for name in names if name in found}

@@ -91,15 +91,20 @@ class ForkFloor(Project):
     def __init__(self, kind: Kind, python: str, folder: Path) -> None:
         super().__init__(kind, folder)
         command = [python, FLOORS, "fork", *kind.libraries]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-        self.process = subprocess.Popen(command, cwd=self.folder, env=reloaders.environment(0), **pipes)
+        self.process = subprocess.Popen(
+            command,
+            cwd=self.folder,
+            env=reloaders.environment(0),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
         self._line()
 
     def _line(self) -> bytes:
         assert self.process.stdout is not None
         return self.process.stdout.readline()
 
-    def answered(self, saved: float, limit: float = LIMIT) -> Answered:
+    def answered(self, saved: float, limit: float = LIMIT) -> Answered:  # noqa: ARG002
         assert self.process.stdin is not None
         self.process.stdin.write(b"\n")
         self.process.stdin.flush()

@@ -41,7 +41,7 @@ CELLS = tuple(Cell(*parts) for parts in itertools.product((HELLO, IRIS), ("new",
 
 @dataclass(frozen=True)
 class Row:
-    """The medians of one cell, in requests per second."""
+    """The medians of one cell: requests per second, and the ratios of neighbours, which had the same machine."""
 
     cell: str
     original: float
@@ -71,7 +71,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__)
     servers.add_original_option(parser)
     parser.add_argument("--seconds", type=float, default=150, help="of measuring, in all (default: 150)")
-    parser.add_argument("--rounds", type=int, default=8, help="in which the servers take turns (default: 8)")
+    parser.add_argument("--rounds", type=int, default=24, help="in which the servers take turns (default: 24)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE")
     return parser
 
@@ -125,8 +125,19 @@ def _rate(port: int, cell: Cell, seconds: float) -> float:
 
 
 def _row(cell: Cell, rates: Mapping[tuple[Cell, str], Sequence[float]]) -> Row:
-    original, ours, bare = (median(rates[cell, side]) for side in SIDES)
-    return Row(str(cell), original, ours, bare, ours / original, ours / bare)
+    original, ours, bare = (rates[cell, side] for side in SIDES)
+    return Row(
+        str(cell),
+        median(original),
+        median(ours),
+        median(bare),
+        _median_ratio(ours, original),
+        _median_ratio(ours, bare),
+    )
+
+
+def _median_ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    return median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
 def _table(rows: Sequence[Row], facts: Mapping[str, str]) -> str:

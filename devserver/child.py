@@ -15,12 +15,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO, NoReturn, TypeVar
 
-from devserver import advice, hints, problems, process, render, report, usercode
+from devserver import advice, debugging, hints, problems, process, render, report, usercode
 from devserver.ambient import Preparations
 from devserver.config import Config, ConfigError
 from devserver.files import Stamp
 from devserver.gate import FileGate
-from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, Note, SawChange
+from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, Note, SawChange, StopWanted
 from devserver.opened import OpenedFiles
 from devserver.process import Briefing, Link
 from devserver.recorder import Phase, Recorder, obituary
@@ -37,7 +37,7 @@ log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
 LOAD_FAILED = 3
 COLD_PATIENCE = 10.0  # seconds
-PIP_DEBUG = 'pip install "azmlinfsrv-devserver[debug]"'
+NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 Result = TypeVar("Result")
 
 
@@ -75,6 +75,8 @@ def begin(
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
     lend_to_breakpoints(Loan(lambda lent: link.send(Keyboard(lent))))
+    debugging.take_breakpoint()
+    _hear_keyboard(lambda: link.send(StopWanted()))
     post = Post(
         briefing.config,
         process.open_listeners(briefing),
@@ -88,6 +90,13 @@ def begin(
         wait_until_told,
     )
     return run_generation(post)
+
+
+def _hear_keyboard(stop: Callable[[], None]) -> None:
+    """While the script has the keyboard, Ctrl-C is heard here, and Ctrl-Z would stop what nobody lets go on."""
+    signal.signal(signal.SIGINT, lambda *_: stop())
+    if hasattr(signal, "SIGTSTP"):
+        signal.signal(signal.SIGTSTP, lambda *_: None)
 
 
 def _stand_in(folder: str) -> None:
@@ -115,7 +124,7 @@ def run_generation(post: Post) -> int:
         worker_timeout=config.worker_timeout,
         # a large model may take longer than any answer: only a limit that was asked for counts while it loads
         limit_loading="worker_timeout" in config.sources,
-        graceful_timeout=config.graceful_timeout if post.number is not None else 30.0,
+        graceful_timeout=NO_LIMIT if post.number is not None else 30.0,
         preload=config.worker_preload and post.number is None,
         close_connections=post.number is not None,
         gate=generation.gate,
@@ -275,7 +284,7 @@ class _Generation:
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port
-        if port is None:
+        if port is None or debugging.is_loaded():
             return
         log.warning(
             "A debugger is attached to the server because AZUREML_DEBUG_PORT is set: never do so in production."
@@ -283,7 +292,7 @@ class _Generation:
         try:
             import debugpy
         except ImportError:
-            raise ConfigError(f"AZUREML_DEBUG_PORT needs debugpy; run: {PIP_DEBUG}", LOAD_FAILED) from None
+            raise ConfigError(f"AZUREML_DEBUG_PORT needs debugpy; run: {debugging.PIP}", LOAD_FAILED) from None
         debugpy.connect(port)
         debugpy.wait_for_client()
 

@@ -228,6 +228,14 @@ class Config:
         "human", _one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
         help="how --check tells: human, json, github (annotations) or junit",
     )  # fmt: skip
+    debug: int | None = _setting(
+        None, _port, flag="--debug", metavar="PORT",
+        help="with --reload: a debugger may attach to this port, and then debugs each generation (needs debugpy)",
+    )  # fmt: skip
+    debug_wait: bool = _setting(
+        False, _boolean, flag="--debug_wait", switch=True,
+        help="with --debug: load nothing until a debugger is attached",
+    )  # fmt: skip
     init_vscode: bool = _setting(
         False, _boolean, flag="--init_vscode", switch=True,
         help="write .vscode/tasks.json and launch.json for this command, or add to them, and exit",
@@ -544,6 +552,10 @@ def _check(config: Config) -> list[str]:
     """What the person should know of these settings, line by line. Errors: `ConfigError` for what cannot be."""
     if not config.entry_script and not config.config_file:
         raise ConfigError("no scoring script: name it with --entry_script score.py, or give a --config_file")
+    if config.debug is not None and not config.reload:
+        raise ConfigError("argument --debug: it needs --reload")
+    if config.debug_wait and config.debug is None:
+        raise ConfigError("argument --debug_wait: it needs --debug PORT")
     if config.port == 0 and not config.events:
         raise ConfigError("argument --port: 0 is not a port (1 to 65535); it means any free port only with --events")
     if config.health_port == 0 and not config.events:

@@ -54,6 +54,7 @@ class Console:
         self._begun = clock()
         self._moving = False
         self._address = self._health = ""
+        self._is_lent = False
         self._repeats = render.Repeats()
         self._last: RunError | None = None
         self._noted: set[str] = set()
@@ -111,6 +112,7 @@ class Console:
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
+        self._is_lent = lent
         self._event("keyboard", lent=lent)
 
     def watching(self, targets: Targets) -> None:
@@ -257,6 +259,8 @@ class Console:
         self._begun = self._clock()
 
     def _slow(self, generation: int, seconds: float) -> None:
+        if self._is_lent:
+            return  # the person knows what it waits for
         if self._is_terminal and seconds >= FIRST_SLOW:
             # the cursor goes back to the left edge, so that whatever comes next writes over it
             self._raw(f"\r\x1b[K{render.still_loading(seconds)}\r")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,8 +12,8 @@ from contextlib import contextmanager
 from devserver.config import Config, ConfigError
 
 PIP = 'pip install "azmlinfsrv-devserver[debug]"'
-PATIENCE = 86400.0  # seconds that a request may go on after a save while somebody steps through it
 LOOK_EVERY = 0.25  # seconds
+QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else debugpy prints four lines about frozen modules at each start
 
 
 def is_loaded() -> bool:
@@ -45,6 +46,7 @@ def listen(port: int) -> str:
     """Listen for a debugger on this machine; returns a line for the person. Errors: ConfigError."""
     if is_loaded():
         return "--debug has no effect: the command runs under a debugger already"
+    os.environ.update(QUIET)  # debugpy takes it from nowhere else
     try:
         import debugpy
     except ImportError:
@@ -81,10 +83,7 @@ def unseen() -> Iterator[None]:
         yield
 
 
-@contextmanager
-def own_breakpoint() -> Iterator[None]:
-    """Whoever replaces breakpoint() in this context does so only where no debugger has it."""
-    before = sys.breakpointhook
-    yield
-    if is_loaded():
-        sys.breakpointhook = before
+def take_breakpoint() -> None:
+    """From now on breakpoint() in this process is the debugger's, where one is attached."""
+    if is_attached():
+        sys.breakpointhook = sys.modules["debugpy"].breakpoint

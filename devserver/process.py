@@ -142,24 +142,24 @@ class Link:
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal may come while a record is sent, and its handler may send, too
         self._count = 0
         if not WINDOWS:
             os.register_at_fork(after_in_child=self._after_fork)
 
     def _after_fork(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def send(self, record: object) -> None:
         """Passes the record on; nothing happens where the supervisor is gone."""
         content = pickle.dumps(record)
         with self._lock:
-            self._count += 1
+            self._count = number = self._count + 1
             for start in range(0, len(content), _ROOM):
                 part = content[start : start + _ROOM]
                 more = start + _ROOM < len(content)
                 try:
-                    os.write(self._descriptor, _HEADER.pack(os.getpid(), self._count, more, len(part)) + part)
+                    os.write(self._descriptor, _HEADER.pack(os.getpid(), number, more, len(part)) + part)
                 except OSError:
                     return
 

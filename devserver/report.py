@@ -317,11 +317,14 @@ def _own_words(exception: BaseException) -> str:
     return str(exception)
 
 
-def full_text(exception: BaseException) -> str:
-    """The traceback as Python prints it, without the calls of this server above and between."""
+def full_text(exception: BaseException, depth: int = 0) -> str:
+    """The traceback as Python prints it, without the calls of this server above and between.
+
+    `depth` counts the groups that it stands in; what stands deeper than two is left out.
+    """
     parts = []
     for relation, item in [*_chain(exception)][::-1]:
-        parts.append("\n".join([*_trace_lines(item), *_inner_lines(item)]))
+        parts.append("\n".join([*_trace_lines(item), *_inner_lines(item, depth)]))
         parts.append(_SENTENCES.get(relation, ""))
     return "\n\n".join(part for part in parts if part)
 
@@ -353,10 +356,10 @@ def _trace_lines(exception: BaseException) -> Iterator[str]:
     yield ": ".join(filter(None, [type_name(exception), message_of(exception)]))
 
 
-def _inner_lines(exception: BaseException) -> Iterator[str]:
-    for number, inner in enumerate(_members(exception)[:10], 1):
+def _inner_lines(exception: BaseException, depth: int) -> Iterator[str]:
+    for number, inner in enumerate(_members(exception)[:10] if depth < 2 else (), 1):
         yield f"  +---------------- {number} ----------------"
-        yield from ("  | " + line for line in full_text(inner).split("\n"))
+        yield from ("  | " + line for line in full_text(inner, depth + 1).split("\n"))
 
 
 # ------------------------------------------------------------------ exceptions
@@ -485,12 +488,28 @@ def _chain(exception: BaseException) -> Iterator[tuple[str, BaseException]]:
 
 
 def _members(exception: BaseException) -> list[BaseException]:
-    """The exceptions in a group, groups in it opened."""
+    """The first exceptions in a group, groups in it opened."""
+    found: list[BaseException] = []
+    todo = _inside(exception)
+    for _ in range(_OPENED):
+        if not todo or len(found) >= _MEMBERS:
+            break
+        item = todo.pop()
+        inner = _inside(item)
+        todo += inner
+        found += [] if inner else [item]
+    return found
+
+
+_OPENED, _MEMBERS = 200, 20
+
+
+def _inside(exception: BaseException) -> list[BaseException]:
+    """What a group holds, the first one last."""
     inner = getattr(exception, "exceptions", None)
     if not isinstance(inner, (tuple, list)):
         return []
-    flat = [_members(item) or [item] for item in inner[:50] if isinstance(item, BaseException)]
-    return [item for items in flat for item in items]
+    return [item for item in inner[_MEMBERS::-1] if isinstance(item, BaseException)]
 
 
 def _causes(exception: BaseException) -> Iterator[Cause]:

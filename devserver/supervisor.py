@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from devserver import guard, lifecycle, problems, report
+from devserver import debugging, guard, lifecycle, problems, report
 from devserver.changes import ChangeSet, Scope, plan_reload
 from devserver.config import Config, ConfigError
 from devserver.console import Console, Listening, Look
@@ -43,7 +43,9 @@ from devserver.watch import Targets, Watch, exclude_pattern
 
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
-STOP_LIMIT = 2.0  # seconds that a generation gets to finish when the tool ends
+STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
+
+WAITS = "the code from before the save waits for the keyboard here; it stays until it goes on"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,10 @@ class Life:
     child: Child
     recorder: Recorder
     files: Versions  # that it has loaded
+    has_keyboard: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None
+    spared: bool = False  # not cut off for the sake of a debugger
 
 
 class Supervisor:
@@ -99,7 +103,8 @@ class Supervisor:
     def run(self) -> int:
         """Until somebody asks it to stop. Errors: `process.ListenError`."""
         with ExitStack() as stack:
-            self._guard = guard.Guard.start(self._mark)
+            with debugging.unseen():
+                self._guard = guard.Guard.start(self._mark)
             if self._guard is not None:
                 stack.callback(self._guard.close)
             self._listen(stack)
@@ -114,10 +119,27 @@ class Supervisor:
             stack.enter_context(Keys(self._terminal, self._arrivals.put))
             self._retarget()
             self._watch.start()
-            self._arrivals.put(lifecycle.StartAsked())
+            self._begin()
             self._loop()
         self._console.stopped()
         return 0
+
+    def _begin(self) -> None:
+        """With `--debug_wait` the first generation waits for a debugger."""
+        if self._config.debug is not None:
+            self._console.note(debugging.listen(self._config.debug))
+            debugging.watch(self._debugger_came_or_went)
+        if self._config.debug_wait and not debugging.is_attached():
+            self._console.note("nothing is loaded until a debugger is attached")
+        else:
+            self._arrivals.put(lifecycle.StartAsked())
+
+    def _debugger_came_or_went(self, attached: bool) -> None:
+        """From a thread. A generation can be debugged only from its start on, so that one that lives is replaced."""
+        self._console.note("a debugger is attached" if attached else "the debugger is gone")
+        if attached:
+            started = self._model.generation > 0
+            self._arrivals.put(lifecycle.ReloadAsked() if started else lifecycle.StartAsked())
 
     def _listen(self, stack: ExitStack) -> None:
         config = self._config
@@ -155,11 +177,32 @@ class Supervisor:
             self._console.show(arrival)
             return
         for event in self._translate(arrival) if isinstance(arrival, Heard) else (arrival,):
+            if isinstance(event, lifecycle.Overdue) and self._is_spared(event):
+                continue
             self._model, actions = lifecycle.step(self._model, event)
             for action in actions:
                 self._perform(action)
             if isinstance(event, lifecycle.Slow) and event.generation == self._model.generation:
                 self._look_again(event)
+
+    def _is_spared(self, overdue: lifecycle.Overdue) -> bool:
+        """A generation that may be paused at a breakpoint is not cut off by a save."""
+        life = self._lives.get(overdue.generation)
+        if life is None or not self._is_debugged():
+            return False
+        if not life.spared:
+            life.spared = True
+            self._console.note(
+                f"generation {overdue.generation} has not finished; it may be paused at a breakpoint, and is not cut "
+                "off while a debugger is attached"
+            )
+        self._alarms.set(("deadline", overdue.generation), self._config.graceful_timeout, overdue)
+        return True
+
+    def _is_debugged(self) -> bool:
+        """Whether generations may take their time; not once the tool itself has to end."""
+        ends = self._model.state in (lifecycle.State.STOPPING, lifecycle.State.STOPPED)
+        return not ends and (debugging.is_attached() or self._config.debug_port is not None)
 
     def _look_again(self, slow: lifecycle.Slow) -> None:
         if self._model.state is lifecycle.State.STARTING:
@@ -187,12 +230,12 @@ class Supervisor:
             case WorkerDied() as ending:
                 life.ending = life.ending or ending
             case StopWanted():
-                return (lifecycle.StopAsked(),)
+                return (lifecycle.StopAsked(), lifecycle.StopAsked())  # it waits for the person, who will not answer
             case ColdWanted(names) if generation == self._model.generation:
                 self._nursery.learned((), True, (), _why_not_warm(names))
                 return (lifecycle.ReloadAsked(cold=True),)
             case Keyboard(lent):
-                self._console.keyboard(lent)
+                self._lend(generation, life, lent)
             case Remembered(request):
                 self._replays.remember(request)
             case LoadReport() as loaded:
@@ -234,6 +277,8 @@ class Supervisor:
         if generation == self._model.generation:
             self._deadly = life.files
         self._terminal.take_back(life.child.process.pid)
+        if life.has_keyboard:
+            self._console.keyboard(False)
         death = self._death_of(life, code)
         life.recorder.close()
         for name in ("deadline", "slow", "settled"):
@@ -261,8 +306,7 @@ class Supervisor:
             case lifecycle.Retire(generation):
                 self._retire(generation)
             case lifecycle.SetDeadline(generation, kind):
-                limit = min(self._config.graceful_timeout, STOP_LIMIT if kind == "stop" else sys.maxsize)
-                self._alarms.set(("deadline", generation), limit, lifecycle.Overdue(generation))
+                self._set_deadline(generation, kind)
             case lifecycle.Kill(generation):
                 self._lives[generation].child.kill()
             case lifecycle.Replay(generation, changes):
@@ -271,6 +315,23 @@ class Supervisor:
                 self._console.show(message)
             case lifecycle.Quit():
                 self._done = True
+
+    def _set_deadline(self, generation: int, kind: str) -> None:
+        """A person who sits at the prompt of a debugger is not hurried."""
+        life, limit = self._lives.get(generation), self._config.graceful_timeout
+        if kind == "graceful" and life is not None and life.has_keyboard:
+            self._alarms.drop(("deadline", generation))
+            self._console.note(WAITS)
+            return
+        limit = min(limit, STOP_LIMIT) if kind == "stop" else limit
+        self._alarms.set(("deadline", generation), limit, lifecycle.Overdue(generation))
+
+    def _lend(self, generation: int, life: Life, lent: bool) -> None:
+        life.has_keyboard = lent
+        self._console.keyboard(lent)
+        if generation in self._model.retired and self._model.state is not lifecycle.State.STOPPING:
+            self._retire(generation)
+            self._set_deadline(generation, "graceful")
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._alarms.drop("launch")
@@ -323,13 +384,13 @@ class Supervisor:
         self._retarget()
 
     def _retire(self, generation: int) -> None:
-        """A generation that has accepted nothing yet is not waited for."""
+        """A generation that has accepted nothing yet is not waited for, unless somebody may be looking at it."""
         life = self._lives.get(generation)
         if life is None:
             return
         if life.recorder.retire():
             life.child.retire()
-        else:
+        elif not (life.has_keyboard or self._is_debugged()):  # else it leaves by itself when it has loaded
             life.child.kill()
 
     def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:

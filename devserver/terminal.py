@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Any
 
 from devserver.process import WINDOWS
@@ -109,17 +110,23 @@ def mender(saved: list[Any] | None) -> Callable[[], None]:
 
 
 class Loan:
-    """In a generation: a context in which this process group has the keyboard; `tell` hears True and False."""
+    """In a generation: a context in which this process group has the keyboard; `tell` hears True and False.
+
+    Where somebody else has it on loan, another thread, worker or generation, entering waits.
+    """
 
     def __init__(self, tell: Callable[[bool], None]) -> None:
         self._tell = tell
         self._depth = 0
         self._owner = 0
         self._mode: list[Any] = []
+        self._turn = threading.RLock()
 
     def __enter__(self) -> Loan:
+        self._turn.acquire()
         self._depth += 1
         if self._depth == 1 and not WINDOWS and _is_terminal():
+            _lock(True)
             self._tell(True)
             self._take()
         return self
@@ -130,7 +137,9 @@ class Loan:
             _set_mode(self._mode)
             _hand_to(self._owner)
             self._owner = 0
+            _lock(False)
             self._tell(False)
+        self._turn.release()
 
     def _take(self) -> None:
         """The keyboard, with lines that are shown while they are typed: the tool has it key by key."""
@@ -147,6 +156,16 @@ def _is_terminal() -> bool:
         return os.isatty(KEYBOARD)
     except OSError:
         return False
+
+
+def _lock(wanted: bool) -> None:
+    """One process at a time; the system unlocks it when that process ends, however it does."""
+    import fcntl
+
+    try:
+        fcntl.lockf(KEYBOARD, fcntl.LOCK_EX if wanted else fcntl.LOCK_UN)
+    except OSError:
+        pass  # a terminal that was opened for reading only
 
 
 def _hand_to(group: int) -> None:
@@ -194,9 +213,20 @@ def lend_to_breakpoints(loan: Loan) -> None:
                 loan.__exit__()
 
     def set_trace(*_: object, **__: object) -> None:
-        debugger = LentPdb()
-        debugger.stdout = sys.__stdout__  # print() goes to the log
-        debugger.set_trace(sys._getframe(1))
+        stop_at(sys._getframe(1))
+
+    def stop_at(frame: FrameType) -> None:
+        debugger = LentPdb(nosigint=True)
+        debugger.stdout = sys.__stdout__ or debugger.stdout  # print() goes to the log
+        debugger.set_trace(frame)
+
+    def hook(*args: Any, **named: Any) -> Any:
+        other = os.environ.get("PYTHONBREAKPOINT") or "pdb.set_trace"
+        if other == "pdb.set_trace":
+            return stop_at(sys._getframe(1))
+        if other != "0":
+            loan.__enter__()  # for good: another debugger does not say when it is done
+        return sys.__breakpointhook__(*args, **named)
 
     plain_input = builtins.input
 
@@ -204,6 +234,6 @@ def lend_to_breakpoints(loan: Loan) -> None:
         with loan:
             return plain_input(prompt)
 
-    sys.breakpointhook = set_trace
+    sys.breakpointhook = hook
     pdb.set_trace = set_trace
     builtins.input = lent_input

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import NoReturn
@@ -25,6 +26,7 @@ from devserver.process import Link, lead_own_group, leave
 from devserver.serve import Wsgi
 
 OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
+SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 
@@ -36,13 +38,14 @@ def main(descriptor: int) -> None:
 
 
 class _Warm:
-    """What this process has imported, and how it answers the supervisor."""
+    """What this process has imported, how it answers the supervisor, and the process that comes next."""
 
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._libraries = Libraries()
         self._front = ""
-        self._rehearsed = False
+        self._is_warm = False
+        self._spare: Spare | None = None
         self._ends = os.pipe()
         for end in self._ends:
             os.set_blocking(end, False)
@@ -53,7 +56,10 @@ class _Warm:
         """Take orders until there are no more."""
         serving = True
         while serving:
-            ready = select.select([self._channel.fileno(), self._ends[0]], [], [])[0]
+            pause = SPARE_AFTER if self._is_warm and self._spare is None else None
+            ready = select.select([self._channel.fileno(), self._ends[0]], [], [], pause)[0]
+            if not ready:
+                self._spare = self._split()
             if self._ends[0] in ready:
                 os.read(self._ends[0], 4096)
                 self._reap()
@@ -78,46 +84,78 @@ class _Warm:
         match pickle.loads(message) if message else None:
             case WarmOrder() as order:
                 return self._warm_up(order)
-            case ForkOrder() as order:
-                return self._fork(order, descriptors)
+            case ForkOrder():
+                return self._fork(message, descriptors)
             case _:
                 return False
 
     def _warm_up(self, order: WarmOrder) -> bool:
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
         self._front = order.user_folders[0]
         with _silence(), self._libraries as libraries:
             _set_path(order)
-            if not self._rehearsed:
+            if not self._is_warm:
                 _rehearse()
                 libraries.forget_names()
-                self._rehearsed = True
             refusal = _import(order.modules, libraries) or _why_not_fork()
         importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
         gc.collect()
         gc.freeze()
+        self._is_warm = refusal is None
         self._send(Warmed(refusal))
-        return refusal is None
+        return self._is_warm
 
-    def _fork(self, order: ForkOrder, descriptors: list[int]) -> bool:
+    def _fork(self, message: bytes, descriptors: list[int]) -> bool:
         """The generation makes itself ready while it is looked whether the libraries are still what was imported."""
-        pid = os.fork()
-        if pid == 0:
-            self._channel.close()
-            for end in self._ends:
-                os.close(end)
-            _become(order, descriptors)
-        _lead_group(pid)
+        spare = self._spare or self._split()
+        self._spare = None
+        if not spare.begin(message, descriptors):
+            spare = self._split()
+            spare.begin(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         changed = self._libraries.changed(self._front)
         if changed is not None:
-            os.killpg(pid, signal.SIGKILL)  # nobody has told it to begin
+            os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
             self._send(Warmed(changed))
             return False
-        process = os.pidfd_open(pid)
-        self._send(Forked(pid), [process])
+        process = os.pidfd_open(spare.pid)
+        self._send(Forked(spare.pid), [process])
         os.close(process)
         return True
+
+    def _split(self) -> Spare:
+        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        pid = os.fork()
+        if pid == 0:
+            for end in (self._channel.detach(), here.detach(), *self._ends):
+                os.close(end)
+            _wait_for_order(there)
+        there.close()
+        _lead_group(pid)
+        return Spare(pid, here)
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A fork of this process that waits to become a generation; it ends when its channel is closed."""
+
+    pid: int
+    channel: socket.socket
+
+    def begin(self, message: bytes, descriptors: Sequence[int]) -> bool:
+        """Hand the order on; False where the process is gone."""
+        with self.channel:
+            try:
+                socket.send_fds(self.channel, [message], descriptors)
+            except OSError:
+                return False
+        return True
+
+    def close(self) -> None:
+        self.channel.close()
 
 
 def _ended_children() -> list[tuple[int, int]]:
@@ -307,11 +345,19 @@ def _why_not_fork() -> str | None:
 # --- becoming a generation
 
 
+def _wait_for_order(channel: socket.socket) -> NoReturn:
+    signal.set_wakeup_fd(-1)
+    message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 8)
+    channel.close()
+    if not message:
+        os._exit(0)
+    _become(pickle.loads(message), descriptors)
+
+
 def _become(order: ForkOrder, descriptors: list[int]) -> NoReturn:
     """This process is a generation from here on."""
     from devserver import child
 
-    signal.set_wakeup_fd(-1)
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     added = [folder for folder in sys.path if folder not in order.path]

@@ -523,7 +523,7 @@ def test_time_limit_names_the_setting_and_the_loop(world: World) -> None:
 
     with pytest.raises(StopIteration):
         usercode.load_script(script).run(go)
-    assert re.search(r"loop of line 2 .* SCORING_TIMEOUT_MS \(milliseconds\) higher", str(found[0].hint))
+    assert re.search(r"loop of line 2 .*raise SCORING_TIMEOUT_MS \(milliseconds\)", str(found[0].hint))
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no signals there")

@@ -218,7 +218,8 @@ TABLE: list[Cell] = [
     *ignored_but_in("loading, told to hold", Slow(3, 12.5)),
     #
     *cells(CURRENT, Noted(3, "n"), Show(Noted(3, "n"))),
-    *ignored_but_in(", ".join(CURRENT), Noted(3, "n")),
+    *cells("stopping", Noted(3, "n"), Show(Noted(3, "n"))),
+    *ignored_but_in(", ".join([*CURRENT, "stopping"]), Noted(3, "n")),
     *cells([*AWAKE[1:], "stopping"], Noted(2, "n"), Show(Noted(2, "n"))),  # a request that was in flight has failed
     *cells("before the first, stopped", Noted(2, "n")),
 ]

@@ -10,14 +10,15 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import pytest
 from mistakes import HAS_COLUMNS, INIT, RUN, World
 
-from devserver import problems, report, results, usercode
+from devserver import hints, problems, render, report, results, usercode
 from devserver.report import Cause, Excerpt, Frame, LoadReport, Request, RunError, Times
 
 REQUEST = Request("POST", "/score", "application/json", 2, "{}")
@@ -716,3 +717,88 @@ def test_supervisor_can_import_it_quickly() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
     slow = {"flask", "difflib", "traceback", "tempfile", "importlib.metadata", "numpy", "colorama", "asyncio"}
     assert not slow & set(done.stdout.split())
+
+
+# ---------------------------------------------------------------------- bounds
+
+
+def steps_of(work: Callable[[], object]) -> int:
+    """How many lines of this package are executed meanwhile."""
+    count = 0
+
+    def trace(frame: FrameType, event: str, _argument: object) -> Any:
+        nonlocal count
+        if not usercode.is_own_file(frame.f_code.co_filename):
+            return None
+        count += event == "line"
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        work()
+    finally:
+        sys.settrace(before)
+    return count
+
+
+class Group(Exception):
+    """What an ExceptionGroup is, also before Python 3.11."""
+
+    def __init__(self, exceptions: list[Exception]) -> None:
+        super().__init__("several")
+        self.exceptions = exceptions
+
+
+def nested(depth: int) -> list[Any]:
+    found: list[Any] = []
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+@pytest.mark.parametrize("size", [10_000, 100_000])
+@pytest.mark.parametrize(
+    "make",
+    [
+        nested,
+        lambda size: [*range(size), {1}],
+        lambda size: {"rows": [[number] for number in range(size)], "last": {1}},
+        lambda size: {str(number): {"inner": [number]} for number in range(size)} | {"last": {1}},
+    ],
+)
+def test_walk_through_a_result_is_bounded(world: World, make: Callable[[int], object], size: int) -> None:
+    """However large or deep it is, the same number of steps is enough, or it stays unsaid which part is wrong."""
+    world.write({"score.py": "def run(data):\n    pass\n"})
+    error = TypeError("Object of type set is not JSON serializable")
+    function = usercode.load_script(str(world.folder / "score.py")).run
+    value = make(size)
+    assert steps_of(lambda: results.unserialisable(value, error, function)) < 300_000
+
+
+def test_odd_number_beyond_the_bound_is_told_without_its_place(world: World) -> None:
+    """A warning does not depend on how large the result is."""
+    function = usercode.load_script(world.write({"score.py": "def run(data):\n    pass\n"})).run
+    warning = results.result_warning([*range(100_000), float("nan")], function)
+    assert warning is not None and warning.message.startswith("the result holds NaN or Infinity")
+    assert results.result_warning([*range(100_000), "NaN"], function) is None
+
+
+@pytest.mark.parametrize(
+    "script", ["def f(n):\n    return f(n + 1)\nf(0)\n", "import json\njson.loads('[' * 100_000)\n"]
+)
+def test_report_of_a_recursion_is_bounded(world: World, script: str) -> None:
+    """The calls are folded, and a text of 100,000 brackets is not walked through."""
+    path = world.write({"score.py": script})
+    with pytest.raises(RecursionError) as caught:
+        usercode.load_script(path)
+    work = lambda: render.block(hints.explain(report.describe(caught.value, "load"), caught.value))  # noqa: E731
+    assert steps_of(work) < 300_000
+
+
+def test_groups_within_groups_are_bounded(world: World) -> None:
+    """Each holds ten others that each hold ten: some are told."""
+    error: Any = ValueError("leaf")
+    for _ in range(6):
+        error = Group([error] * 10)
+    assert steps_of(lambda: report.describe(error, "run")) < 300_000

@@ -18,7 +18,8 @@ def _time_limit(facts: Facts) -> str | None:
     loop = _loop_around(facts.error.path, facts.error.line)
     where = f"the loop of line {loop} is running; " if loop else ""
     unit = "milliseconds" if found[1].endswith("_MS") else "seconds"
-    return f"{where}set {found[1]} ({unit}) higher if the work needs more time"
+    also = "\nmeanwhile GET / waits for its answer too, here as in Azure ML" if facts.error.phase == "run" else ""
+    return f"{where}raise {found[1]} ({unit}) if the work needs more{also}"
 
 
 def _loop_around(path: str, line: int) -> int | None:

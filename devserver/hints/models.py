@@ -46,7 +46,7 @@ def _model_dir_not_set(facts: Facts) -> str | None:
     if found is None:
         return "--model_dir was not given: start with --model_dir and the folder that holds the model"
     folder = "/".join(short(found[0]).split("/")[: -found[1]]) or "."
-    return f"--model_dir was not given. There is {short(found[0])} here: start with --model_dir {folder}"
+    return f"--model_dir was not given, but there is {short(found[0])}:\nstart with --model_dir {folder}"
 
 
 def _text_of(frame: FrameType) -> str:

@@ -5,9 +5,12 @@ from __future__ import annotations
 import errno
 import os
 import select
+import signal
 import socket
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -89,6 +92,10 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     halting = False
 
+    def init_signals(self) -> None:
+        with _own_interrupt(self.app.plan):
+            super().init_signals()
+
     def stop(self, graceful: bool = True) -> None:
         self.halting = True
         if not graceful:
@@ -128,6 +135,15 @@ def _peek(pid: int) -> int | None:
     return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
 
+@contextmanager
+def _own_interrupt(plan: Plan) -> Iterator[None]:
+    """In the dev loop Ctrl-C is not for the server."""
+    handler = signal.getsignal(signal.SIGINT)
+    yield
+    if plan.gate is not None:
+        signal.signal(signal.SIGINT, handler)
+
+
 class _Worker(SyncWorker):  # type: ignore[misc]
     """A sync worker that asks the gate before it accepts."""
 
@@ -148,6 +164,10 @@ class _Worker(SyncWorker):  # type: ignore[misc]
             super().init_process()
         finally:
             _leave(sys.exc_info()[1])
+
+    def init_signals(self) -> None:
+        with _own_interrupt(self.plan):
+            super().init_signals()
 
     def run(self) -> None:
         if self.plan.witness is not None:

@@ -23,7 +23,7 @@ FIRST_BYTES = 0.2  # seconds in which an accepted connection counts as busy
 
 def run(plan: Plan) -> int:
     """Serve until SIGTERM or SIGINT; returns the exit code."""
-    _on_signal(_leave_loading)
+    _on_signal(plan, _leave_loading)
     try:
         app = _without_hop_by_hop(plan.factory())
     except SystemExit as leaving:
@@ -41,7 +41,7 @@ def run(plan: Plan) -> int:
         stop.ask(at_once=number == signal.SIGINT)
         servers[0].pull_trigger()
 
-    _on_signal(stop_serving)
+    _on_signal(plan, stop_serving)
     if plan.witness is not None:
         plan.witness.booted(servers[0])
     while not (stop.is_asked() and all(server.is_idle() for server in servers)) and not stop.is_overdue():
@@ -70,8 +70,9 @@ class _Stop:
         return self._deadline is not None and time.monotonic() >= self._deadline
 
 
-def _on_signal(handler: Callable[[int, FrameType | None], None]) -> None:
-    for number in (signal.SIGTERM, signal.SIGINT):
+def _on_signal(plan: Plan, handler: Callable[[int, FrameType | None], None]) -> None:
+    """In the dev loop Ctrl-C is not for the server."""
+    for number in (signal.SIGTERM, signal.SIGINT) if plan.gate is None else (signal.SIGTERM,):
         signal.signal(number, handler)
 
 
