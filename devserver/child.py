@@ -75,7 +75,6 @@ def begin(
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
     lend_to_breakpoints(Loan(lambda lent: link.send(Keyboard(lent))))
-    debugging.take_breakpoint()
     _hear_keyboard(lambda: link.send(StopWanted()))
     post = Post(
         briefing.config,

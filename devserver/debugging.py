@@ -81,9 +81,3 @@ def unseen() -> Iterator[None]:
         return
     with pydevd.skip_subprocess_arg_patch():
         yield
-
-
-def take_breakpoint() -> None:
-    """From now on breakpoint() in this process is the debugger's, where one is attached."""
-    if is_attached():
-        sys.breakpointhook = sys.modules["debugpy"].breakpoint

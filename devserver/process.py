@@ -370,14 +370,16 @@ def adopt_orphans() -> None:
 
 def leave(code: int) -> NoReturn:
     """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
-    end = time.monotonic() + THREADS_GRACE
-    for thread in threading.enumerate():
-        if not thread.daemon and thread is not threading.current_thread():
-            thread.join(max(0.0, end - time.monotonic()))
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except (OSError, ValueError, AttributeError):
-            pass
-    os._exit(code)
+    try:
+        end = time.monotonic() + THREADS_GRACE
+        for thread in threading.enumerate():
+            if not thread.daemon and thread is not threading.current_thread():
+                thread.join(max(0.0, end - time.monotonic()))
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError, AttributeError):
+                pass
+    finally:
+        os._exit(code)  # also where another signal raised in the midst of this

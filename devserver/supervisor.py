@@ -103,6 +103,7 @@ class Supervisor:
     def run(self) -> int:
         """Until somebody asks it to stop. Errors: `process.ListenError`."""
         with ExitStack() as stack:
+            self._listen_for_debugger()
             with debugging.unseen():
                 self._guard = guard.Guard.start(self._mark)
             if self._guard is not None:
@@ -124,10 +125,14 @@ class Supervisor:
         self._console.stopped()
         return 0
 
+    def _listen_for_debugger(self) -> None:
+        """Before the guard: what debugpy starts here for itself shall not count as left behind by a generation."""
+        if self._config.debug is not None:
+            self._console.note(debugging.listen(self._config.debug))
+
     def _begin(self) -> None:
         """With `--debug_wait` the first generation waits for a debugger."""
         if self._config.debug is not None:
-            self._console.note(debugging.listen(self._config.debug))
             debugging.watch(self._debugger_came_or_went)
         if self._config.debug_wait and not debugging.is_attached():
             self._console.note("nothing is loaded until a debugger is attached")

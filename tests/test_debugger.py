@@ -197,18 +197,6 @@ def test_the_end_waits_for_nobody(tmp_path: Path) -> None:
             assert answer.exception() is not None
 
 
-def test_a_call_of_breakpoint_stops_in_the_editor(tmp_path: Path) -> None:
-    """breakpoint() in the script belongs to the debugger, not to the terminal."""
-    text = "def init(): pass\ndef run(data):\n    breakpoint()\n    return 1\n"
-    with Editor() as editor, ThreadPoolExecutor() as pool, Launched(editor, tmp_path, score=text) as loop:
-        loop.wait_for("ready")
-        answer = asked(pool, loop)
-        stop = editor.wait_for_stop()
-        assert stop.line in (3, 4)
-        stop.go_on()
-        assert answer.result().json() == 1
-
-
 @pytest.mark.parametrize("server", ["waitress", "gunicorn"])
 def test_the_port_that_the_server_connects_to(tmp_path: Path, server: str) -> None:
     """With AZUREML_DEBUG_PORT the server connects to an editor that listens, and stops in run()."""

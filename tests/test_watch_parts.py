@@ -135,7 +135,7 @@ def test_code_waits_for_an_area_that_has_just_become_stale() -> None:
     """Folders that came or went a moment ago belong to the same save until they have been walked."""
     settling = noted(Role.CODE, Finish.CLOSED)
     assert settling.ripe(100.2, 99.9) == []
-    assert settling.ripe(99.9 + settle.CAP, 99.9) == ["a"]
+    assert settling.ripe(99.9 + settle.TOGETHER, 99.9) == ["a"]
 
 
 def test_a_ring_without_a_difference_does_not_undo_the_end_of_a_write() -> None:

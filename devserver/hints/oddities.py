@@ -111,7 +111,7 @@ def _nan_in_request(facts: Facts) -> str | None:
     )
 
 
-_DEEP = 400  # brackets; Python's own limit lies near 1000
+_DEEP = 400  # brackets; Python's own limit lies near 1000, in newer versions higher
 
 
 def _deep_request(facts: Facts) -> str | None:
@@ -120,7 +120,7 @@ def _deep_request(facts: Facts) -> str | None:
         return None
     text = text if isinstance(text, str) else text[:20_000].decode("utf-8", "replace")
     depth = _depth(text[:20_000])
-    return f"the body is nested {depth} deep or more: Python's json gives up near 1000" if depth >= _DEEP else None
+    return f"the body is nested {depth} deep or more, which Python's json cannot follow" if depth >= _DEEP else None
 
 
 def _depth(text: str) -> int:

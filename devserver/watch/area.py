@@ -14,7 +14,7 @@ from devserver.watch.walk import Survey, glance
 
 _CALM = {True: 0.1, False: 0.03}  # seconds without news of folders before a deep or a flat area is walked
 # An area is walked now and then even if nothing rings, so rarely that it costs nothing: at least so many seconds
-# after the last walk, and at least so many times as long as that walk took.
+# after the last walk, and at least so many times the processor time of that walk.
 _POLLED = (0.25, 150.0)
 _HEARD = (2.0, 1000.0)
 

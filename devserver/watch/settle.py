@@ -20,7 +20,8 @@ QUIET = 0.04  # after anything else that happens to code
 HELD = 0.2  # code that is being written, where the end of the writing will be told
 GONE = 0.15  # code that vanished: many editors move a file away before they write the new one
 EMPTY = 0.4  # code that became empty: some editors truncate first and write 300 ms later
-CAP = 1.0  # no change of code waits longer for other changes
+CAP = 1.0  # no change of code waits longer for other changes,
+TOGETHER = 2.0  # except for model files that are complete already and only have to be looked at again
 
 MODEL_GONE = 0.6
 MODEL_MOVED = 0.03  # moved into place: complete by construction
@@ -101,8 +102,8 @@ class Pending:
 class Settling:
     """All pending differences, in the order in which they were noticed.
 
-    Code goes first: it waits for model files only if these began to change less than `CAP` ago, so that one checkout
-    is one change and yet a long copy of a model does not hold up an edit.
+    Code goes first: it waits for model files only if these began to change a moment ago, so that one checkout is one
+    change and yet a long copy of a model does not hold up an edit.
     """
 
     def __init__(self) -> None:
@@ -154,8 +155,11 @@ class Settling:
         code, models = self._sorted()
         models_at = self._latest(models.values(), alone=len(models) == 1) if unsettled == math.inf else math.inf
         began = min([unsettled, *(pending.since for pending in models.values())])
+        growing = any(pending.finish is Finish.OPEN for pending in models.values())
         code_at = self._code_ready(code, now)
-        return (max(code_at, min(models_at, began + CAP)) if began < math.inf else code_at), models_at
+        if began < math.inf:
+            code_at = max(code_at, min(models_at, began + (CAP if growing else TOGETHER)))
+        return code_at, models_at
 
     def _code_ready(self, code: dict[str, Pending], now: float) -> float:
         if not code:
