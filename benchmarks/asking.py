@@ -57,10 +57,8 @@ def ask(port: int) -> Reply:
     except OSError:
         return Reply(sent, time.perf_counter(), "failed")
     came = time.perf_counter()
-    head, _, body = answer.partition(b"\r\n\r\n")
-    if b" 200 " not in head[:16]:
-        return Reply(sent, came, "failed")
-    return Reply(sent, came, "answered", _version(body))
+    version = _version(answer)
+    return Reply(sent, came, "failed" if version is None else "answered", version or 0)
 
 
 def _exchange(port: int) -> bytes:
@@ -84,8 +82,11 @@ def _is_whole(answer: bytes) -> bool:
     return len(body) >= int(length) if length else body.endswith(b"0\r\n\r\n")
 
 
-def _version(body: bytes) -> int:
-    """Of the JSON, also where it came in chunks."""
+def _version(answer: bytes) -> int | None:
+    """Of the JSON in a good answer, also where it came in chunks; None for any other answer."""
+    head, _, body = answer.partition(b"\r\n\r\n")
+    if b" 200 " not in head[:16] or b"}" not in body:
+        return None
     return int(json.loads(body[body.index(b"{") : body.rindex(b"}") + 1])["version"])
 
 
@@ -121,9 +122,9 @@ def hammer(port: int, clients: int, is_over: Callable[[], bool]) -> list[Reply]:
 
 def main() -> None:
     """Arguments: port, clients. Hammers until stdin is closed, then writes the replies to stdout as JSON."""
-    over = threading.Event()
-    threading.Thread(target=lambda: (sys.stdin.read(), over.set()), daemon=True).start()
-    replies = hammer(int(sys.argv[1]), int(sys.argv[2]), over.is_set)
+    waiting = threading.Thread(target=sys.stdin.read, daemon=True)
+    waiting.start()
+    replies = hammer(int(sys.argv[1]), int(sys.argv[2]), lambda: not waiting.is_alive())
     json.dump([[reply.sent, reply.came, reply.kind, reply.version] for reply in replies], sys.stdout)
 
 

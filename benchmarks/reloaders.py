@@ -276,7 +276,7 @@ def _made(base: str, packages: Sequence[str]) -> str:
         shutil.rmtree(home, ignore_errors=True)
         print(f"installing {', '.join(packages)} into {home} ...", file=sys.stderr)
         subprocess.run([base, "-m", "venv", str(home)], check=True, timeout=INSTALL_SECONDS)
-        subprocess.run([python, "-m", "pip", "install", "-q", *packages], check=True, timeout=INSTALL_SECONDS)
+        subprocess.run([python, "-m", "pip", "install", "-qq", *packages], check=True, timeout=INSTALL_SECONDS)
         (home / "complete").touch()
     return python
 

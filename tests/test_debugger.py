@@ -143,13 +143,12 @@ def gone(loop: Loop) -> int:
     return sum(event.get("text") == "the debugger is gone" for event in loop.events())
 
 
-@pytest.mark.parametrize("server", ["waitress", "gunicorn"])
-def test_a_save_does_not_cut_off_who_is_paused(tmp_path: Path, server: str) -> None:
+def test_a_save_does_not_cut_off_who_is_paused(tmp_path: Path) -> None:
     """While a request stands at a breakpoint, a save brings the new code, and the old request ends well."""
     with Editor() as editor, ThreadPoolExecutor() as pool:
         path = tmp_path / "project" / "score.py"
         editor.breakpoints[str(path)] = (IN_RUN,)
-        with Launched(editor, tmp_path, "--graceful_timeout", "0.3", score=script(0, 0), server=server) as loop:
+        with Launched(editor, tmp_path, "--graceful_timeout", "0.3", score=script(0, 0)) as loop:
             loop.wait_for("ready")
             first = asked(pool, loop)
             stop = editor.wait_for_stop()
@@ -197,8 +196,7 @@ def test_the_end_waits_for_nobody(tmp_path: Path) -> None:
             assert answer.exception() is not None
 
 
-@pytest.mark.parametrize("server", ["waitress", "gunicorn"])
-def test_the_port_that_the_server_connects_to(tmp_path: Path, server: str) -> None:
+def test_the_port_that_the_server_connects_to(tmp_path: Path) -> None:
     """With AZUREML_DEBUG_PORT the server connects to an editor that listens, and stops in run()."""
     port = free_port()
     with Editor() as editor, ThreadPoolExecutor() as pool:
@@ -206,7 +204,7 @@ def test_the_port_that_the_server_connects_to(tmp_path: Path, server: str) -> No
         editor.breakpoints[str(path)] = (IN_RUN,)
         listening_editor = pool.submit(editor.listen, port, subProcess=True, justMyCode=True)
         env = {"AZUREML_DEBUG_PORT": str(port)}
-        with Loop(tmp_path, score=script(0, 0), server=server, env=env, until=None) as loop:
+        with Loop(tmp_path, score=script(0, 0), env=env, until=None) as loop:
             loop.port = loop.wait_for("listening")["port"]
             loop.wait_for("ready")
             listening_editor.result()
