@@ -28,7 +28,10 @@ def run(arguments: Sequence[str]) -> int:
         return 0
     except ConfigError as error:
         return _refuse(error)
-    return _run(config, arguments)
+    try:
+        return _run(config, arguments)
+    except KeyboardInterrupt:  # before the server has its own handler
+        return 0
 
 
 def _refuse(error: ConfigError | ListenError) -> int:

@@ -7,7 +7,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from typing import TYPE_CHECKING, Any, Literal
@@ -115,6 +115,10 @@ class Console:
         self._is_lent = lent
         self._event("keyboard", lent=lent)
 
+    def warmed(self, modules: Sequence[str]) -> None:
+        """These libraries were imported ahead."""
+        self._event("warm", modules=modules)
+
     def watching(self, targets: Targets) -> None:
         """What is watched from now on."""
         self._targets = targets
@@ -198,9 +202,8 @@ class Console:
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
-        self._event(
-            "ready", generation=generation, pid=os.getpid(), seconds=seconds, times=loaded.times, url=self._url()
-        )
+        facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": self._url()}
+        self._event("ready", generation=generation, **facts)
         self._serving = generation
         self._write(render.ready(loaded, seconds, self._url(), colour=self._colour))
 

@@ -186,7 +186,8 @@ class ForkedProcess:
 class Nursery:
     """Starts generations, warm where it can be. All is called from the supervisor's thread.
 
-    `say` gets one line for each new reason why a start was cold, from that thread or another.
+    `say` gets one line for each new reason why a start was cold, and `warmed` the libraries that were imported ahead;
+    both are called from that thread or another.
     """
 
     def __init__(
@@ -196,6 +197,7 @@ class Nursery:
         path: Sequence[str],
         deliver: Callable[[int, object], None],
         say: Callable[[str], None],
+        warmed: Callable[[Sequence[str]], None],
         warm: bool,
     ) -> None:
         self._listeners = listeners
@@ -203,6 +205,7 @@ class Nursery:
         self._path = tuple(path)
         self._deliver = deliver
         self._say = say
+        self._tell_warmed = warmed
         self._wanted = warm and sys.platform == "linux"
         self._warm: WarmProcess | None = None
         self._modules: dict[str, None] = {}
@@ -273,8 +276,12 @@ class Nursery:
 
     def _warmed(self) -> None:
         warm = self._warm
-        if warm is not None and warm.is_ready and warm.refusal is not None:
+        if warm is None or not warm.is_ready:
+            return
+        if warm.refusal is not None:
             self._explain(warm.refusal)
+        else:
+            self._tell_warmed(sorted(warm.modules))
 
     def _explain(self, reason: str) -> None:
         if reason != self._said:

@@ -112,8 +112,9 @@ class Supervisor:
             stack.enter_context(self._terminal)
             self._watch = Watch(self._changed, self._console.note, poll=self._config.reload_poll)
             stack.callback(self._watch.close)
+            say, warmed = self._console.note, self._console.warmed
             self._nursery = Nursery(
-                self._listeners, self._environ, sys.path, self._heard, self._console.note, self._config.warm
+                self._listeners, self._environ, sys.path, self._heard, say, warmed, self._config.warm
             )
             stack.callback(self._nursery.close)
             self._hear_signals()

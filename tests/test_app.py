@@ -314,7 +314,7 @@ def test_circular_and_deep_values(make: Callable[..., Site], body: str, kind: st
             found = []
             if data == "circular":
                 found.append(found)
-            for _ in range(0 if data == "circular" else 5000):
+            for _ in range(0 if data == "circular" else 20_000):
                 found = [found]
             return found
         """)

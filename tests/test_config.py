@@ -203,7 +203,7 @@ def test_bad_environment(refused: Refused, variable: str, value: str, code: int,
     ("content", "words"),
     [
         (b'{"A": ', ("config.json:1:7:", "not JSON")),
-        (b'{\n "A": 1,\n}', ("config.json:3:1:", "not JSON")),
+        (b'{\n "A": 1\n 2}', ("config.json:3:2:", "not JSON")),
         (b"[1]", ("config.json:", "list", "object")),
         (b"null", ("config.json:", "object")),
         (b'{"A": "\xff"}', ("config.json:", "UTF-8")),

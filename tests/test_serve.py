@@ -187,6 +187,17 @@ def test_end_of_the_parent(tmp_path: Path, server: str) -> None:
         assert time.monotonic() - begun < 3
 
 
+@gunicorn
+def test_end_while_workers_begin(tmp_path: Path, server: str) -> None:
+    """SIGTERM that comes while workers are being forked reaches each of them."""
+    arguments = ("--server", server, "--worker_count", "8")
+    with serving(tmp_path, "def run(data): pass", *arguments, WORKER_PRELOAD="true") as running:
+        begun = time.monotonic()
+        assert running.stop() == 0
+        assert time.monotonic() - begun < 5
+        assert_nothing_left(running)
+
+
 # --- workers
 
 

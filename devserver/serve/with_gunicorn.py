@@ -27,7 +27,7 @@ from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeavin
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
 ACCESS_LINE = '%s - - [%s] "%s %s %s" %s %s "%s" "%s"'
-
+TO_WORKERS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT}
 PARENT_LOOK = 1.0  # seconds after which an idle worker looks whether its parent lives; gunicorn takes half its timeout
 
 
@@ -95,6 +95,14 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
     def init_signals(self) -> None:
         with _own_interrupt(self.app.plan):
             super().init_signals()
+
+    def spawn_worker(self) -> Any:
+        # A signal that reaches a new worker before its own handlers stand would be lost: they wait until then.
+        signal.pthread_sigmask(signal.SIG_BLOCK, TO_WORKERS)
+        try:
+            return super().spawn_worker()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_WORKERS)
 
     def stop(self, graceful: bool = True) -> None:
         self.halting = True
@@ -168,6 +176,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
     def init_signals(self) -> None:
         with _own_interrupt(self.plan):
             super().init_signals()
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_WORKERS)
 
     def run(self) -> None:
         if self.plan.witness is not None:
