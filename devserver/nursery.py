@@ -240,7 +240,10 @@ class Nursery:
             self._explain(process)
             self._give_up()
             return None
-        os.write(tell, GO)
+        try:
+            os.write(tell, GO)
+        except BrokenPipeError:
+            pass  # it is gone already; `Gone` tells
         os.close(tell)
         self._said = ""
         return Child.adopt(process, briefing.generation, hear, self._deliver)

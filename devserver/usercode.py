@@ -261,7 +261,7 @@ _clock = {"inside": 0.0, "spent": 0.0}
 def found_beside_script(searched: Iterable[str]) -> list[str]:
     """The user's modules that were found in the script's own folder, where that is none of the `searched` ones."""
     folder = os.path.dirname(os.path.realpath(script)) if script else ""
-    entries = [os.path.realpath(entry) for entry in sys.path]
+    entries = [os.path.realpath(entry) for entry in sys.path if os.path.isabs(entry)]  # none asks for a lost folder
     if folder in map(os.path.realpath, searched) or entries.count(folder) != 1:  # twice: the script put it there itself
         return []
     known = {os.path.realpath(path) for path in loaded}

@@ -43,7 +43,7 @@ class _Warm:
     def __init__(self, channel: socket.socket) -> None:
         self._channel = channel
         self._libraries = Libraries()
-        self._front = ""
+        self._folders: tuple[str, ...] = ()
         self._is_warm = False
         self._spare: Spare | None = None
         self._ends = os.pipe()
@@ -93,13 +93,13 @@ class _Warm:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-        self._front = order.user_folders[0]
+        self._folders = order.user_folders
         with _silence(), self._libraries as libraries:
             _set_path(order)
             if not self._is_warm:
                 _rehearse()
                 libraries.forget_names()
-            refusal = _import(order.modules, libraries) or _why_not_fork()
+            refusal = _import(order.modules, libraries) or libraries.problem(self._folders) or _why_not_fork()
         importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
         gc.collect()
         gc.freeze()
@@ -116,10 +116,10 @@ class _Warm:
             spare.begin(message, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        changed = self._libraries.changed(self._front)
-        if changed is not None:
+        problem = self._libraries.problem(self._folders)
+        if problem is not None:
             os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
-            self._send(Warmed(changed))
+            self._send(Warmed(problem))
             return False
         process = os.pidfd_open(spare.pid)
         self._send(Forked(spare.pid), [process])
@@ -191,7 +191,8 @@ class Libraries:
 
     def __init__(self) -> None:
         self.wanted: str | None = None
-        self._names: set[str] = set()
+        self._found: set[str] = set()
+        self._missing: set[str] = set()
         self._stamps: dict[str, tuple[int, int, int] | None] = {}
 
     def __enter__(self) -> Libraries:
@@ -211,40 +212,47 @@ class Libraries:
             if spec is not None:
                 self._note(spec)
                 return spec
+        self._missing.add(fullname)
         return None
 
     def _note(self, spec: ModuleSpec) -> None:
         origin = spec.origin if spec.has_location else None
         if origin and usercode.is_user_file(origin):
-            self.wanted = f"a library imports {origin}, which is not a library's"
+            self.wanted = f"a library imports {origin}"
             raise UserCodeWanted(self.wanted)
         if origin and _is_library(origin):
             self._stamps[origin] = _stamp(origin)  # before it is read
-        self._names.add(spec.name)
+        self._found.add(spec.name)
 
     def forget_names(self) -> None:
         """What was imported so far, a generation imports before the user's folders are on its path."""
-        self._names.clear()
+        self._found.clear()
+        self._missing.clear()
 
-    def changed(self, front: str) -> str | None:
-        """Why what was imported is worth nothing now, or None.
+    def problem(self, folders: Sequence[str]) -> str | None:
+        """Why what was imported is not what a cold start would import now, or None.
 
-        A file may be another one, or a module in the folder `front` may have the name that a library wanted.
+        `folders` are the user's; the first stands before the libraries on a generation's path, the others after them.
         """
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
                 return f"{path} has changed since it was imported"
-        return self._hidden(front)
+        found = _first_module(folders[:1], self._found) or _first_module(folders, self._missing)
+        return f"a library imports {found}" if found else None
 
-    def _hidden(self, front: str) -> str | None:
+
+def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
+    """The file of a module that has one of these names and lies right in one of these folders."""
+    for folder in folders:
         try:
-            stems = {name.partition(".")[0] for name in os.listdir(front)}
+            stems = {name.partition(".")[0] for name in os.listdir(folder)}
         except OSError:
-            return None  # the folder is gone
-        paths = [os.path.join(front, name) for name in stems & self._names]
-        candidates = [found for path in paths for found in (path + ".py", os.path.join(path, "__init__.py"))]
-        hides = next(filter(os.path.isfile, candidates), None)
-        return f"{hides} stands before the library of that name" if hides else None
+            continue  # the folder is gone
+        for path in (os.path.join(folder, name) for name in sorted(stems & names)):
+            for candidate in (path + ".py", os.path.join(path, "__init__.py")):
+                if os.path.isfile(candidate):
+                    return candidate
+    return None
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -339,7 +347,8 @@ def _why_not_fork() -> str | None:
     finally:
         os.waitpid(pid, 0)
     threads = len(os.listdir("/proc/self/task"))
-    return f"{threads - 1} threads run after the imports, and would be lost" if threads > 1 else None
+    left = "1 thread runs" if threads == 2 else f"{threads - 1} threads run"
+    return f"{left} after the imports, and would be lost" if threads > 1 else None
 
 
 # --- becoming a generation

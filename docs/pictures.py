@@ -55,7 +55,7 @@ CASES = (
         {
             "score.py": "import json\n\nfrom preprocess import clean\n\n\ndef init():\n    pass\n\n\n"
             'def run(raw_data):\n    return sum(clean(json.loads(raw_data)["data"][0]))\n',
-            "preprocess.py": '"""Feature cleaning."""\n\nCOLUMNS = ["age", "income"\n\n\ndef clean(row):\n    return row\n',
+            "preprocess.py": '"""Features."""\n\nCOLUMNS = ["age", "income"\n\n\ndef clean(row):\n    return row\n',
         },
     ),
     Case(

@@ -8,13 +8,13 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live import ROOT, Answer
+from live import ROOT
 from loop import SERVERS, Loop, answering
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
@@ -22,11 +22,14 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothi
 
 FACTS = """
 import json as _json, os as _os, sys as _sys
-with open(_os.environ["FACTS"], "w") as _file:
-    _json.dump({"path": _sys.path, "environ": dict(_os.environ), "folder": _os.getcwd(), "argv": _sys.argv}, _file)
+_init = init
+def init():
+    _init()  # what is imported by now is the same, be it by the script or, as by pickle, in here
+    with open(_os.environ["FACTS"], "w") as _file:
+        _json.dump({"path": _sys.path, "environ": dict(_os.environ), "folder": _os.getcwd(), "argv": _sys.argv}, _file)
 """
 TRACE = "import os\nopen(os.environ['TRACE'], 'a').write(__name__ + '\\n')\n"  # in a module: says that it was executed
-OF_THE_MOMENT = ("Date", "x-azmlinfsrv-generation", "x-ms-request-id", "x-ms-run-fn-exec-ms")
+OF_THE_MOMENT = ("date", "x-azmlinfsrv-generation", "x-request-id", "x-ms-request-id", "x-ms-run-fn-exec-ms")
 
 
 class Warm(Loop):
@@ -36,6 +39,7 @@ class Warm(Loop):
         self.site = folder / "site-packages"
         for name, text in (packages or {}).items():
             self.install(name, text)
+        folder.mkdir(exist_ok=True)
         self._trace = folder / "trace.txt"
         self._trace.touch()
         self.outside = folder / "elsewhere"  # on the path too, but nobody's library
@@ -111,32 +115,230 @@ def using(library: str, value: str, before: str = "") -> str:
 # --- warm is as cold
 
 
-def comparable(answer: Answer) -> tuple[int, dict[str, str], bytes]:
-    names = {name.lower() for name in OF_THE_MOMENT}
-    return answer.status, {k: v for k, v in answer.headers.items() if k.lower() not in names}, answer.body
-
-
 @pytest.mark.parametrize("name", RECIPES)
 def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path) -> None:
     """The same answer with the same headers, the same sys.path, environment, folder and arguments."""
     missing = [module for module in NEEDS.get(name, ()) if importlib.util.find_spec(module) is None]
     if missing:
         pytest.skip(f"sample {name} needs {', '.join(missing)}")
-    root, facts = copy_of_samples(tmp_path), tmp_path / "facts.json"
+    facts, again = tmp_path / "facts.json", "# again\n"
+    made = made_sample(name, tmp_path)
+    arguments = ["--model_dir", "outputs"] if (made / "outputs").exists() else []
+    loop = Warm(tmp_path / "run", *arguments, env={"FACTS": str(facts)})
+    shutil.copytree(made, loop.project, dirs_exist_ok=True)
+    script = (made / "score.py").read_text() + FACTS
+    loop.save("score.py", script)
+    with loop:
+        loop.wait_for("warm")
+        cold = loop.wait_for("ready"), json.loads(facts.read_text()), answered(loop)
+        warm = loop.saved(script + again), json.loads(facts.read_text()), answered(loop)
+    assert (cold[0]["warm"], warm[0]["warm"]) == (False, True)
+    assert cold[1] == warm[1]
+    assert cold[2] == warm[2]
+
+
+def made_sample(name: str, folder: Path) -> Path:
+    """A copy of the sample with its model, made as the README says."""
+    root = copy_of_samples(folder)
     for script in RECIPES[name].scripts:
         run([sys.executable, script], root)
-    folder = root / "samples" / name
-    script = (folder / "score.py").read_text() + FACTS
-    (folder / "score.py").write_text(script)
-    sample = (folder / "sample-request.json").read_bytes()
-    with Warm(tmp_path / "run", *RECIPES[name].arguments, env={"FACTS": str(facts)}, at=root) as loop:
+    return root / "samples" / name
+
+
+def answered(loop: Warm) -> tuple[int, dict[str, str], bytes]:
+    """The answer to the sample request, without what is of the moment."""
+    sample = (loop.project / "sample-request.json").read_bytes()
+    answer = loop.post("/score", sample, {"Content-Type": "application/json"})
+    headers = {key: value for key, value in answer.headers.items() if key.lower() not in OF_THE_MOMENT}
+    return answer.status, headers, answer.body
+
+
+DRAWS = """
+import random
+import numpy
+DRAWN = [random.random(), numpy.random.rand()]
+def init(): DRAWN.extend([random.random(), numpy.random.rand()])
+def run(data): return DRAWN
+"""
+
+
+def test_generations_draw_other_random_numbers(tmp_path: Path) -> None:
+    """Those of random and of numpy's global generator, at import and in init(), though all come from one process."""
+    pytest.importorskip("numpy")
+    with warmed(tmp_path, score=DRAWS) as loop:
+        drawn = loop.value()
+        for turn in range(3):
+            assert loop.saved(f"{DRAWS}# {turn}\n")["warm"]
+            drawn += loop.value()
+    assert len(set(drawn)) == len(drawn) == 16
+
+
+@pytest.mark.parametrize(("server", "workers"), [("gunicorn", 3), ("waitress", 3)])
+def test_every_worker_is_warm(server: str, workers: int, tmp_path: Path) -> None:
+    """With several workers, with threads, and when a worker is replaced: the library is executed once, ahead."""
+    script = using("library", "[library.VALUE, os.getpid()]", "import os")
+    arguments = ("--worker_count", str(workers))
+    with warmed(tmp_path, *arguments, packages={"library": TRACE + "VALUE = 1"}, score=script, server=server) as loop:
+        before = loop.executed("library")
+        assert loop.saved(script + "# 2")["warm"]
+        assert loop.value()[0] == 1
+        assert loop.executed("library") == before
+
+
+def test_no_warm_means_cold(tmp_path: Path) -> None:
+    """With --no_warm there is no such process, and each generation imports anew."""
+    script = using("library", "library.VALUE")
+    with Warm(tmp_path, "--no_warm", packages={"library": TRACE + "VALUE = 1"}, score=script) as loop:
+        assert not loop.saved(script + "# 2")["warm"]
+        assert (loop.executed("library"), loop.count("warm"), loop.warm_process()) == (2, 0, None)
+
+
+def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) -> None:
+    """By the generation that imported it, not by the process that imports it ahead, nor by those that come of it."""
+    to_stdout, to_stderr = "print('saying', 1, flush=True)", "print('saying', 3, file=sys.stderr, flush=True)"
+    says = f"import os, sys\n{to_stdout}\nos.write(2, b'saying 2\\n')\n{to_stderr}"
+    script = using("library", "1")
+    with warmed(tmp_path, packages={"library": says}, score=script) as loop:
+        assert loop.saved(script + "# 2")["warm"]
+        assert [loop.output().count(word) for word in ("saying 1", "saying 2", "saying 3")] == [1, 1, 1]
+
+
+# --- where it cannot be warm, it is cold and says so
+
+
+def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
+    """A thread does not survive a fork, so nothing is forked."""
+    starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
+    script = using("starter", "starter.thread.is_alive()")
+    with Warm(tmp_path, packages={"starter": starts}, score=script) as loop:
+        loop.says("starting cold", "1 thread")
+        assert not loop.saved(script + "# 2")["warm"]
+        assert loop.value() is True
+        assert len(loop.notes()) == 1
+
+
+def test_a_library_that_cannot_be_imported_ahead(tmp_path: Path) -> None:
+    """It wants something that is there only in a generation."""
+    wants = "import os\nVALUE = os.environ['AML_APP_ROOT']"
+    script = using("wanting", "wanting.VALUE")
+    with Warm(tmp_path, packages={"wanting": wants}, score=script) as loop:
+        loop.says("starting cold", "wanting cannot be imported ahead", "KeyError", "AML_APP_ROOT")
+        assert not loop.saved(script + "# 2")["warm"]
+        assert loop.value() == str(loop.project)
+        loop.saved(answering(2))  # without the library
         loop.wait_for("warm")
-        seen = []
-        for expected in (False, True):
-            if expected:
-                loop.save("score.py", script + "# again\n")
-            ready = loop.wait_for_nth("ready", 1 + expected)
-            answer = loop.post("/score", sample, {"Content-Type": "application/json"})
-            seen.append((json.loads(facts.read_text()), comparable(answer)))
-            assert (ready["warm"], answer.status) == (expected, 200)
-    assert seen[0] == seen[1]
+        assert loop.saved(answering(3))["warm"]
+
+
+def test_a_library_that_reads_what_the_script_sets(tmp_path: Path) -> None:
+    """A variable that is set before the import counts: known from the start, or set by a later save."""
+    reads, sets = "import os\nVALUE = os.environ.get('WANTED', 'no')", "import os\nos.environ['WANTED'] = 'yes'"
+    script = using("reader", "reader.VALUE")
+    with warmed(tmp_path, packages={"reader": reads}, score=script) as loop:
+        assert loop.value() == "no"
+        assert not loop.saved(using("reader", "reader.VALUE", sets))["warm"]
+        loop.says("starting cold", "WANTED")
+        assert loop.value() == "yes"
+        assert not loop.saved(using("reader", "reader.VALUE + '!'", sets))["warm"]
+        assert loop.value() == "yes!"
+        loop.saved(script)
+        loop.wait_for_nth("warm", 2)
+        assert loop.saved(script + "# 2")["warm"]
+        assert loop.value() == "no"
+
+
+def test_a_library_that_is_upgraded(tmp_path: Path) -> None:
+    """The next generation has the new one; then it is kept warm. The generation from the old process is retired."""
+    script = using("library", "library.VALUE")
+    with warmed(tmp_path, packages={"library": "VALUE = 1"}, score=script) as loop:
+        assert loop.saved(script + "# 2")["warm"]
+        old = loop.processes()
+        loop.install("library", "VALUE = 2")
+        assert not loop.saved(script + "# 3")["warm"]
+        loop.says("starting cold", "library", "has changed")
+        assert loop.value() == 2
+        loop.wait_for_nth("warm", 2)
+        assert loop.saved(script + "# 4")["warm"]
+        assert loop.value() == 2
+        kept = {loop.process.pid, *(pid for pid in old if parent_of(pid) == loop.process.pid and not is_ours(pid))}
+        loop.wait_until(lambda: not (set(old) & set(loop.processes())) - kept, "what was before is gone")
+
+
+def test_a_file_of_the_users_that_stands_before_a_library(tmp_path: Path) -> None:
+    """The library `outer` imports `inner`; a file of that name in the project is found first, as in a cold start."""
+    packages = {"inner": "VALUE = 'of the library'", "outer": "from inner import VALUE"}
+    script = using("outer", "outer.VALUE")
+    with warmed(tmp_path, packages=packages, score=script) as loop:
+        loop.save("inner.py", "VALUE = 'of the user'")
+        assert not loop.saved(script + "# 2")["warm"]
+        loop.says("starting cold", "a library imports", "inner.py")
+        assert loop.value() == "of the user"
+
+
+# --- never the user's own code
+
+
+def test_the_users_own_code_is_never_imported_ahead(tmp_path: Path) -> None:
+    """A module beside the script, a package under the project, and one installed as editable: once per generation."""
+    files = {"beside.py": TRACE, "parts/__init__.py": TRACE}
+    script = using("library, beside, parts, editable", "1")
+    loop = Warm(tmp_path, packages={"library": TRACE}, score=script, files=files)
+    (loop.outside / "editable").mkdir(parents=True)
+    (loop.outside / "editable/__init__.py").write_text(TRACE)
+    with loop:
+        assert loop.wait_for("warm")["modules"] == ["library"]
+        assert loop.saved(script + "# 2")["warm"]
+        assert [loop.executed(name) for name in ("library", "beside", "parts", "editable")] == [2, 2, 2, 2]
+
+
+def test_a_library_that_imports_the_users_code(tmp_path: Path) -> None:
+    """A plug-in of the user's is not executed ahead, even if the library would forgive that it is missing."""
+    loads = "try:\n    import plugin\nexcept Exception:\n    plugin = None"
+    script = using("loader", "loader.plugin.VALUE")
+    with Warm(tmp_path, packages={"loader": loads}, score=script, files={"plugin.py": TRACE + "VALUE = 1"}) as loop:
+        loop.says("starting cold", "plugin.py")
+        assert not loop.saved(script + "# 2")["warm"]
+        assert (loop.value(), loop.executed("plugin")) == (1, 2)
+
+
+# --- when the warm process is gone
+
+
+def is_ours(pid: int) -> bool:
+    return f"{os.sep}launch" in command_of(pid)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: Path) -> None:
+    """kill -9 of the warm process: what it forked goes on, is retired by the next save, and all is warm again."""
+    script = using("library, os", "[library.VALUE, os.getpid()]")
+    with warmed(tmp_path, packages={"library": "VALUE = 1"}, score=script, server=server) as loop:
+        assert loop.saved(script + "# 2")["warm"]
+        forked = loop.value()[1]
+        warm = loop.warm_process()
+        assert warm is not None
+        os.kill(warm, signal.SIGKILL)
+        loop.wait_until(lambda: warm not in loop.processes(), "the warm process is gone")
+        assert loop.value() == [1, forked]
+        assert not loop.saved(script + "# 3")["warm"]
+        loop.says("starting cold", "does not answer")
+        loop.wait_until(lambda: forked not in loop.processes(), "the generation is retired")
+        loop.wait_for_nth("warm", 2)
+        assert loop.saved(script + "# 4")["warm"]
+        assert loop.value()[0] == 1
+        assert loop.count("died", "overran") == 0
+
+
+def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path) -> None:
+    """Another one is forked in its place."""
+    script = using("library", "library.VALUE")
+    with warmed(tmp_path, packages={"library": "VALUE = 1"}, score=script) as loop:
+        warm = loop.warm_process()
+        loop.wait_until(lambda: spare_of(loop, warm), "one waits")
+        os.kill(spare_of(loop, warm)[0], signal.SIGKILL)
+        assert loop.saved(script + "# 2")["warm"]
+        assert loop.value() == 1
+
+
+def spare_of(loop: Warm, warm: int | None) -> list[int]:
+    return [pid for pid in loop.processes() if parent_of(pid) == warm]

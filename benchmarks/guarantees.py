@@ -1,0 +1,275 @@
+"""The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
+
+    python benchmarks/guarantees.py [hammer] [stale] [saves] [endings] [soak] [idle]      (Linux)
+
+Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import random
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import uuid
+from collections import Counter
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LIMIT = 30.0
+SLOW = "import time\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    time.sleep(2)\n    return 'slow'\n"
+SCRIPT = "def init():\n    pass\n\n\ndef run(data):\n    return {value!r}\n"
+
+
+class Loop:
+    """The command with --reload on a folder of its own, for use in a `with`."""
+
+    def __init__(self, folder: Path, *arguments: str, server: str = "gunicorn") -> None:
+        self.script, self.events = folder / "score.py", folder / "events.jsonl"
+        self.mark = uuid.uuid4().hex
+        self.save(0)
+        self.command = [sys.executable, "-m", "devserver", "--entry_script", "score.py", "--host", "127.0.0.1"]
+        self.command += ["--port", "0", "--reload", "--events", str(self.events), "--server", server, *arguments]
+        self.folder = folder
+
+    def __enter__(self) -> Loop:
+        environ = {**os.environ, "PYTHONPATH": str(ROOT), "BENCHMARK_MARK": self.mark}
+        self.process = subprocess.Popen(
+            self.command, cwd=self.folder, env=environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL, start_new_session=True,
+        )  # fmt: skip
+        self.port = int(self.wait_for("listening")["port"])
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        self.process.wait(LIMIT)
+
+    def save(self, value: object) -> None:
+        self.script.write_text(SCRIPT.format(value=value))
+
+    def all_events(self) -> list[dict[str, object]]:
+        lines = self.events.read_bytes().splitlines(keepends=True) if self.events.exists() else []
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
+
+    def wait_for(self, name: str, count: int = 1) -> dict[str, object]:
+        end = time.monotonic() + LIMIT
+        while time.monotonic() < end:
+            found = [event for event in self.all_events() if event["event"] == name]
+            if len(found) >= count:
+                return found[count - 1]
+            time.sleep(0.01)
+        raise SystemExit(f"no event {name} within {LIMIT:g} s")
+
+    def ask(self, connection: http.client.HTTPConnection | None = None) -> object:
+        own = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)
+        own.request("POST", "/score", "{}", {"Content-Type": "application/json"})
+        answer = own.getresponse()
+        body = answer.read()
+        if connection is None:
+            own.close()
+        if answer.status != 200:
+            raise RuntimeError(f"status {answer.status}")
+        return json.loads(body)
+
+    def marked(self) -> list[int]:
+        found = []
+        for name in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                environ = Path(f"/proc/{name}/environ").read_bytes()
+                state = Path(f"/proc/{name}/stat").read_text().rpartition(")")[2].split()[0]
+            except OSError:
+                continue
+            if self.mark.encode() in environ and state != "Z":
+                found.append(int(name))
+        return found
+
+
+def size_of(pid: int) -> tuple[float, int, int]:
+    """Resident memory in MB, descriptors and threads of a process."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    facts = dict(line.split(":", 1) for line in status.splitlines() if ":" in line)
+    return int(facts["VmRSS"].split()[0]) / 1024, len(os.listdir(f"/proc/{pid}/fd")), int(facts["Threads"])
+
+
+def verdict(name: str, good: bool, text: str) -> bool:
+    print(f"{name:<9} {'ok' if good else 'VIOLATED':<9} {text}", flush=True)
+    return good
+
+
+def hammer(folder: Path) -> bool:
+    """8 keep-alive and 8 new-connection clients through 100 reloads, and a 2 s request across one, each server."""
+    good = [_hammer(folder / server, server) for server in ("gunicorn", "waitress")]
+    return all(good)
+
+
+def _hammer(folder: Path, server: str) -> bool:
+    folder.mkdir()
+    outcomes: Counter[str] = Counter()
+    over = threading.Event()
+    with Loop(folder, server=server) as loop:
+        loop.wait_for("ready")
+        clients = [threading.Thread(target=_client, args=(loop, number < 8, over, outcomes)) for number in range(16)]
+        for client in clients:
+            client.start()
+        for number in range(1, 101):
+            loop.save(number)
+            outcomes["stale"] += loop.ask() != number
+            time.sleep(0.03)
+        over.set()
+        for client in clients:
+            client.join(LIMIT)
+        loop.script.write_text(SLOW)
+        slow: list[object] = []
+        thread = threading.Thread(target=lambda: slow.append(loop.ask()))
+        thread.start()
+        time.sleep(0.5)
+        loop.save("next")
+        following = loop.ask()
+        thread.join(LIMIT)
+    good = (
+        {name for name, count in outcomes.items() if count} == {"answered"} and slow == ["slow"] and following == "next"
+    )
+    return verdict("hammer", good, f"{server}: {dict(outcomes)}; across a reload: {slow}, then {following!r}")
+
+
+def _client(loop: Loop, keep: bool, over: threading.Event, outcomes: Counter[str]) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", loop.port, timeout=LIMIT)
+    while not over.is_set():
+        try:
+            loop.ask(connection if keep else None)
+            outcomes["answered"] += 1
+        except Exception as error:
+            outcomes[f"{type(error).__name__}: {error}"[:60]] += 1
+            connection.close()
+
+
+def stale(folder: Path) -> bool:
+    """500 saves of random content, each followed at once by requests, new and several on one connection."""
+    wrong = 0
+    with Loop(folder) as loop:
+        loop.wait_for("ready")
+        connection = http.client.HTTPConnection("127.0.0.1", loop.port, timeout=LIMIT)
+        for _ in range(500):
+            value = uuid.uuid4().hex[: random.randint(1, 30)]
+            loop.save(value)
+            wrong += loop.ask() != value
+            wrong += sum(loop.ask(connection) != value for _ in range(2))
+    return verdict("stale", wrong == 0, f"{wrong} stale answers of 1500")
+
+
+def saves(folder: Path) -> bool:
+    """300 saves with 0 to 50 ms between them; the last one is served within 2 s, and nothing has grown."""
+    with Loop(folder) as loop:
+        loop.wait_for("ready")
+        for number in range(3):
+            loop.save(f"warm up {number}")
+            loop.ask()
+        time.sleep(6)
+        before = (len(loop.marked()), *size_of(loop.process.pid)[1:])
+        for number in range(300):
+            loop.save(number)
+            time.sleep(random.uniform(0, 0.05))
+        begun = time.monotonic()
+        served = loop.ask()
+        seconds = time.monotonic() - begun
+        end = time.monotonic() + 10
+        while (after := (len(loop.marked()), *size_of(loop.process.pid)[1:])) != before and time.monotonic() < end:
+            time.sleep(0.2)
+    good = served == 299 and seconds < 2 and after == before
+    what = "processes, descriptors, threads"
+    return verdict("saves", good, f"served {served} after {seconds:.2f} s; {what}: {before} before, {after} after")
+
+
+def endings(folder: Path) -> bool:
+    """kill -9 of the supervisor, 50 times at random moments: nothing survives 3 s, and the port is free."""
+    survivors = taken = 0
+    for number in range(50):
+        own = folder / str(number)
+        own.mkdir()
+        with Loop(own, server=random.choice(["gunicorn", "waitress"])) as loop:
+            time.sleep(random.uniform(0, 1.0))
+            loop.process.kill()
+            loop.process.wait(LIMIT)
+            end = time.monotonic() + 3
+            while loop.marked() and time.monotonic() < end:
+                time.sleep(0.02)
+            survivors += len(loop.marked())
+            with socket.socket() as again:
+                again.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                taken += again.connect_ex(("127.0.0.1", loop.port)) == 0
+    return verdict("endings", not survivors and not taken, f"{survivors} survivors, port taken {taken} times, of 50")
+
+
+def soak(folder: Path) -> bool:
+    """200 reloads: the supervisor does not grow, and the last 20 are as fast as the first 20."""
+    times = []
+    with Loop(folder) as loop:
+        loop.wait_for("ready")
+        for number in range(200):
+            if number == 20:
+                first = size_of(loop.process.pid)
+            loop.save(number)
+            begun = time.perf_counter()
+            loop.ask()
+            times.append((time.perf_counter() - begun) * 1000)
+            time.sleep(0.05)
+        time.sleep(6)
+        last = size_of(loop.process.pid)
+    early, late = statistics.median(times[2:22]), statistics.median(times[-20:])
+    good = last[0] - first[0] < 2 and last[1] <= first[1] and last[2] <= first[2] and late < 1.5 * early
+    sizes = f"{first[0]:.1f} -> {last[0]:.1f} MB, {first[1:]} -> {last[1:]} descriptors and threads"
+    return verdict("soak", good, f"{sizes}; reload {early:.0f} ms first, {late:.0f} ms last")
+
+
+def idle(folder: Path) -> bool:
+    """30 s beside 50,000 model files in 2,000 folders and 100,000 files beside score.py."""
+    model = folder / "model"
+    for number in range(2000):
+        (model / str(number)).mkdir(parents=True)
+        for name in range(25):
+            (model / str(number) / str(name)).touch()
+    for number in range(100_000):
+        (folder / f"data-{number}").touch()
+    with Loop(folder, "--model_dir", "model") as loop:
+        ready = loop.wait_for("ready")
+        time.sleep(5)
+        before = sum(_cpu(pid) for pid in loop.marked())
+        time.sleep(30)
+        used = (sum(_cpu(pid) for pid in loop.marked()) - before) / 30
+        memory = size_of(loop.process.pid)[0]
+    with tempfile.TemporaryDirectory() as other, Loop(Path(other)) as small:
+        alone = small.wait_for("ready")
+    late = float(str(ready["seconds"])) - float(str(alone["seconds"]))
+    text = f"{used:.2%} of a core; ready {late:+.2f} s against an empty folder; supervisor {memory:.1f} MB"
+    return verdict("idle", used < 0.01 and late < 1, text)
+
+
+def _cpu(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def main() -> int:
+    parts = {part.__name__: part for part in (hammer, stale, saves, endings, soak, idle)}
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("part", nargs="*", choices=[*parts, []], default=list(parts))
+    good = True
+    for name in parser.parse_args().part:
+        with tempfile.TemporaryDirectory() as folder:
+            good &= parts[name](Path(folder))
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
