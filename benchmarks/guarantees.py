@@ -1,6 +1,6 @@
 """The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
 
-    python benchmarks/guarantees.py [hammer] [stale] [saves] [endings] [soak] [idle]      (Linux)
+    python benchmarks/guarantees.py [hammer] [stale] [saves] [endings] [cold] [soak] [idle]      (Linux)
 
 Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
 """
@@ -211,6 +211,24 @@ def endings(folder: Path) -> bool:
     return verdict("endings", not survivors and not taken, f"{survivors} survivors, port taken {taken} times, of 50")
 
 
+def cold(folder: Path) -> bool:
+    """From save to first new answer with --no_warm, median of 20, beside a fresh interpreter that answers once."""
+    times, floors = [], []
+    code = "import flask, score; score.init(); flask.json.dumps(score.run('{}'))"
+    with Loop(folder, "--no_warm") as loop:
+        loop.wait_for("ready")
+        for number in range(1, 21):
+            begun = time.perf_counter()
+            loop.save(number)
+            loop.ask()
+            times.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            subprocess.run([sys.executable, "-B", "-c", code], cwd=folder, check=True, timeout=LIMIT)
+            floors.append(time.perf_counter() - begun)
+    median, floor = statistics.median(times), statistics.median(floors)
+    return verdict("cold", median < 0.5, f"{median * 1000:.0f} ms; floor (fresh interpreter) {floor * 1000:.0f} ms")
+
+
 def soak(folder: Path) -> bool:
     """200 reloads: the supervisor does not grow, and the last 20 are as fast as the first 20."""
     times = []
@@ -261,7 +279,7 @@ def _cpu(pid: int) -> float:
 
 
 def main() -> int:
-    parts = {part.__name__: part for part in (hammer, stale, saves, endings, soak, idle)}
+    parts = {part.__name__: part for part in (hammer, stale, saves, endings, cold, soak, idle)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*parts, []], default=list(parts))
     good = True
