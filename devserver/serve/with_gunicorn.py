@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import select
 import signal
@@ -184,9 +185,12 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         super().run()
 
     def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
-        super().handle_request(listener, request, client, address)
-        if _is_over(request, client):
-            client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
+        try:
+            super().handle_request(listener, request, client, address)
+            if _is_over(request, client):
+                client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
+        finally:
+            self.log.write_access()
 
     def accept(self, listener: Any) -> None:
         gate = self.plan.gate
@@ -250,6 +254,8 @@ def _leave(error: BaseException | None) -> None:
 class _Logger(Logger):  # type: ignore[misc]
     """gunicorn's two loggers, with handlers from the logging configuration and a quick access line."""
 
+    _unwritten: logging.LogRecord | None = None
+
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
 
@@ -258,6 +264,7 @@ class _Logger(Logger):  # type: ignore[misc]
             super().exception(text, *values, **facts)
 
     def access(self, resp: Any, _request: Any, environ: Any, _request_time: Any) -> None:
+        """Only takes note: no client has to wait for a line that is not for it."""
         log = self.access_log
         if not log.isEnabledFor(20):
             return
@@ -273,4 +280,10 @@ class _Logger(Logger):  # type: ignore[misc]
             environ.get("HTTP_USER_AGENT", "-"),
         )
         # info() would search for the calling line, which is always this one
-        log.handle(log.makeRecord(log.name, 20, __file__, 0, ACCESS_LINE, values, None))
+        self._unwritten = log.makeRecord(log.name, 20, __file__, 0, ACCESS_LINE, values, None)
+
+    def write_access(self) -> None:
+        """Write the line of the request that is over."""
+        record, self._unwritten = self._unwritten, None
+        if record is not None:
+            self.access_log.handle(record)
