@@ -72,6 +72,10 @@ def begin(
     briefing: Briefing, link: Link, recorder: tuple[int, int] | None, wait_until_told: Callable[[], None] = lambda: None
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
+    process.adopt_orphans()
+    notebook = Recorder(recorder) if recorder else None
+    if notebook is not None:
+        notebook.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
     lend_to_breakpoints(Loan(lambda lent: link.send(Keyboard(lent))))
@@ -82,7 +86,7 @@ def begin(
         link.send,
         briefing.generation,
         briefing.hold,
-        Recorder(recorder) if recorder else None,
+        notebook,
         briefing.warm,
         briefing.known or {},
         briefing.left_out,

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from devserver.process import RUN_VARIABLE, WINDOWS, adopt_orphans
@@ -19,12 +17,6 @@ LAST_LOOKS = 3  # empty looks in a row before the guard believes that nobody is 
 PAUSE = 0.05  # seconds between two looks
 LIMIT = 3.0  # seconds
 OVER = b"over"
-
-
-@dataclass(frozen=True)
-class _Process:
-    parent: int
-    started: int  # ticks of the system's clock
 
 
 def find(mark: str) -> list[int]:
@@ -37,31 +29,29 @@ def find(mark: str) -> list[int]:
     return [pid for pid in _families(table, marked) if pid != os.getpid()]
 
 
-def end_strays(leaders: Collection[int], helpers: Collection[int]) -> None:
-    """Ends what generations that are gone have left behind: descendants of this process, but of nobody named here.
+def end_strays(living: Collection[int]) -> None:
+    """Ends what generations that are gone have left behind: descendants of this process, but not of `living`.
 
-    `leaders` are the living generations. One of them may have left a process to itself as a daemon does, which then
-    looks the same: so what is younger than the oldest of them is spared until that one is gone.
+    A process of which the parent is gone descends from its generation as long as that lives: both adopt orphans.
     """
     table = _processes()
-    spared = {os.getpid(), *_families(table, [*leaders, *helpers])}
-    oldest = min((table[pid].started for pid in leaders if pid in table), default=sys.maxsize)
-    strays = [pid for pid in _families(table, [os.getpid()]) if pid not in spared and table[pid].started < oldest]
+    spared = {os.getpid(), *_families(table, living)}
+    strays = [pid for pid in _families(table, [os.getpid()]) if pid not in spared]
     _end(strays)
     if strays:
         threading.Thread(target=_reap, args=(strays,), daemon=True, name="reap").start()
 
 
-def _processes() -> dict[int, _Process]:
+def _processes() -> dict[int, int]:
+    """Every process, and its parent."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc") else []
-    return {pid: found for pid in pids if (found := _process(pid)) is not None}
+    return {pid: found for pid in pids if (found := _parent(pid)) is not None}
 
 
-def _process(pid: int) -> _Process | None:
+def _parent(pid: int) -> int | None:
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rpartition(b")")[2].split()
-        return _Process(int(fields[1]), int(fields[19]))
+            return int(file.read().rpartition(b")")[2].split()[1])
     except (OSError, ValueError, IndexError):
         return None
 
@@ -74,11 +64,11 @@ def _environment(pid: int) -> bytes:
         return b""
 
 
-def _families(table: dict[int, _Process], roots: Iterable[int]) -> list[int]:
+def _families(table: dict[int, int], roots: Iterable[int]) -> list[int]:
     """The roots and all their descendants, each parent before its children."""
     children: defaultdict[int, list[int]] = defaultdict(list)
-    for pid, process in table.items():
-        children[process.parent].append(pid)
+    for pid, parent in table.items():
+        children[parent].append(pid)
     found = dict.fromkeys(pid for pid in roots if pid in table)
     todo = list(found)
     while todo:

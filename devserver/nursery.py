@@ -1,4 +1,4 @@
-"""Where generations come from: a briefing comes in, a `Child` goes out, forked from a warm process or started cold."""
+"""Where generations come from: a briefing comes in, a `Child` goes out, from a warm process or started cold."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ import queue
 import select
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devserver.process import LAUNCHER, Briefing, Child, Listener, interpreter_command
+from devserver.process import LAUNCHER, WINDOWS, Briefing, Child, Listener, Process, interpreter_command
 
-MESSAGE_LIMIT = 1 << 17  # bytes; a briefing has some thousand
-FORK_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
+ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
 GO = b"!"
+MOST_DESCRIPTORS = 8
 CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has ended
 
 
@@ -36,6 +37,7 @@ class WarmOrder:
     path: tuple[str, ...]
     user_folders: tuple[str, ...]
     modules: tuple[str, ...]
+    becomes: bool  # it may become a generation itself
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,8 @@ class Warmed:
 
 
 @dataclass(frozen=True)
-class ForkOrder:
-    """Fork a generation, to begin when it is told to.
+class LaunchOrder:
+    """Here is the next generation; it loads the script when it is told to.
 
     With the message come the descriptors of its link, of its recorder, and of the pipe on which it is told.
     """
@@ -58,9 +60,14 @@ class ForkOrder:
 
 @dataclass(frozen=True)
 class Forked:
-    """The generation's process; a descriptor of it comes with the message."""
+    """The generation is a fork; a descriptor of its process comes with the message."""
 
     pid: int
+
+
+@dataclass(frozen=True)
+class Became:
+    """The generation is the warm process itself, from here on."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,35 @@ class Ended:
 
     pid: int
     code: int
+
+
+_LENGTH = struct.Struct("!I")
+
+
+def send(channel: socket.socket, message: object, descriptors: Sequence[int] = ()) -> None:
+    """Pass a message on, with descriptors. Errors: OSError where nobody listens any more."""
+    content = pickle.dumps(message)
+    socket.send_fds(channel, [_LENGTH.pack(len(content))], descriptors)
+    channel.sendall(content)
+
+
+def receive(channel: socket.socket) -> tuple[object, list[int]]:
+    """The next message and its descriptors. Errors: OSError, EOFError where nobody sends any more."""
+    header, descriptors, _, _ = socket.recv_fds(channel, _LENGTH.size, MOST_DESCRIPTORS)
+    content = _read(channel, _LENGTH.unpack(header)[0]) if len(header) == _LENGTH.size else b""
+    if not content:
+        raise EOFError
+    return pickle.loads(content), descriptors
+
+
+def _read(channel: socket.socket, length: int) -> bytes:
+    content = b""
+    while len(content) < length:
+        part = channel.recv(length - len(content))
+        if not part:
+            raise EOFError
+        content += part
+    return content
 
 
 # --- the supervisor's end
@@ -84,65 +120,62 @@ class WarmProcess:
         self._codes: dict[int, int] = {}
         self._is_gone = False
         self._change = threading.Condition()
-        self._answers: queue.SimpleQueue[ForkedProcess | Warmed] = queue.SimpleQueue()
-        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._answers: queue.SimpleQueue[Process | Warmed] = queue.SimpleQueue()
+        self._channel, other = socket.socketpair()
         inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
         with other:
             command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
             self.process = subprocess.Popen(command, pass_fds=inherited, env=environ)
-        self._socket.sendall(pickle.dumps(order))
+        send(self._channel, order)
 
     def listen(self, warmed: Callable[[], None]) -> None:
         """Begin to hear it; `warmed` is called from a thread when its imports are done, or it is gone."""
         threading.Thread(target=self._listen, args=(warmed,), daemon=True, name="warm").start()
 
     def _listen(self, warmed: Callable[[], None]) -> None:
-        while received := self._receive():
-            content, descriptors = received
-            match message := pickle.loads(content):
-                case Warmed(refusal) if not self.is_ready:
-                    self.refusal, self.is_ready = refusal, True
-                    warmed()
-                case Warmed():
-                    self._answers.put(message)
-                case Forked(pid):
-                    self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
-                case Ended(pid, code):
-                    self._note_end(pid, code)
-        self.process.wait()
+        try:
+            while True:
+                self._take(*receive(self._channel), warmed)
+        except (OSError, EOFError):
+            pass  # it is gone, or is a generation now, or was closed
         with self._change:
             self._is_gone = True
             self._change.notify_all()
         if not self.is_ready:
             self.refusal, self.is_ready = "the process that imported the libraries ended", True
             warmed()
+        self.process.wait()
 
-    def _receive(self) -> tuple[bytes, list[int]] | None:
-        try:
-            content, descriptors, _, _ = socket.recv_fds(self._socket, MESSAGE_LIMIT, 1)
-        except OSError:
-            return None  # closed
-        return (content, descriptors) if content else None
-
-    def _note_end(self, pid: int, code: int) -> None:
-        with self._change:
-            self._codes[pid] = code
-            self._change.notify_all()
+    def _take(self, message: object, descriptors: Sequence[int], warmed: Callable[[], None]) -> None:
+        match message:
+            case Warmed(refusal) if not self.is_ready:
+                self.refusal, self.is_ready = refusal, True
+                warmed()
+            case Warmed():
+                self._answers.put(message)
+            case Forked(pid):
+                self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
+            case Became():
+                self._answers.put(self.process)
+            case Ended(pid, code):
+                with self._change:
+                    self._codes[pid] = code
+                    self._change.notify_all()
 
     def extend(self, order: WarmOrder) -> None:
         """Import more. Errors: OSError where it is gone."""
         self.modules |= frozenset(order.modules)
         self.is_ready = False
-        self._socket.sendall(pickle.dumps(order))
+        send(self._channel, order)
 
-    def fork(self, order: ForkOrder, descriptors: Sequence[int]) -> ForkedProcess | str:
-        """A new generation, or the reason why there is none."""
+    def launch(self, order: LaunchOrder, descriptors: Sequence[int]) -> Process | str:
+        """A new generation's process, or the reason why there is none."""
         try:
-            socket.send_fds(self._socket, [pickle.dumps(order)], descriptors)
-            answer = self._answers.get(timeout=FORK_LIMIT)
+            send(self._channel, order, descriptors)
+            answer = self._answers.get(timeout=ANSWER_LIMIT)
         except (OSError, queue.Empty):
             return "the process that imported the libraries does not answer"
-        return answer if isinstance(answer, ForkedProcess) else (answer.refusal or "")
+        return (answer.refusal or "") if isinstance(answer, Warmed) else answer
 
     def _code_of(self, pid: int) -> int:
         """Only its parent learns how a process ended; where that is gone, nobody knows, and it counts as killed."""
@@ -152,12 +185,16 @@ class WarmProcess:
 
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
+        self.let_go()
+        self.process.kill()
+
+    def let_go(self) -> None:
+        """It is a generation now."""
         try:
-            self._socket.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
+            self._channel.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
         except OSError:
             pass  # it is gone already
-        self._socket.close()
-        self.process.kill()
+        self._channel.close()
 
 
 class ForkedProcess:
@@ -186,6 +223,8 @@ class ForkedProcess:
 class Nursery:
     """Starts generations, warm where it can be. All is called from the supervisor's thread.
 
+    The warm process forks them, on Linux; where that is not possible and `becomes` says that the server forks nothing
+    later, it becomes the next one itself, and another one takes its place.
     `say` gets one line for each new reason why a start was cold, and `warmed` the libraries that were imported ahead;
     both are called from that thread or another.
     """
@@ -199,6 +238,7 @@ class Nursery:
         say: Callable[[str], None],
         warmed: Callable[[Sequence[str]], None],
         warm: bool,
+        becomes: bool = False,
     ) -> None:
         self._listeners = listeners
         self._environ = environ
@@ -206,7 +246,8 @@ class Nursery:
         self._deliver = deliver
         self._say = say
         self._tell_warmed = warmed
-        self._wanted = warm and sys.platform == "linux"
+        self._becomes = becomes
+        self._wanted = warm and (sys.platform == "linux" or (becomes and not WINDOWS))
         self._warm: WarmProcess | None = None
         self._modules: dict[str, None] = {}
         self._said = ""
@@ -228,10 +269,10 @@ class Nursery:
         if self._warm.refusal is not None:
             return None
         listeners = tuple(listener.socket.fileno() for listener in self._listeners)
-        order = ForkOrder(dataclasses.replace(briefing, warm=True, listeners=listeners), self._path)
+        order = LaunchOrder(dataclasses.replace(briefing, warm=True, listeners=listeners), self._path)
         hear, heard = os.pipe()
         told, tell = os.pipe()
-        process = self._warm.fork(order, (heard, *keep, told))
+        process = self._warm.launch(order, (heard, *keep, told))
         os.close(heard)
         os.close(told)
         if isinstance(process, str):
@@ -240,11 +281,11 @@ class Nursery:
             self._explain(process)
             self._give_up()
             return None
-        try:
-            os.write(tell, GO)
-        except BrokenPipeError:
-            pass  # it is gone already; `Gone` tells
+        os.write(tell, GO)
         os.close(tell)
+        if process is self._warm.process:
+            self._warm.let_go()
+            self._warm = None
         self._said = ""
         return Child.adopt(process, briefing.generation, hear, self._deliver)
 
@@ -271,11 +312,13 @@ class Nursery:
         if warm is not None and warm.refusal is not None and wanted != warm.modules:
             self._give_up()
             warm = None
+        missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
+        order = WarmOrder(self._path, user_folders, missing, self._becomes)
         if warm is None:
-            self._warm = WarmProcess(WarmOrder(self._path, user_folders, tuple(wanted)), self._listeners, self._environ)
+            self._warm = WarmProcess(order, self._listeners, self._environ)
             self._warm.listen(self._warmed)
-        elif warm.is_ready and warm.refusal is None and not wanted <= warm.modules:
-            warm.extend(WarmOrder(self._path, user_folders, tuple(name for name in wanted if name not in warm.modules)))
+        elif missing and warm.is_ready and warm.refusal is None:
+            warm.extend(order)
 
     def _warmed(self) -> None:
         warm = self._warm

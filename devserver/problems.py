@@ -178,6 +178,12 @@ def _dumped(dump: str) -> list[tuple[str, int, str]]:
     return [(_unescaped(path), int(line), name) for path, line, name in STACK_LINE.findall(mine)]
 
 
+def dumped_place(dump: str) -> tuple[str, int] | None:
+    """Path and line of the innermost call in the user's own code; of several stacks, of the first that has one."""
+    stack = ((_unescaped(path), int(line)) for path, line, _ in STACK_LINE.findall(dump))
+    return next((place for place in stack if usercode.is_user_code(place[0])), None)
+
+
 def _unescaped(text: str) -> str:
     """faulthandler writes what is not ASCII as \\xhh, \\uhhhh and \\Uhhhhhhhh."""
     form = r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})"

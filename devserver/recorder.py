@@ -5,7 +5,9 @@ from __future__ import annotations
 import faulthandler
 import mmap
 import os
+import signal
 import tempfile
+import time
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
@@ -17,6 +19,8 @@ from devserver.notes import WorkerDied
 Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
 _PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
+_ASK = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None  # asks a process for its stacks
+_PATIENCE = 0.1  # seconds
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,25 @@ class Recorder:
     def watch_crashes(self) -> None:
         """From now on a crash of this process leaves its stack here."""
         faulthandler.enable(self.descriptors[1], all_threads=False)
+
+    def answer_when_asked(self) -> None:
+        """From now on `ask_place` works for this process and those that it forks, whatever they do then."""
+        if _ASK is not None:
+            faulthandler.register(_ASK, self.descriptors[1], all_threads=True)
+
+    def ask_place(self, group: int) -> tuple[str, int] | None:
+        """Path and line at which user code is in this process group, which is to be ended: not all survive this."""
+        end = time.monotonic() + _PATIENCE
+        found = None
+        try:
+            if _ASK is not None:
+                os.killpg(group, _ASK)
+            while _ASK is not None and found is None and time.monotonic() < end:
+                time.sleep(0.005)
+                found = problems.dumped_place(self.last_words().dump)
+        except OSError:
+            pass  # it has ended
+        return found
 
     def last_words(self) -> LastWords:
         """What is known now."""

@@ -38,6 +38,7 @@ from devserver.process import Briefing, Child, Gone, Listener
 from devserver.recorder import Recorder, obituary
 from devserver.replay import Replays
 from devserver.report import LoadReport, RunError
+from devserver.syntax import shown
 from devserver.terminal import Terminal
 from devserver.watch import Targets, Watch, exclude_pattern
 
@@ -114,7 +115,14 @@ class Supervisor:
             stack.callback(self._watch.close)
             say, warmed = self._console.note, self._console.warmed
             self._nursery = Nursery(
-                self._listeners, self._environ, sys.path, self._heard, say, warmed, self._config.warm
+                self._listeners,
+                self._environ,
+                sys.path,
+                self._heard,
+                say,
+                warmed,
+                warm=self._config.warm,
+                becomes=self._config.server == "waitress",
             )
             stack.callback(self._nursery.close)
             self._hear_signals()
@@ -294,7 +302,7 @@ class Supervisor:
 
     def _end_strays(self) -> None:
         helpers = {self._guard.pid} if self._guard is not None else set()
-        guard.end_strays({life.child.process.pid for life in self._lives.values()}, helpers | self._nursery.pids)
+        guard.end_strays({life.child.process.pid for life in self._lives.values()} | helpers | self._nursery.pids)
 
     def _death_of(self, life: Life, code: int) -> Death:
         ending = life.ending or obituary(life.recorder.last_words(), code, self._config.script, tuple(self._code))
@@ -314,13 +322,20 @@ class Supervisor:
             case lifecycle.SetDeadline(generation, kind):
                 self._set_deadline(generation, kind)
             case lifecycle.Kill(generation):
-                self._lives[generation].child.kill()
+                self._kill(self._lives[generation])
             case lifecycle.Replay(generation, changes):
                 self._replays.start(generation, changes, self._config, self._listeners[-1].address)
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
                 self._done = True
+
+    def _kill(self, life: Life) -> None:
+        stopping = self._model.state is lifecycle.State.STOPPING
+        place = None if stopping else life.recorder.ask_place(life.child.process.pid)
+        life.child.kill()
+        if place is not None:
+            self._console.note(f"a request from before the save was at {shown(place[0], self._config.base)}:{place[1]}")
 
     def _set_deadline(self, generation: int, kind: str) -> None:
         """A person who sits at the prompt of a debugger is not hurried."""

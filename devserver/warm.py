@@ -1,4 +1,4 @@
-"""The warm process: libraries are imported once and no user code; each generation that is ordered is forked from it."""
+"""The warm process: libraries are imported, no user code; each generation is forked from it, or it becomes one."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import gc
 import importlib
 import io
 import os
-import pickle
 import select
 import signal
 import socket
@@ -21,7 +20,7 @@ from typing import NoReturn
 
 from devserver import usercode
 from devserver.config import Config
-from devserver.nursery import MESSAGE_LIMIT, Ended, Forked, ForkOrder, Warmed, WarmOrder
+from devserver.nursery import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
 from devserver.process import Link, lead_own_group, leave
 from devserver.serve import Wsgi
 
@@ -44,7 +43,8 @@ class _Warm:
         self._channel = channel
         self._libraries = Libraries()
         self._folders: tuple[str, ...] = ()
-        self._is_warm = False
+        self._rehearsed = False
+        self._forks = False
         self._spare: Spare | None = None
         self._ends = os.pipe()
         for end in self._ends:
@@ -56,7 +56,7 @@ class _Warm:
         """Take orders until there are no more."""
         serving = True
         while serving:
-            pause = SPARE_AFTER if self._is_warm and self._spare is None else None
+            pause = SPARE_AFTER if self._forks and self._spare is None else None
             ready = select.select([self._channel.fileno(), self._ends[0]], [], [], pause)[0]
             if not ready:
                 self._spare = self._split()
@@ -72,22 +72,21 @@ class _Warm:
 
     def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
         try:
-            socket.send_fds(self._channel, [pickle.dumps(message)], descriptors)
+            send(self._channel, message, descriptors)
         except OSError:
             pass  # the supervisor is gone; the next look at the channel tells
 
     def _take_order(self) -> bool:
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._channel, MESSAGE_LIMIT, 8)
-        except OSError:
+            order, descriptors = receive(self._channel)
+        except (OSError, EOFError):
             return False
-        match pickle.loads(message) if message else None:
-            case WarmOrder() as order:
-                return self._warm_up(order)
-            case ForkOrder():
-                return self._fork(message, descriptors)
-            case _:
-                return False
+        if isinstance(order, LaunchOrder):
+            return self._fork(order, descriptors) if self._forks else self._become(order, descriptors)
+        assert isinstance(order, WarmOrder)
+        return self._warm_up(order)
+
+    # --- importing
 
     def _warm_up(self, order: WarmOrder) -> bool:
         if self._spare is not None:
@@ -95,25 +94,33 @@ class _Warm:
             self._spare = None
         self._folders = order.user_folders
         with _silence(), self._libraries as libraries:
-            _set_path(order)
-            if not self._is_warm:
-                _rehearse()
-                libraries.forget_names()
-            refusal = _import(order.modules, libraries) or libraries.problem(self._folders) or _why_not_fork()
+            refusal = self._import(order, libraries) or libraries.problem(self._folders)
+            why_not_fork = _why_not_fork()
+        self._forks = why_not_fork is None
+        if refusal is None and not order.becomes:
+            refusal = why_not_fork
         importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
         gc.collect()
         gc.freeze()
-        self._is_warm = refusal is None
         self._send(Warmed(refusal))
-        return self._is_warm
+        return refusal is None
 
-    def _fork(self, message: bytes, descriptors: list[int]) -> bool:
-        """The generation makes itself ready while it is looked whether the libraries are still what was imported."""
-        spare = self._spare or self._split()
-        self._spare = None
-        if not spare.begin(message, descriptors):
+    def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
+        _set_path(order)
+        if not self._rehearsed:
+            _rehearse()
+            libraries.forget_names()
+            self._rehearsed = True
+        return _import(order.modules, libraries)
+
+    # --- the next generation
+
+    def _fork(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+        """It makes itself ready while it is looked whether the libraries are still what was imported."""
+        spare, self._spare = self._spare or self._split(), None
+        if not spare.begin(order, descriptors):
             spare = self._split()
-            spare.begin(message, descriptors)
+            spare.begin(order, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
         problem = self._libraries.problem(self._folders)
@@ -127,15 +134,30 @@ class _Warm:
         return True
 
     def _split(self) -> Spare:
-        here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        here, there = socket.socketpair()
         pid = os.fork()
         if pid == 0:
-            for end in (self._channel.detach(), here.detach(), *self._ends):
-                os.close(end)
+            here.close()
+            self._leave_office()
             _wait_for_order(there)
         there.close()
         _lead_group(pid)
         return Spare(pid, here)
+
+    def _become(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+        problem = self._libraries.problem(self._folders)
+        self._send(Warmed(problem) if problem is not None else Became())
+        if problem is None:
+            self._leave_office()
+            _live(order, descriptors)
+        return False
+
+    def _leave_office(self) -> None:
+        """From here on this process is, or waits to be, a generation."""
+        signal.set_wakeup_fd(-1)
+        self._channel.close()
+        for end in self._ends:
+            os.close(end)
 
 
 @dataclass(frozen=True)
@@ -145,11 +167,11 @@ class Spare:
     pid: int
     channel: socket.socket
 
-    def begin(self, message: bytes, descriptors: Sequence[int]) -> bool:
+    def begin(self, order: LaunchOrder, descriptors: Sequence[int]) -> bool:
         """Hand the order on; False where the process is gone."""
         with self.channel:
             try:
-                socket.send_fds(self.channel, [message], descriptors)
+                send(self.channel, order, descriptors)
             except OSError:
                 return False
         return True
@@ -335,6 +357,8 @@ def _app_of_nothing() -> Wsgi:
 
 def _why_not_fork() -> str | None:
     """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
+    if sys.platform != "linux":
+        return "nothing can be forked on this system"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         pid = os.fork()
@@ -355,15 +379,16 @@ def _why_not_fork() -> str | None:
 
 
 def _wait_for_order(channel: socket.socket) -> NoReturn:
-    signal.set_wakeup_fd(-1)
-    message, descriptors, _, _ = socket.recv_fds(channel, MESSAGE_LIMIT, 8)
-    channel.close()
-    if not message:
+    try:
+        order, descriptors = receive(channel)
+    except (OSError, EOFError):
         os._exit(0)
-    _become(pickle.loads(message), descriptors)
+    channel.close()
+    assert isinstance(order, LaunchOrder)
+    _live(order, descriptors)
 
 
-def _become(order: ForkOrder, descriptors: list[int]) -> NoReturn:
+def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
     """This process is a generation from here on."""
     from devserver import child
 
@@ -397,6 +422,6 @@ def _wait_until_told(told: int) -> None:
 
 def _reseed() -> None:
     """Two generations must not draw the same random numbers; Python's own generator sees to that by itself."""
-    numpy = sys.modules.get("numpy")
-    if numpy is not None:
-        numpy.random.seed()
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

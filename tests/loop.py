@@ -204,15 +204,15 @@ def ask_on(connection: HTTPConnection, body: str = "{}") -> tuple[int, Any]:
 
 
 def carrying(token: str) -> list[int]:
-    """The processes that have this token in their environment; those that have ended and were not yet reaped do not."""
-    wanted = f"{TOKEN}={token}".encode()
+    """The processes with this token in their environment or among their arguments, but none that has ended."""
     found = []
     for name in filter(str.isdigit, os.listdir("/proc")):
         try:
-            if wanted in Path("/proc", name, "environ").read_bytes():
-                found.append(int(name))
+            texts = [Path("/proc", name, file).read_bytes() for file in ("environ", "cmdline")]
         except OSError:
             continue
+        if any(token.encode() in text for text in texts):
+            found.append(int(name))
     return found
 
 

@@ -17,7 +17,7 @@ import pytest
 from loop import SERVERS, Loop, answering, ask_on
 
 both = pytest.mark.parametrize("server", SERVERS)
-PROMPT = 2.0  # seconds in which an answer comes that waits for nothing but a reload; far more than one takes
+PROMPT = 4.0  # seconds in which an answer comes that waits for nothing but a reload, also on a busy machine
 
 
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])
@@ -382,6 +382,7 @@ def test_nobody_is_refused(tmp_path: Path, server: str) -> None:
         for client in clients:
             client.result()
         assert set(statuses) == {200, 503}
+        assert " W [" not in loop.output()
 
 
 def test_children_share_no_signals(tmp_path: Path) -> None:

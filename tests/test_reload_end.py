@@ -16,11 +16,16 @@ from loop import GONE_WITHIN, AtTerminal, Loop, answering
 
 BEGAN = "open('began', 'w').close()"
 CHILD = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True)"
+UNMARKED = (
+    "import os, subprocess, sys; "
+    "command = [sys.executable, '-c', 'import time; time.sleep(1000)', os.environ['TEST_OF_THE_LOOP']]; "
+    "subprocess.Popen(command, start_new_session=True, env={})"
+)
 STATES = {
-    "idle": (answering(1, init=CHILD), "ready"),
-    "in init()": (answering(1, init=f"{CHILD}; {BEGAN}; __import__('time').sleep(30)"), "listening"),
-    "in run()": (f"def init(): {CHILD}\ndef run(data):\n    {BEGAN}\n    while True: pass\n", "ready"),
-    "holding": (answering(1, init=f"{CHILD}; 1 / 0"), "not_ready"),
+    "idle": (answering(1, init=UNMARKED), "ready"),
+    "in init()": (answering(1, init=f"{UNMARKED}; {BEGAN}; __import__('time').sleep(30)"), "listening"),
+    "in run()": (f"def init(): {UNMARKED}\ndef run(data):\n    {BEGAN}\n    while True: pass\n", "ready"),
+    "holding": (answering(1, init=f"{UNMARKED}; 1 / 0"), "not_ready"),
 }
 
 

@@ -79,10 +79,9 @@ class Warm(Loop):
         assert answer.status == 200, answer.body
         return answer.json()
 
-    def warm_process(self) -> int | None:
-        """The one that has the libraries and is no generation: the supervisor's own child."""
-        found = [pid for pid in self.processes() if " warm " in command_of(pid) and parent_of(pid) == self.process.pid]
-        return found[0] if found else None
+    def warm_processes(self) -> set[int]:
+        """The supervisor's own children that have the libraries; one that became a generation is among them."""
+        return {pid for pid in self.processes() if " warm " in command_of(pid) and parent_of(pid) == self.process.pid}
 
 
 def command_of(pid: int) -> str:
@@ -190,7 +189,7 @@ def test_no_warm_means_cold(tmp_path: Path) -> None:
     script = using("library", "library.VALUE")
     with Warm(tmp_path, "--no_warm", packages={"library": TRACE + "VALUE = 1"}, score=script) as loop:
         assert not loop.saved(script + "# 2")["warm"]
-        assert (loop.executed("library"), loop.count("warm"), loop.warm_process()) == (2, 0, None)
+        assert (loop.executed("library"), loop.count("warm"), loop.warm_processes()) == (2, 0, set())
 
 
 def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) -> None:
@@ -215,6 +214,29 @@ def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
         assert not loop.saved(script + "# 2")["warm"]
         assert loop.value() is True
         assert len(loop.notes()) == 1
+
+
+def test_a_library_that_starts_a_thread_under_waitress(tmp_path: Path) -> None:
+    """Where the server forks nothing, the process with the library becomes the next generation; a new one follows."""
+    starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
+    script = using("starter", "[starter.thread.is_alive(), os.getpid()]", "import os")
+    packages = {"starter": starts + "\n" + TRACE}
+    with warmed(tmp_path, packages=packages, score=script, server="waitress") as loop:
+        for turn in (2, 3):
+            waiting = loop.warm_processes() - {loop.value()[1]}
+            assert loop.saved(f"{script}# {turn}")["warm"]
+            assert waiting == {loop.value()[1]}
+            assert loop.value()[0] is True
+            loop.wait_for_nth("warm", turn)
+        assert loop.executed("starter") == 4
+        os.kill(loop.value()[1], signal.SIGSEGV)
+        assert loop.wait_for("died")["signal"] == "SIGSEGV"
+        assert loop.wait_for_nth("ready", 4)["warm"]
+        loop.wait_for_nth("warm", 4)
+        loop.install("starter", starts)
+        assert not loop.saved(script)["warm"]
+        loop.says("starting cold", "has changed")
+        assert loop.value()[0] is True
 
 
 def test_a_library_that_cannot_be_imported_ahead(tmp_path: Path) -> None:
@@ -315,8 +337,7 @@ def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: P
     with warmed(tmp_path, packages={"library": "VALUE = 1"}, score=script, server=server) as loop:
         assert loop.saved(script + "# 2")["warm"]
         forked = loop.value()[1]
-        warm = loop.warm_process()
-        assert warm is not None
+        [warm] = loop.warm_processes()
         os.kill(warm, signal.SIGKILL)
         loop.wait_until(lambda: warm not in loop.processes(), "the warm process is gone")
         assert loop.value() == [1, forked]
@@ -333,12 +354,12 @@ def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path
     """Another one is forked in its place."""
     script = using("library", "library.VALUE")
     with warmed(tmp_path, packages={"library": "VALUE = 1"}, score=script) as loop:
-        warm = loop.warm_process()
+        [warm] = loop.warm_processes()
         loop.wait_until(lambda: spare_of(loop, warm), "one waits")
         os.kill(spare_of(loop, warm)[0], signal.SIGKILL)
         assert loop.saved(script + "# 2")["warm"]
         assert loop.value() == 1
 
 
-def spare_of(loop: Warm, warm: int | None) -> list[int]:
+def spare_of(loop: Warm, warm: int) -> list[int]:
     return [pid for pid in loop.processes() if parent_of(pid) == warm]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import time
 from collections.abc import Callable
@@ -31,6 +32,9 @@ def run(plan: Plan) -> int:
     stop = _Stop(plan.graceful_timeout)
     dispatcher = ThreadedTaskDispatcher()
     dispatcher.set_thread_count(plan.workers)
+    if plan.gate is not None:
+        # It would warn of a queue whenever a thread that has answered was not yet idle: only free threads get work.
+        dispatcher.queue_logger = logging.Logger("quiet", logging.CRITICAL)
     adjustments = Adjustments(
         sockets=list(plan.listeners), threads=plan.workers, ident=None, clear_untrusted_proxy_headers=False
     )
