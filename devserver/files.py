@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from dataclasses import dataclass
+
+try:
+    from _blake2 import blake2b  # what hashlib gives, without the 4 MB of OpenSSL that hashlib loads
+except ImportError:
+    from hashlib import blake2b
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Stamp:
 
 def digest_of(content: bytes) -> str:
     """The digest that a `Stamp` holds for this content."""
-    return hashlib.blake2b(content, digest_size=16).hexdigest()
+    return blake2b(content, digest_size=16).hexdigest()
 
 
 def stat_stamp(path: str) -> Stamp | None:
