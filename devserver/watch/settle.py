@@ -14,6 +14,7 @@ from devserver.changes import Role
 from devserver.files import Stamp
 
 SMALL = 1 << 20  # bytes: up to here content is compared, and one write is taken for the whole file
+PIECE = 1 << 16  # bytes: nobody copies a model in pieces smaller than this
 
 GRACE = 0.002  # after a completed write of code: long enough for the next file of a checkout to show itself
 QUIET = 0.04  # after anything else that happens to code
@@ -25,10 +26,10 @@ TOGETHER = 2.0  # except for model files that are complete already and only have
 
 MODEL_GONE = 0.6
 MODEL_MOVED = 0.03  # moved into place: complete by construction
-MODEL_REWRITTEN = 0.05  # a small file, written and closed, about as long as it was before
+MODEL_REWRITTEN = 0.008  # a small file, written and closed: the next one of many may follow
 MODEL_MORE = 0.3  # the same, but large or in company
 MODEL_SEEN = 0.5
-MODEL_NEW = 0.6  # written and closed, but new or of quite another size than before: may be the first piece
+MODEL_NEW = 0.6  # written and closed, but new, or not small and of quite another size: may be the first piece
 MODEL_AGAIN = 1.0  # was closed, then written again; or is being written, and who knows whether the end will be told
 MODEL_OPEN = 2.0  # is being written, where the end of the writing will be told
 
@@ -94,9 +95,13 @@ class Pending:
     def _closed_wait(self, after: Stamp, alone: bool) -> float:
         if self.reopened:
             return MODEL_AGAIN
-        if self.before is None or not self.before.size / 2 <= after.size <= self.before.size * 2:
+        if self.before is None or not (0 < after.size <= PIECE or _are_alike(self.before.size, after.size)):
             return MODEL_NEW
         return MODEL_REWRITTEN if alone and after.size <= SMALL else MODEL_MORE
+
+
+def _are_alike(size: int, other: int) -> bool:
+    return size / 2 <= other <= size * 2
 
 
 class Settling:
