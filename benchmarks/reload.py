@@ -65,8 +65,8 @@ def main() -> None:
                 for cell in (cell for cell in cells if cell.kind == kind):
                     results.cells[cell.name] = _measure(cell, sides, arguments.rounds, clock.next_end())
                 if kind == "hello":
-                    _hammer(sides, results)
                     _weigh_idleness(sides, results)
+                results.hammered[kind] = _hammer(kind, sides)
                 _weigh(kind, sides, results)
     facts = _facts(python, patching)
     print(report(results, wanted, facts))
@@ -154,12 +154,14 @@ def _once(cell: Cell, side: Side) -> tuple[float | None, Troubles]:
     return side.answered(side.save(cell.file))
 
 
-def _hammer(sides: dict[str, Side], results: Results) -> None:
-    """What clients meet who ask without a pause while the script is saved again and again."""
+def _hammer(kind: str, sides: dict[str, Side]) -> dict[str, Troubles]:
+    """What clients meet who ask without a pause while the script is saved again and again; of the peers, with hello."""
+    found: dict[str, Troubles] = {}
     for name, side in sides.items():
-        if isinstance(side, Served):
-            results.hammered[name] = _under_fire(side)
-            print(f"{CLIENTS} clients: {name} {results.hammered[name]}", file=sys.stderr)
+        if isinstance(side, Served) and (side.tool.ours or kind == "hello"):
+            found[name] = _under_fire(side)
+            print(f"{kind}, {CLIENTS} clients: {name} {found[name]}", file=sys.stderr)
+    return found
 
 
 def _under_fire(side: Served) -> Troubles:

@@ -73,17 +73,22 @@ class Measured:
 
 @dataclass
 class Results:
-    """Milliseconds, counts and megabytes by name of side."""
+    """Milliseconds, counts, percents and megabytes; the outer keys are cells or kinds, the inner ones sides."""
 
     cells: dict[str, dict[str, Measured]] = field(default_factory=dict)
     starts: dict[str, dict[str, float]] = field(default_factory=dict)
-    hammered: dict[str, Troubles] = field(default_factory=dict)
+    hammered: dict[str, dict[str, Troubles]] = field(default_factory=dict)
     idle: dict[str, float] = field(default_factory=dict)
     memory: dict[str, dict[str, float]] = field(default_factory=dict)
 
     def ms(self, cell: str, side: str) -> float | None:
         found = self.cells.get(cell, {}).get(side)
         return found.ms if found is not None else None
+
+    def troubles(self, side: str) -> Troubles:
+        """All that this side's clients met, in the cells and under fire."""
+        cells = [sides[side].troubles for sides in self.cells.values() if side in sides]
+        return sum([*cells, *(sides[side] for sides in self.hammered.values() if side in sides)], Troubles())
 
 
 @dataclass(frozen=True)
@@ -133,9 +138,8 @@ def goals(results: Results) -> list[Goal]:
         Goal("hello, --no_warm: fresh floor + 150 ms", ms("hello", "cold"), plus(1, ms("hello", "fresh"), 150))
     )
     for name in ("warm", "waitress", "cold"):
-        measured = [sides[name] for sides in results.cells.values() if name in sides]
-        bad = sum(sum(asdict(one.troubles).values()) + one.missed for one in measured)
-        bad += sum(asdict(results.hammered.get(name, Troubles())).values())
+        missed = sum(sides[name].missed for sides in results.cells.values() if name in sides)
+        bad = missed + sum(asdict(results.troubles(name)).values())
         found.append(Goal(f"{TOOLS[name].label}: refused, reset, failed, stale, missed", bad, 0.0, ""))
     found.append(Goal("idle", results.idle.get("warm"), 1.0, "%"))
     for kind, memory in results.memory.items():
@@ -149,9 +153,7 @@ def _best(results: Results, cell: str) -> float | None:
     """The quickest of the others that neither refused nor reset in any cell or under fire."""
     times = []
     for name, tool in TOOLS.items():
-        every = [sides[name].troubles for sides in results.cells.values() if name in sides]
-        troubles = sum([*every, results.hammered.get(name, Troubles())], Troubles())
-        measured = results.ms(cell, name)
+        troubles, measured = results.troubles(name), results.ms(cell, name)
         if not tool.ours and measured is not None and not troubles.refused and not troubles.reset:
             times.append(measured)
     return min(times, default=None)
@@ -190,7 +192,8 @@ def _costs(results: Results, names: Sequence[str], labels: dict[str, str]) -> It
     yield f"| | {' | '.join(titles)} |"
     yield "| --- |" + " ---: |" * len(titles)
     for name in names:
-        fire = asdict(results.hammered[name]).values() if name in results.hammered else ["-"] * 4
+        hammered = results.hammered.get("hello", {})
+        fire = asdict(hammered[name]).values() if name in hammered else ["-"] * 4
         shown = [f"{value / HAMMERED:.1f}" if isinstance(value, int) else value for value in fire]
         shown.append(_number(results.starts.get("hello", {}).get(name), "ms"))
         shown.append(_number(results.idle.get(name), "%", 1))
