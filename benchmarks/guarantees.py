@@ -24,7 +24,9 @@ import uuid
 from collections import Counter
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+from servers import ROOT
+from sides import cpu_seconds
+
 LIMIT = 30.0
 SLOW = "import time\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    time.sleep(2)\n    return 'slow'\n"
 SCRIPT = "def init():\n    pass\n\n\ndef run(data):\n    return {value!r}\n"
@@ -262,20 +264,15 @@ def idle(folder: Path) -> bool:
     with Loop(folder, "--model_dir", "model") as loop:
         ready = loop.wait_for("ready")
         time.sleep(5)
-        before = sum(_cpu(pid) for pid in loop.marked())
+        before = cpu_seconds(loop.marked())
         time.sleep(30)
-        used = (sum(_cpu(pid) for pid in loop.marked()) - before) / 30
+        used = (cpu_seconds(loop.marked()) - before) / 30
         memory = size_of(loop.process.pid)[0]
     with tempfile.TemporaryDirectory() as other, Loop(Path(other)) as small:
         alone = small.wait_for("ready")
     late = float(str(ready["seconds"])) - float(str(alone["seconds"]))
     text = f"{used:.2%} of a core; ready {late:+.2f} s against an empty folder; supervisor {memory:.1f} MB"
     return verdict("idle", used < 0.01 and late < 1, text)
-
-
-def _cpu(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> int:

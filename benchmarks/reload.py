@@ -34,7 +34,7 @@ HAMMER = Path(__file__).with_name("asking.py")
 SETTLE = 0.4  # seconds after each answer, so that nothing of one measurement falls into the next
 STEADY = 3.0  # seconds after a start, in which everything is imported that will be
 IDLE_SECONDS = 10.0
-SAME_SECOND_LIMIT = 5.0  # seconds; who does not serve the second save by then never will
+LAST_SAVE_LIMIT = 5.0  # seconds; who does not serve the last of several saves by then never will
 
 
 class Clock:
@@ -146,11 +146,12 @@ def _measure(cell: Cell, sides: dict[str, Side], rounds: int, end: float) -> dic
 def _once(cell: Cell, side: Side) -> tuple[float | None, Troubles]:
     if cell.same_second:
         time.sleep(1.02 - time.time() % 1)
-        side.answered(side.save(cell.file), SAME_SECOND_LIMIT)
-        return side.answered(side.save(cell.file), SAME_SECOND_LIMIT)
+        side.answered(side.save(cell.file), LAST_SAVE_LIMIT)
+        return side.answered(side.save(cell.file), LAST_SAVE_LIMIT)
     if cell.pause is not None:
         side.save(cell.file)
         time.sleep(cell.pause)
+        return side.answered(side.save(cell.file), LAST_SAVE_LIMIT)
     return side.answered(side.save(cell.file))
 
 
@@ -172,7 +173,7 @@ def _under_fire(side: Served) -> Troubles:
         time.sleep(0.5)
         for _ in range(HAMMERED):
             saves.append((side.save("score.py"), side.version))
-            troubles += side.answered(saves[-1][0], SAME_SECOND_LIMIT)[1]
+            troubles += side.answered(saves[-1][0], LAST_SAVE_LIMIT)[1]
             time.sleep(SETTLE)
         replies = json.loads(process.communicate(timeout=PATIENCE)[0])
     for sent, _, kind, version in replies:

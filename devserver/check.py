@@ -14,11 +14,13 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from devserver import advice, problems, recorder, verdicts
+from devserver import advice, problems, verdicts
 from devserver.config import Config
 from devserver.guard import Guard
 from devserver.notes import Note, WorkerDied
+from devserver.obituary import obituary
 from devserver.process import RUN_VARIABLE, Briefing, Child, Gone, Listener
+from devserver.recorder import Recorder
 from devserver.replay import Wire, limit_of, send_all
 from devserver.report import LoadReport, RunError
 from devserver.samples import Sample, SampleSent, Unusable, read_sample
@@ -93,11 +95,12 @@ class _Check:
     def _start(self, listener: Listener) -> None:
         """A process that has loaded the script, or has told why not."""
         config = dataclasses.replace(self._config, port=listener.port)
-        self._recorder = recorder.Recorder()
-        descriptors = self._recorder.descriptors
-        briefing = Briefing(generation=1, config=config, hold=None, arguments=tuple(sys.argv), recorder=descriptors)
+        self._recorder = Recorder()
+        briefing = Briefing(generation=1, config=config, hold=None, arguments=tuple(sys.argv))
         self._heard = _Heard(notes=self._heard.notes)
-        self._child = Child.start(briefing, [listener], self._environ, sys.path, self._deliver, descriptors)
+        self._child = Child.start(
+            briefing, [listener], self._environ, sys.path, self._deliver, self._recorder.descriptors
+        )
         self._hear(lambda: self._heard.loaded is not None, None)
 
     def _deliver(self, _generation: int, record: object) -> None:
@@ -183,5 +186,5 @@ class _Check:
     def _death(self) -> RunError:
         heard = self._heard
         code = heard.gone.code if heard.gone is not None else 1
-        ending = heard.ending or recorder.obituary(self._recorder.last_words(), code, self._config.script)
+        ending = heard.ending or obituary(self._recorder.last_words(), code, self._config.script)
         return ending.error or problems.died(ending.phase, ending.code, script=self._config.script)

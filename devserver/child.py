@@ -21,9 +21,10 @@ from devserver.config import Config, ConfigError
 from devserver.files import Stamp
 from devserver.gate import FileGate
 from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, Note, SawChange, StopWanted
+from devserver.obituary import obituary
 from devserver.opened import OpenedFiles
 from devserver.process import Briefing, Link
-from devserver.recorder import Phase, Recorder, obituary
+from devserver.recorder import Phase, Recorder
 from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
 from devserver.scoring.app import Parts, create_app
@@ -58,27 +59,28 @@ class Post:
     known: Mapping[str, Stamp | None] = field(default_factory=dict)
     left_out: str = ""
     wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
+    paused: Callable[[], bool] = lambda: False  # whether a person may have kept the script waiting
 
 
-def main(pipe: BinaryIO, link: str) -> NoReturn:
-    """The process that the supervisor started."""
+def main(pipe: BinaryIO, link: str, *recorder: str) -> NoReturn:
+    """The process that the supervisor started; `link` and `recorder` are the descriptors that it passed."""
     process.lead_own_group()
     briefing = process.read_briefing(pipe)
-    sender = process.Link(process.inherited_descriptor(link, writable=True))
-    process.leave(begin(briefing, sender, briefing.recorder))
+    sender = process.Link(process.inherited_descriptor(link, os.O_WRONLY))
+    page, dump = map(process.inherited_descriptor, recorder)
+    process.leave(begin(briefing, sender, Recorder((page, dump))))
 
 
 def begin(
-    briefing: Briefing, link: Link, recorder: tuple[int, int] | None, wait_until_told: Callable[[], None] = lambda: None
+    briefing: Briefing, link: Link, recorder: Recorder, wait_until_told: Callable[[], None] = lambda: None
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
     process.adopt_orphans()
-    notebook = Recorder(recorder) if recorder else None
-    if notebook is not None:
-        notebook.answer_when_asked()
+    recorder.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
-    lend_to_breakpoints(Loan(lambda lent: link.send(Keyboard(lent))))
+    loan = Loan(lambda lent: link.send(Keyboard(lent)))
+    lend_to_breakpoints(loan)
     _hear_keyboard(lambda: link.send(StopWanted()))
     post = Post(
         briefing.config,
@@ -86,11 +88,12 @@ def begin(
         link.send,
         briefing.generation,
         briefing.hold,
-        notebook,
+        recorder,
         briefing.warm,
         briefing.known or {},
         briefing.left_out,
         wait_until_told,
+        lambda: loan.used or debugging.is_loaded(),
     )
     return run_generation(post)
 
@@ -276,9 +279,8 @@ class _Generation:
         documents = swagger.prepare(script.run, self.config, lambda line: say(self.chatter, "%s", line))
         limit = time_limit(self.config.scoring_timeout_ms, in_main_thread=self.config.server == "gunicorn")
         log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
-        return Parts(
-            self.config, script, documents, insights, limit, self.post.tell, self.recorder.enter, self.post.number
-        )
+        post, enter = self.post, self.recorder.enter
+        return Parts(self.config, script, documents, insights, limit, post.tell, enter, post.number, post.paused)
 
     def _logging_file(self) -> str | None:
         folders = [self.config.app_root] + ([os.path.dirname(self.path)] if self.path else [])

@@ -11,7 +11,7 @@ except ImportError:
     from hashlib import blake2b
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Stamp:
     """The identity of one version of a file.
 

@@ -257,14 +257,14 @@ class Nursery:
         """The warm process, where there is one."""
         return {self._warm.process.pid} if self._warm is not None else set()
 
-    def launch(self, briefing: Briefing, keep: tuple[int, ...], cold: bool = False) -> Child:
+    def launch(self, briefing: Briefing, recorder: Sequence[int], cold: bool = False) -> Child:
         """A process for this generation. Errors: OSError where none can be made."""
         if cold:
             self._give_up()
-        child = self._launch_warm(briefing, keep) if self._warm is not None and self._warm.is_ready else None
-        return child or Child.start(briefing, self._listeners, self._environ, self._path, self._deliver, keep)
+        child = self._launch_warm(briefing, recorder) if self._warm is not None and self._warm.is_ready else None
+        return child or Child.start(briefing, self._listeners, self._environ, self._path, self._deliver, recorder)
 
-    def _launch_warm(self, briefing: Briefing, keep: tuple[int, ...]) -> Child | None:
+    def _launch_warm(self, briefing: Briefing, recorder: Sequence[int]) -> Child | None:
         assert self._warm is not None
         if self._warm.refusal is not None:
             return None
@@ -272,7 +272,7 @@ class Nursery:
         order = LaunchOrder(dataclasses.replace(briefing, warm=True, listeners=listeners), self._path)
         hear, heard = os.pipe()
         told, tell = os.pipe()
-        process = self._warm.launch(order, (heard, *keep, told))
+        process = self._warm.launch(order, (heard, *recorder, told))
         os.close(heard)
         os.close(told)
         if isinstance(process, str):

@@ -135,6 +135,7 @@ def died(
     phase: str,
     code: int,
     *,
+    idle: bool = False,
     dump: str = "",
     script: str | None = None,
     files: Iterable[str] = (),
@@ -142,16 +143,17 @@ def died(
 ) -> RunError:
     """The process ended by itself: `code` is its exit code, or minus the signal's number, as subprocess says it.
 
-    `dump` is what faulthandler wrote. `files` are the user's loaded files; the one call in them that ends a process
-    with this code is the place when there is no dump. Else it is the definition of what was running.
+    `idle` says that it answered no request, as far as is known. `dump` is what faulthandler wrote. `files` are the
+    user's loaded files; the one call in them that ends a process with this code is the place when there is no dump.
+    Else it is the definition of what was running.
     """
     script = script or usercode.script
     stack = [item for item in _dumped(dump) if usercode.is_user_code(item[0])]
     place = Place(stack[0][0], stack[0][1]) if stack else _exit_call(code, [script, *files] if script else files)
-    inside = {"load": "while the script was loaded", "init": "in init()"}.get(phase, "in run()")
+    inside = {"load": " while the script was loaded", "init": " in init()"}.get(phase, "" if idle else " in run()")
     native = f" in {stack[0][2]}" if stack and stack[0][2] not in ("<module>", "init", "run") else ""
     message = (
-        f"the worker exited with code {code} {inside}" if code >= 0 else f"the worker died {inside}: {_signal(-code)}"
+        f"the worker exited with code {code}{inside}" if code >= 0 else f"the worker died{inside}: {_signal(-code)}"
     )
     error = problem(phase, message + native, place or called_place(phase, None, script))
     frames = [

@@ -109,7 +109,6 @@ class Briefing:
     config: Any
     hold: Any
     arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
-    recorder: tuple[int, int] | None = None  # descriptors of the recorder that the supervisor reads
     warm: bool = False  # forked from a process that has imported the libraries
     known: Any = None  # other files than it loads, on which it depends: path -> stamp, None for one that is not there
     left_out: str = ""  # an expression for the paths (with forward slashes) of which a change does not count
@@ -233,19 +232,18 @@ class Child:
         environ: dict[str, str],
         path: Sequence[str],
         deliver: Callable[[int, object], None],
-        keep: Sequence[int] = (),
+        recorder: Sequence[int],
     ) -> Child:
         """Start the process; `deliver` gets its records and at last `Gone`, each with the generation's number.
 
-        `keep` are further descriptors that it inherits. Errors: OSError where no process can be made.
+        `recorder` are the descriptors of the recorder that it shall keep. Errors: OSError where no process can be made.
         """
         told, tell = os.pipe()
         hear, heard = os.pipe()
-        inherited = [told, heard, *keep]
-        if not WINDOWS:
-            inherited += [listener.socket.fileno() for listener in listeners]
+        arguments = [told, heard, *recorder]
+        sockets = [] if WINDOWS else [listener.socket.fileno() for listener in listeners]
         try:
-            process = _spawn([*interpreter_command(), LAUNCHER], [told, heard], inherited, environ)
+            process = _spawn([*interpreter_command(), LAUNCHER], arguments, sockets, environ)
         except OSError:
             for descriptor in (told, tell, hear, heard):
                 os.close(descriptor)
@@ -330,26 +328,26 @@ class Child:
 
 
 def _spawn(
-    command: list[str], arguments: list[int], inherited: list[int], environ: dict[str, str]
+    command: list[str], arguments: list[int], sockets: list[int], environ: dict[str, str]
 ) -> subprocess.Popen[bytes]:
+    """The process, with these descriptors as its arguments; it inherits them and, but on Windows, the sockets."""
     if not WINDOWS:
-        return subprocess.Popen([*command, *map(str, arguments)], pass_fds=inherited, env=environ)
+        return subprocess.Popen([*command, *map(str, arguments)], pass_fds=[*arguments, *sockets], env=environ)
     import msvcrt
 
-    handles = {number: msvcrt.get_osfhandle(number) for number in inherited}  # type: ignore[attr-defined,unused-ignore]
-    for handle in handles.values():
+    handles = [msvcrt.get_osfhandle(number) for number in arguments]  # type: ignore[attr-defined,unused-ignore]
+    for handle in handles:
         os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]
-    startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": list(handles.values())})  # type: ignore[attr-defined,unused-ignore]
-    return subprocess.Popen([*command, *(str(handles[n]) for n in arguments)], env=environ, startupinfo=startup)
+    startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles})  # type: ignore[attr-defined,unused-ignore]
+    return subprocess.Popen([*command, *map(str, handles)], env=environ, startupinfo=startup)
 
 
-def inherited_descriptor(argument: str, writable: bool) -> int:
-    """The descriptor that the parent passed as this argument."""
+def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
+    """The descriptor that the parent passed as this argument; `flags` as for os.open."""
     if not WINDOWS:
         return int(argument)
     import msvcrt
 
-    flags = os.O_WRONLY if writable else os.O_RDONLY
     return msvcrt.open_osfhandle(int(argument), flags)  # type: ignore[attr-defined,unused-ignore,no-any-return]
 
 

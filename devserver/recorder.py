@@ -8,12 +8,10 @@ import os
 import signal
 import tempfile
 import time
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from devserver import hints, problems
-from devserver.notes import WorkerDied
+from devserver import problems
 
 # "told": its end in run() was reported by itself; "refused": so was the load that failed
 Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
@@ -21,6 +19,7 @@ _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "r
 _PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
 _ASK = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None  # asks a process for its stacks
 _PATIENCE = 0.1  # seconds
+DUMP_LIMIT = 1 << 16  # bytes of a dump
 
 
 @dataclass(frozen=True)
@@ -87,8 +86,7 @@ class Recorder:
 
     def last_words(self) -> LastWords:
         """What is known now."""
-        dump = os.pread(self.descriptors[1], 1 << 16, 0).decode("utf-8", "replace")
-        return LastWords(_PHASES[self._page[_PHASE]], dump)
+        return LastWords(_PHASES[self._page[_PHASE]], _content(self.descriptors[1]).decode("utf-8", "replace"))
 
     def close(self) -> None:
         """Gives everything back."""
@@ -97,17 +95,15 @@ class Recorder:
             os.close(descriptor)
 
 
+def _content(descriptor: int) -> bytes:
+    """The whole file; where its processes stand in it stays as it is, also where the system has no pread."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        return b""
+    with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as content:
+        return content[:DUMP_LIMIT]
+
+
 def _nameless() -> int:
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())
-
-
-def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
-    """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
-    if words.phase == "told":
-        return WorkerDied("run", code, None)
-    phase: Literal["load", "init", "run"] = "run"
-    if words.phase in ("start", "load", "init"):
-        phase = "init" if words.phase == "init" else "load"
-    error = problems.died(phase, code, dump=words.dump, script=script, files=files)
-    return WorkerDied(phase, code, hints.explain(error))

@@ -135,9 +135,10 @@ def result_warning(value: object, function: object, *, request: Request | None =
         message = f"run() returned a tuple of {len(value)}: the client gets a list, with status 200"
     elif part := _first(value, _no_number, lambda _key: False):
         steps = part.steps
-        message = f"{_spelled(steps)} is {_number_name(part.value)}: {_INVALID}"
+        where = f" at {_spelled(steps)}" if steps else ""
+        message = f"run() returned {_number_name(part.value)}{where}: {_INVALID}"
     elif _holds_no_number(value):
-        message = f"the result holds NaN or Infinity: {_INVALID}"
+        message = f"run() returned something that holds NaN or Infinity: {_INVALID}"
     else:
         return None
     error = problem("response", message, _return(function, value, steps))

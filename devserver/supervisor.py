@@ -34,8 +34,9 @@ from devserver.notes import (
     WorkerDied,
 )
 from devserver.nursery import Nursery
+from devserver.obituary import obituary
 from devserver.process import Briefing, Child, Gone, Listener
-from devserver.recorder import Recorder, obituary
+from devserver.recorder import Recorder
 from devserver.replay import Replays
 from devserver.report import LoadReport, RunError
 from devserver.syntax import shown
@@ -163,7 +164,9 @@ class Supervisor:
         for listener in self._listeners:
             stack.callback(listener.close)
         self._config = self._with_real_ports(config)
-        self._console.show(Listening(self._listeners[-1].host, self._listeners[-1].port, self._listeners[-1].address))
+        listener = self._listeners[-1]
+        health = self._listeners[0].address if config.separate_health else ""
+        self._console.show(Listening(listener.host, listener.port, listener.address, health))
 
     def _with_real_ports(self, config: Config) -> Config:
         health = self._listeners[0].port if config.separate_health else config.health_port
@@ -368,7 +371,6 @@ class Supervisor:
             self._config,
             held,
             tuple(sys.argv),
-            recorder.descriptors,
             known=self._settings | (files if held is not None else {}),
             left_out=self._left_out,
         )

@@ -115,6 +115,8 @@ class Loan:
     Where somebody else has it on loan, another thread, worker or generation, entering waits.
     """
 
+    used = False  # since this process began
+
     def __init__(self, tell: Callable[[bool], None]) -> None:
         self._tell = tell
         self._depth = 0
@@ -124,6 +126,7 @@ class Loan:
 
     def __enter__(self) -> Loan:
         self._turn.acquire()
+        self.used = True
         self._depth += 1
         if self._depth == 1 and not WINDOWS and _is_terminal():
             _lock(True)
@@ -217,7 +220,7 @@ def lend_to_breakpoints(loan: Loan) -> None:
 
     def stop_at(frame: FrameType) -> None:
         debugger = LentPdb(nosigint=True)
-        debugger.stdout = sys.__stdout__ or debugger.stdout  # print() goes to the log
+        debugger.stdout = open(1, "w", buffering=1, closefd=False)  # what is printed to sys.stdout goes to the log
         debugger.set_trace(frame)
 
     def hook(*args: Any, **named: Any) -> Any:

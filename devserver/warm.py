@@ -391,17 +391,18 @@ def _wait_for_order(channel: socket.socket) -> NoReturn:
 def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
     """This process is a generation from here on."""
     from devserver import child
+    from devserver.recorder import Recorder
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     added = [folder for folder in sys.path if folder not in order.path]
     sys.path[:] = [*order.path, *added]
     _reseed()
-    link, *recorder, told = descriptors
+    link, page, dump, told = descriptors
     code = 1
     try:
         lead_own_group()
-        code = child.begin(order.briefing, Link(link), (recorder[0], recorder[1]), lambda: _wait_until_told(told))
+        code = child.begin(order.briefing, Link(link), Recorder((page, dump)), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:

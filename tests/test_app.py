@@ -18,7 +18,7 @@ import pytest
 from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
-from devserver import __version__, usercode
+from devserver import __version__, advice, usercode
 from devserver.config import Config
 from devserver.report import RunError
 from devserver.scoring import compat
@@ -90,7 +90,9 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
     before = set(sys.modules)
     compat.install()
 
-    def made(source: str = ECHO, *, generation: int | None = None, limit: Any = None, **settings: Any) -> Site:
+    def made(
+        source: str = ECHO, *, generation: int | None = None, limit: Any = None, paused: bool = False, **settings: Any
+    ) -> Site:
         path = tmp_path / "score.py"
         path.write_text("def init(): pass\n" + textwrap.dedent(source))
         config = Config(base=str(tmp_path), **settings)
@@ -105,6 +107,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
             notify=told.append,
             enter=phases.append,
             generation=generation,
+            paused=lambda: paused,
         )
         return Site(parts, create_app(parts).test_client(), told, phases, telemetry)
 
@@ -260,8 +263,8 @@ def test_json_answers(make: Callable[..., Site], value: str, text: str) -> None:
     [
         ("None", ("None", "{}")),
         ("(1, 2)", ("tuple of 2", "list")),
-        ("{'a': [1.0, float('nan')]}", ('result["a"][1] is NaN', "not valid JSON")),
-        ("[float('-inf')]", ("result[0] is -Infinity",)),
+        ("{'a': [1.0, float('nan')]}", ('run() returned NaN at result["a"][1]', "not valid JSON")),
+        ("[float('-inf')]", ("run() returned -Infinity at result[0]",)),
     ],
 )
 def test_answers_that_surprise(make: Callable[..., Site], value: str, words: tuple[str, ...]) -> None:
@@ -792,3 +795,14 @@ def test_what_telemetry_hears(make: Callable[..., Site]) -> None:
     off = make("def run(data): return [data]")
     off.ask(body="x")
     assert off.telemetry.heard == []
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_script_that_a_person_may_have_paused_is_not_called_slow(
+    make: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, paused: bool
+) -> None:
+    """Time at a breakpoint is no time of run()."""
+    monkeypatch.setattr(advice, "PROBE_LIMIT", 0.0)
+    site = make(generation=1, paused=paused)
+    assert site.ask(body=b"{}").status_code == 200
+    assert any("took longer" in str(told) for told in site.told) is not paused

@@ -290,7 +290,7 @@ def test_requests_for_a_schema(schema: Server, body: bytes, kind: str, status: i
         ("{'a': [1, {2}]}", 500, None, "request_failed", 'result["a"][1] is set'),
         ("{'b': {(1, 2): 3}}", 500, None, "request_failed", 'a key of result["b"] is tuple'),
         ("[object()]", 500, None, "request_failed", "result[0] is object"),
-        ("[float('nan'), 1]", 200, "[NaN, 1]", "warning", "result[0] is NaN"),
+        ("[float('nan'), 1]", 200, "[NaN, 1]", "warning", "run() returned NaN at result[0]"),
         ("(1, 201, 0)", 200, "[1, 201, 0]", "warning", "run() returned a tuple of 3"),
         ("None", 200, "{}", "warning", "run() returned None"),
     ],

@@ -2,88 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
-import pty
 import signal
-import struct
-import subprocess
 import sys
 import termios
-import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import TracebackType
-from typing import Any
 
 import pytest
-from loop import Loop, answering
+from loop import AtTerminal, Loop, answering
 
 from devserver import keys
 from devserver.console import Look
 from devserver.lifecycle import ReloadAsked, StopAsked
-
-TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-)
-
-
-class AtTerminal(Loop):
-    """The command in a terminal of its own, as if a person sat there; `press` types, `output` is what is shown."""
-
-    def __enter__(self) -> AtTerminal:
-        self.master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
-        self.before = termios.tcgetattr(slave)
-        self._output.touch()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *self._argv[1:]],
-            cwd=self._cwd,
-            env={**self._env, "TERM": "xterm", "INPUTRC": os.devnull},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        self.slave = slave
-        self._shown = threading.Thread(target=self._copy, daemon=True)
-        self._shown.start()
-        try:
-            self.port = self.wait_for("listening")["port"]
-            self.wait_for("ready")
-        except BaseException:
-            self._kill()
-            self._hang_up()
-            raise
-        return self
-
-    def _copy(self) -> None:
-        with self._output.open("ab", buffering=0) as file:
-            while True:
-                try:
-                    file.write(os.read(self.master, 65536))
-                except OSError:
-                    return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            super().__exit__(kind, error, at)
-        finally:
-            self._hang_up()
-
-    def _hang_up(self) -> None:
-        os.close(self.slave)  # the last one who has it open: what reads from the other side ends
-        self._shown.join(5)
-        os.close(self.master)
-
-    def press(self, text: str) -> None:
-        os.write(self.master, text.encode())
-
-    def sees(self, text: str, times: int = 1) -> None:
-        self.wait_until(lambda: self.output().count(text) >= times, f"{text!r} is shown")
-
-    def mode(self) -> list[Any]:
-        return termios.tcgetattr(self.slave)
 
 
 def test_what_is_pressed() -> None:
@@ -154,6 +84,7 @@ def test_a_breakpoint_has_the_keyboard(tmp_path: Path, server: str) -> None:
             loop.sees("-> return answer", number)
             loop.press("p ('answer', answer)\n")
             loop.sees("('answer', 42)", number)
+            assert "- ('answer', 42)" not in loop.output()
             assert loop.count("keyboard") == 2 * number - 1
             loop.press("c\n")
             assert client.result(20).json() == 42

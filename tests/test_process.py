@@ -117,7 +117,7 @@ def test_what_a_script_writes(pipe: tuple[int, int]) -> None:
 
 def test_briefing(pipe: tuple[int, int]) -> None:
     """A briefing reaches the child as it is; where the parent is gone before, that is an EOFError."""
-    briefing = Briefing(3, Config(port=0, events="x"), None, ("--port", "0"), (1, 2))
+    briefing = Briefing(3, Config(port=0, events="x"), None, ("--port", "0"))
     assert read_briefing(io.BytesIO(pickle.dumps(briefing))) == briefing
     with pytest.raises(EOFError):
         read_briefing(io.BytesIO(b""))

@@ -13,7 +13,8 @@ from typing import get_args
 import pytest
 from live import environment
 
-from devserver.recorder import LastWords, Phase, Recorder, obituary
+from devserver.obituary import obituary
+from devserver.recorder import LastWords, Phase, Recorder
 
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="descriptors are passed on as on Linux and macOS")
 DEADLINE = 20.0
@@ -92,10 +93,11 @@ def test_death_of_another_process(recorder: Recorder, statement: str, code: int,
 @pytest.mark.parametrize(
     ("phase", "told", "inside"),
     [
-        ("start", "load", "while the script was loaded"),
-        ("load", "load", "while the script was loaded"),
-        ("init", "init", "in init()"),
-        ("run", "run", "in run()"),
+        ("start", "load", " while the script was loaded"),
+        ("load", "load", " while the script was loaded"),
+        ("init", "init", " in init()"),
+        ("run", "run", " in run()"),
+        ("idle", "run", ""),
     ],
 )
 def test_obituary(tmp_path: Path, phase: Phase, told: str, inside: str) -> None:
@@ -105,8 +107,8 @@ def test_obituary(tmp_path: Path, phase: Phase, told: str, inside: str) -> None:
     by_code, by_signal = (obituary(LastWords(phase), code, str(script)) for code in (5, -signal.SIGSEGV))
     assert (by_code.phase, by_code.code, by_signal.code) == (told, 5, -11)
     assert by_code.error is not None and by_signal.error is not None
-    assert f"exited with code 5 {inside}" in by_code.error.message
-    assert f"died {inside}: SIGSEGV" in by_signal.error.message
+    assert by_code.error.message == f"the worker exited with code 5{inside}"
+    assert f"the worker died{inside}: SIGSEGV" in by_signal.error.message
     assert (by_code.error.path, by_code.error.line) == (str(script), 5)
 
 

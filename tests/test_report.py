@@ -580,8 +580,8 @@ def test_async_run_is_placed_at_its_def(world: World) -> None:
 @pytest.mark.parametrize(
     ("returned", "says"),
     [
-        ('{"p": [0.5, float("nan")]}', 'result["p"][1] is NaN'),
-        ('float("-inf")', "result is -Infinity"),
+        ('{"p": [0.5, float("nan")]}', 'run() returned NaN at result["p"][1]:'),
+        ('float("-inf")', "run() returned -Infinity:"),
         ('{"a": 1}, 400', "tuple of 2"),
         ("None", "returned None"),
     ],
@@ -780,7 +780,7 @@ def test_odd_number_beyond_the_bound_is_told_without_its_place(world: World) -> 
     """A warning does not depend on how large the result is."""
     function = usercode.load_script(world.write({"score.py": "def run(data):\n    pass\n"})).run
     warning = results.result_warning([*range(100_000), float("nan")], function)
-    assert warning is not None and warning.message.startswith("the result holds NaN or Infinity")
+    assert warning is not None and warning.message.startswith("run() returned something that holds NaN or Infinity")
     assert results.result_warning([*range(100_000), "NaN"], function) is None
 
 

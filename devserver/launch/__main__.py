@@ -1,6 +1,6 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
-The arguments are the descriptors of a briefing and of a link, for a generation, or `warm` and a socket.
+The arguments are the descriptors of a briefing, a link and a recorder, for a generation, or `warm` and a socket.
 """
 
 import gc
@@ -9,7 +9,7 @@ import os
 import sys
 
 
-def generation(told: str, heard: str) -> None:
+def generation(told: str, heard: str, *recorder: str) -> None:
     if sys.platform == "win32":
         import msvcrt
 
@@ -22,7 +22,7 @@ def generation(told: str, heard: str) -> None:
 
     gc.freeze()
     gc.enable()
-    main(pipe, heard)
+    main(pipe, heard, *recorder)
 
 
 def warm(channel: str) -> None:

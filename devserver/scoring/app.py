@@ -67,7 +67,8 @@ class Request(flask.Request):
 class Parts:
     """What an app is made of.
 
-    `notify` takes what went wrong, `enter` what begins; `generation` is None outside of the dev loop.
+    `notify` takes what went wrong, `enter` what begins; `generation` is None outside of the dev loop; `paused` tells
+    whether a person may have kept the script waiting.
     """
 
     config: Config
@@ -78,6 +79,7 @@ class Parts:
     notify: Callable[[RunError | Note], None]
     enter: Callable[[Phase], None]
     generation: int | None = None
+    paused: Callable[[], bool] = lambda: False
 
 
 class ScoringApp(flask.Flask):
@@ -221,6 +223,7 @@ class _Views:
         has_schema = self.parts.script.form.mode is Mode.SCHEMA
         whole = has_schema and not answer.is_streamed and not answer.direct_passthrough
         body = answer.get_data() if whole else None
+        seconds = 0.0 if self.parts.paused() else seconds
         for text in advice.on_answer(
             advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
         ):
