@@ -281,7 +281,10 @@ class Nursery:
             self._explain(process)
             self._give_up()
             return None
-        os.write(tell, GO)
+        try:
+            os.write(tell, GO)
+        except BrokenPipeError:
+            pass  # it is gone already; `Gone` tells
         os.close(tell)
         if process is self._warm.process:
             self._warm.let_go()

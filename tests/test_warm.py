@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import queue
 import shutil
 import signal
 import sys
@@ -14,9 +15,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from live import ROOT
+from live import DEADLINE, ROOT
 from loop import SERVERS, Loop, answering
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
+
+from devserver.nursery import Nursery
+from devserver.process import Briefing, Gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
@@ -363,3 +367,27 @@ def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path
 
 def spare_of(loop: Warm, warm: int) -> list[int]:
     return [pid for pid in loop.processes() if parent_of(pid) == warm]
+
+
+class StillBorn:
+    """A process that is gone when it is handed over, and the warm process that it came from."""
+
+    refusal, is_ready, process, pid = None, True, None, 1 << 30
+
+    def launch(self, *_: object) -> StillBorn:
+        return self
+
+    def wait(self) -> int:
+        return -signal.SIGKILL
+
+    def send_signal(self, _: int) -> None:
+        raise ProcessLookupError
+
+
+def test_a_generation_that_is_gone_before_it_is_told_to_begin() -> None:
+    """Its end is told like any other."""
+    told: queue.Queue[tuple[int, object]] = queue.Queue()
+    nursery = Nursery([], {}, [], lambda *record: told.put(record), print, print, warm=True)
+    nursery._warm = StillBorn()  # type: ignore[assignment]
+    nursery.launch(Briefing(7, None, None, ()), ())
+    assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
