@@ -29,6 +29,23 @@ def find(mark: str) -> list[int]:
     return [pid for pid in _families(table, marked) if pid != os.getpid()]
 
 
+def descendants() -> set[int]:
+    """All that descend from this process now; none where /proc is not there."""
+    return {pid for pid in _families(_processes(), [os.getpid()]) if pid != os.getpid()}
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group, its leader last; only the leader where /proc is not there."""
+    return [*(pid for pid in _processes() if pid != group and _group(pid) == group), group]
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
 def end_strays(living: Collection[int]) -> None:
     """Ends what generations that are gone have left behind: descendants of this process, but not of `living`.
 

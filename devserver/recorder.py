@@ -8,6 +8,7 @@ import os
 import signal
 import tempfile
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,7 +19,8 @@ Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
 _PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
 _ASK = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None  # asks a process for its stacks
-_PATIENCE = 0.1  # seconds
+_PATIENCE = 1.0  # seconds for all that are asked
+_PAUSE = 0.02  # seconds without news after which one has told all
 DUMP_LIMIT = 1 << 16  # bytes of a dump
 
 
@@ -70,19 +72,34 @@ class Recorder:
         if _ASK is not None:
             faulthandler.register(_ASK, self.descriptors[1], all_threads=True)
 
-    def ask_place(self, group: int) -> tuple[str, int] | None:
-        """Path and line at which user code is in this process group, which is to be ended: not all survive this."""
+    def ask_place(self, processes: Iterable[int]) -> tuple[str, int] | None:
+        """Path and line at which user code is in one of these, which are to be ended: not all survive this.
+
+        One after the other: two that write at once would spoil each other's lines.
+        """
         end = time.monotonic() + _PATIENCE
-        found = None
+        for pid in processes:
+            place = problems.dumped_place(self._stacks_of(pid, end))
+            if place is not None:
+                return place
+        return None
+
+    def _stacks_of(self, pid: int, end: float) -> str:
+        """What it writes when asked, up to a pause; nothing where it has ended, or the system knows no such signal."""
+        before = seen = len(_content(self.descriptors[1]))
+        now = since = time.monotonic()
         try:
-            if _ASK is not None:
-                os.killpg(group, _ASK)
-            while _ASK is not None and found is None and time.monotonic() < end:
-                time.sleep(0.005)
-                found = problems.dumped_place(self.last_words().dump)
+            if _ASK is None:
+                return ""
+            os.kill(pid, _ASK)
         except OSError:
-            pass  # it has ended
-        return found
+            return ""
+        while now < end and (seen == before or now - since < _PAUSE):
+            time.sleep(_PAUSE / 4)
+            now, size = time.monotonic(), len(_content(self.descriptors[1]))
+            if size != seen:
+                seen, since = size, now
+        return _content(self.descriptors[1])[before:].decode("utf-8", "replace")
 
     def last_words(self) -> LastWords:
         """What is known now."""

@@ -110,6 +110,8 @@ class Supervisor:
                 self._guard = guard.Guard.start(self._mark)
             if self._guard is not None:
                 stack.callback(self._guard.close)
+            # the guard, a debugger's adapter, what a shell had started before it became this command
+            self._companions = guard.descendants()
             self._listen(stack)
             stack.enter_context(self._terminal)
             self._watch = Watch(self._changed, self._console.note, poll=self._config.reload_poll)
@@ -304,8 +306,8 @@ class Supervisor:
         return lifecycle.Exited(generation, death)
 
     def _end_strays(self) -> None:
-        helpers = {self._guard.pid} if self._guard is not None else set()
-        guard.end_strays({life.child.process.pid for life in self._lives.values()} | helpers | self._nursery.pids)
+        generations = {life.child.process.pid for life in self._lives.values()}
+        guard.end_strays(generations | self._companions | self._nursery.pids)
 
     def _death_of(self, life: Life, code: int) -> Death:
         ending = life.ending or obituary(life.recorder.last_words(), code, self._config.script, tuple(self._code))
@@ -335,7 +337,7 @@ class Supervisor:
 
     def _kill(self, life: Life) -> None:
         stopping = self._model.state is lifecycle.State.STOPPING
-        place = None if stopping else life.recorder.ask_place(life.child.process.pid)
+        place = None if stopping else life.recorder.ask_place(guard.members(life.child.process.pid))
         life.child.kill()
         if place is not None:
             self._console.note(f"a request from before the save was at {shown(place[0], self._config.base)}:{place[1]}")

@@ -246,6 +246,20 @@ SITES: Mapping[str, Site] = {
 # Undecorated run(): the query ----------------------------------------------------------------------------------------
 
 
+DEEP = "[" * 2000
+
+
+def is_too_deep(text: str) -> bool:
+    """Whether this Python gives up before it sees that the JSON never ends, as it does up to 3.12."""
+    try:
+        json.loads(text)
+    except RecursionError:
+        return True
+    except ValueError:
+        pass
+    return False
+
+
 def query(name: str, text: str, shows: str) -> Case:
     return Case("plain", f"query {name}", f"GET /score{text}", shows=json.dumps(shows))
 
@@ -298,7 +312,9 @@ QUERY = [
     query("fragment", "?a=1#b", '{"a": 1}'),
     query("name of a header parameter", "?request_headers=1", '{"request_headers": 1}'),
     query("hundreds of values", "?" + "&".join("a=1" for _ in range(300)), '{"a": [' + ", ".join(["1"] * 300) + "]}"),
-    Case("plain", "query of deep JSON", "GET /score?a=" + "[" * 2000, status=500, shows=INTERNAL),
+    Case("plain", "query of deep JSON", f"GET /score?a={DEEP}", status=500, shows=INTERNAL)
+    if is_too_deep(DEEP)
+    else query("of deep JSON", f"?a={DEEP}", json.dumps({"a": DEEP})),
     Case("plain", "query with a body", "GET /score?a=1", (JSON,), b'{"a": 2}', shows=r"{\"a\": 1}"),
     Case("plain", "query is not ASCII", "GET /score?a=\xfc", status=400, shows="Bad Request"),
     Case("plain", "query too long", "GET /score?a=" + "x" * 5000, status=414, shows="URI Too Long"),

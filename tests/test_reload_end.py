@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import socket
@@ -117,6 +118,30 @@ def test_kill_9(tmp_path: Path, server: str) -> None:
             result.result()
         for result in [pool.submit(end_somewhere, number) for number in range(6)]:
             result.result()
+
+
+def test_what_was_there_before_is_left_alone(tmp_path: Path) -> None:
+    """What a shell had started before it became the command is a child of the command, and no generation's."""
+    loop = Loop(tmp_path, score=answering(1, init=CHILD))
+    loop._argv[:] = ["/bin/sh", "-c", 'env -i sleep 1000 & echo $! > older; exec "$@"', "sh", *loop._argv]
+    with loop:
+        older = int((loop.project / "older").read_text())
+        try:
+            before = set(loop.processes())
+            loop.save("score.py", answering(2))
+            assert loop.ask().json() == 2
+            loop.wait_until(lambda: not any(map(is_sleeping, before)), "what the generation had started is gone")
+            assert is_sleeping(older)
+        finally:
+            os.kill(older, signal.SIGKILL)
+
+
+def is_sleeping(pid: int) -> bool:
+    """Whether it is a sleep(1)."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"sleep\0")
+    except OSError:
+        return False
 
 
 def test_told_twice(tmp_path: Path) -> None:
