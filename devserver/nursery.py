@@ -11,12 +11,11 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devserver.process import LAUNCHER, WINDOWS, Briefing, Child, Listener, Process, interpreter_command
+from devserver.process import LAUNCHER, LINUX, WINDOWS, Briefing, Child, Listener, Process, interpreter_command
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
 GO = b"!"
@@ -247,7 +246,7 @@ class Nursery:
         self._say = say
         self._tell_warmed = warmed
         self._becomes = becomes
-        self._wanted = warm and (sys.platform == "linux" or (becomes and not WINDOWS))
+        self._wanted = warm
         self._warm: WarmProcess | None = None
         self._modules: dict[str, None] = {}
         self._said = ""
@@ -299,6 +298,7 @@ class Nursery:
         """
         if not self._wanted:
             return
+        refusal = refusal or _why_never(self._becomes)
         self._modules = {**(self._modules if warm else {}), **dict.fromkeys(modules)}
         if refusal is not None:
             self._give_up()
@@ -345,3 +345,12 @@ class Nursery:
     def close(self) -> None:
         """Ends the warm process."""
         self._give_up()
+
+
+def _why_never(becomes: bool) -> str | None:
+    """What speaks against a warm process on this system, whatever the script does."""
+    if WINDOWS:
+        return "on Windows each generation imports the libraries anew"
+    if not LINUX and not becomes:
+        return "gunicorn forks, which is not safe on this system once libraries are imported (try --server waitress)"
+    return None

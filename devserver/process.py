@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO, NoReturn, Protocol
 
 WINDOWS = sys.platform == "win32"
+LINUX = sys.platform == "linux"
 BACKLOG = 2048
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(__file__), "launch")
@@ -359,7 +360,7 @@ def lead_own_group() -> None:
 
 def adopt_orphans() -> None:
     """From now on each descendant whose parent ends becomes a child of this process, where the system can do that."""
-    if sys.platform == "linux":
+    if LINUX:
         import ctypes
 
         set_child_subreaper = 36

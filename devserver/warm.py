@@ -21,7 +21,7 @@ from typing import NoReturn
 from devserver import usercode
 from devserver.config import Config
 from devserver.nursery import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
-from devserver.process import Link, lead_own_group, leave
+from devserver.process import LINUX, Link, lead_own_group, leave
 from devserver.serve import Wsgi
 
 OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -357,7 +357,7 @@ def _app_of_nothing() -> Wsgi:
 
 def _why_not_fork() -> str | None:
     """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
-    if sys.platform != "linux":
+    if not LINUX:
         return "nothing can be forked on this system"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

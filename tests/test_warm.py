@@ -19,7 +19,7 @@ from live import DEADLINE, ROOT
 from loop import SERVERS, Loop, answering
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
-from devserver.nursery import Nursery
+from devserver import nursery
 from devserver.process import Briefing, Gone
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -374,8 +374,12 @@ class StillBorn:
 
     refusal, is_ready, process, pid = None, True, None, 1 << 30
 
+    modules: frozenset[str] = frozenset()
+
     def launch(self, *_: object) -> StillBorn:
         return self
+
+    def listen(self, _: object) -> None: ...
 
     def wait(self) -> int:
         return -signal.SIGKILL
@@ -387,7 +391,25 @@ class StillBorn:
 def test_a_generation_that_is_gone_before_it_is_told_to_begin() -> None:
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
-    nursery = Nursery([], {}, [], lambda *record: told.put(record), print, print, warm=True)
-    nursery._warm = StillBorn()  # type: ignore[assignment]
-    nursery.launch(Briefing(7, None, None, ()), ())
+    starter = nursery.Nursery([], {}, [], lambda *record: told.put(record), print, print, warm=True)
+    starter._warm = StillBorn()  # type: ignore[assignment]
+    starter.launch(Briefing(7, None, None, ()), ())
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
+
+
+@pytest.mark.parametrize(
+    ("linux", "windows", "becomes", "said"),
+    [(False, False, False, "gunicorn forks"), (False, True, True, "on Windows"), (True, False, False, "")],
+)
+def test_systems_without_a_warm_process_say_so(
+    monkeypatch: pytest.MonkeyPatch, linux: bool, windows: bool, becomes: bool, said: str
+) -> None:
+    """Once, with the reason."""
+    monkeypatch.setattr(nursery, "LINUX", linux)
+    monkeypatch.setattr(nursery, "WINDOWS", windows)
+    monkeypatch.setattr(nursery, "WarmProcess", lambda *_: StillBorn())
+    lines: list[str] = []
+    starter = nursery.Nursery([], {}, [], print, lines.append, print, warm=True, becomes=becomes)
+    for _ in range(2):
+        starter.learned((), False, (), None)
+    assert (len(lines), said in "".join(lines)) == (bool(said), True)
