@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import builtins
+import importlib
 import sys
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import Any
 
 from devserver import usercode
+
+SETS = ("os.putenv", "os.unsetenv")  # audit events
 
 
 class Preparations:
@@ -22,26 +25,34 @@ class Preparations:
         self._listening = False
 
     def __enter__(self) -> Preparations:
-        self._import = builtins.__import__
+        self._import, self._import_module = builtins.__import__, importlib.import_module
         self._listening = True
         sys.addaudithook(self._heard)
-        builtins.__import__ = self._importing
+        builtins.__import__, importlib.import_module = self._importing, self._importing_module
         return self
 
     def __exit__(self, *_: object) -> None:
         self._listening = False  # an audit hook cannot be taken away
-        builtins.__import__ = self._import
+        builtins.__import__, importlib.import_module = self._import, self._import_module
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event != "os.putenv" or not self._listening or not usercode.caused_by_user(sys._getframe(1)):
+        if event not in SETS or not self._listening or not usercode.caused_by_user(sys._getframe(1)):
             return
         name = arguments[0]
         self._set[name.decode(errors="replace") if isinstance(name, bytes) else str(name)] = None
 
     def _importing(self, name: str, globals: Any = None, locals: Any = None, fromlist: Any = (), level: int = 0) -> Any:
-        if self._set and level == 0 and _is_library(name) and _is_user(sys._getframe(1)):
-            self.before_import |= self._set
+        if level == 0:
+            self._notice(name, sys._getframe(1))
         return self._import(name, globals, locals, fromlist, level)
+
+    def _importing_module(self, name: str, package: str | None = None) -> ModuleType:
+        self._notice(name, sys._getframe(1))
+        return self._import_module(name, package)
+
+    def _notice(self, name: str, importer: FrameType) -> None:
+        if self._set and not name.startswith(".") and _is_library(name) and _is_user(importer):
+            self.before_import |= self._set
 
 
 def _is_library(name: str) -> bool:

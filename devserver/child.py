@@ -8,7 +8,6 @@ import re
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -24,7 +23,7 @@ from devserver.notes import ColdWanted, FilesLoaded, FileWritten, Keyboard, Note
 from devserver.obituary import obituary
 from devserver.opened import OpenedFiles
 from devserver.process import Briefing, Link
-from devserver.recorder import Phase, Recorder
+from devserver.recorder import Phase, Recorder, nameless_file
 from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
 from devserver.scoring.app import Parts, create_app
@@ -165,8 +164,7 @@ class _Generation:
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
-        self.turn_file = tempfile.TemporaryFile() if shared else None
-        lock = self.turn_file.fileno() if self.turn_file else None
+        lock = nameless_file() if shared else None
         files = (self.post.known, usercode.loaded, self.opened.stamps, self.absent)
         return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
@@ -210,6 +208,7 @@ class _Generation:
         self.recorder.watch_crashes()
         if self.gate is not None and self.gate.is_over():
             raise SystemExit(0)  # one of several workers, which starts when the generation is retired already
+        self.post.wait_until_told()
         if self.post.hold is not None:
             return self._answer_with(self.post.hold)
         try:
@@ -242,12 +241,12 @@ class _Generation:
         try:
             with self.preparations, self.opened:
                 script = self._timed("load", lambda: load(self.path))
+                for line in (script.describe(), script.form.describe()):
+                    script_log.log(self.chatter, "%s", line)
+                self._init(script, insights)
         finally:
             if self.post.warm and self.preparations.before_import:
                 self._ask_for_cold()
-        for line in (script.describe(), script.form.describe()):
-            script_log.log(self.chatter, "%s", line)
-        self._init(script, insights)
         return create_app(self._parts(script, insights))
 
     def _ask_for_cold(self) -> NoReturn:
@@ -259,8 +258,7 @@ class _Generation:
     def _init(self, script: Script, insights: telemetry.Telemetry) -> None:
         log.log(self.chatter, "Invoking user's init function")
         try:
-            with self.opened:
-                self._timed("init", script.init)
+            self._timed("init", script.init)
         except Exception as error:
             insights.failed(error, "Unknown", "")
             raise

@@ -518,12 +518,24 @@ def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> li
         if setting is None or setting.name in values or not _is_given(setting.name, value):
             continue
         try:
-            values[setting.name] = setting.parse(value)
+            values[setting.name] = setting.parse(_storable(value))
         except ValueError as error:
             raise ConfigError(f"{path}: {key}: {error}", 3) from None
         sources[setting.name] = "file"
     unknown = [key for key in content if key not in FILE_KEYS]
     return [f"{path}: unknown settings are ignored: {', '.join(unknown)}"] if unknown else []
+
+
+def _storable(value: Any) -> Any:
+    """The value itself. Errors: ValueError for a text that no environment variable can hold."""
+    if isinstance(value, str):
+        try:
+            os.fsencode(value)
+        except UnicodeEncodeError:
+            raise ValueError(f"{value!a} cannot be written as text") from None
+        if "\0" in value:
+            raise ValueError(f"{value!a} has a NUL character in it")
+    return value
 
 
 def _read_json_object(path: str) -> dict[str, Any]:
@@ -536,6 +548,8 @@ def _read_json_object(path: str) -> dict[str, Any]:
         raise ConfigError(f"{path}: the configuration file is not UTF-8: {error}", 3)
     except OSError as error:
         raise ConfigError(f"{path}: the configuration file cannot be read: {error.strerror}", 3)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{path}: the configuration file cannot be read: {error}", 3)
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: the configuration file holds {type(content).__name__}, not an object", 3)
     return content

@@ -335,7 +335,12 @@ class Console:
     def _event(self, name: str, /, **facts: Any) -> None:
         if self._events is not None:
             line = render.event(name, at=round(time.time(), 3), **facts)
-            self._events.write(line.encode() + b"\n")
+            try:
+                self._events.write(line.encode() + b"\n")
+            except OSError as error:
+                self._events.close()
+                self._events = None
+                self._write(self._line(f"--events: no more is written: {error.strerror}", "warning"))
 
 
 def _open(events: str) -> FileIO:

@@ -60,7 +60,7 @@ class FileGate:
         return self._recorder.is_retired
 
     def _all_same(self) -> bool:
-        known = [item for book in self._files for item in book.items()]
+        known = [item for book in self._files for item in list(book.items())]  # threads may add some
         return all(self._same(path, stamp) for path, stamp in known if self._counts(path))
 
     def _same(self, path: str, stamp: Stamp | None) -> bool:

@@ -155,10 +155,11 @@ class Guard:
         self._tell(OVER)
         os.close(self._pipe)
         end = time.monotonic() + LIMIT
-        while time.monotonic() < end:
-            if os.waitpid(self.pid, os.WNOHANG)[0]:
-                return
-            time.sleep(0.002)
+        try:
+            while time.monotonic() < end and not os.waitpid(self.pid, os.WNOHANG)[0]:
+                time.sleep(0.002)
+        except ChildProcessError:
+            pass  # the tool was started with SIGCHLD ignored: the system has reaped it
 
 
 def _stand_guard(pipe: int, mark: str, saved: list[Any] | None) -> None:

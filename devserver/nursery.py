@@ -11,6 +11,7 @@ import signal
 import socket
 import struct
 import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,12 +31,13 @@ CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has en
 class WarmOrder:
     """What to import: `modules` in this order, with `path` as sys.path but for `user_folders`.
 
-    The first of these will stand before the libraries when the script is loaded.
+    The first of these will stand before the libraries when the script is loaded. `arguments` are for sys.argv.
     """
 
     path: tuple[str, ...]
     user_folders: tuple[str, ...]
     modules: tuple[str, ...]
+    arguments: tuple[str, ...]
     becomes: bool  # it may become a generation itself
 
 
@@ -124,7 +126,7 @@ class WarmProcess:
         inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
         with other:
             command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ)
+            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ, cwd=order.user_folders[0])
         send(self._channel, order)
 
     def listen(self, warmed: Callable[[], None]) -> None:
@@ -140,8 +142,10 @@ class WarmProcess:
         with self._change:
             self._is_gone = True
             self._change.notify_all()
+        ended = "the process that imported the libraries ended"
+        self._answers.put(Warmed(ended))  # whoever waits for an answer
         if not self.is_ready:
-            self.refusal, self.is_ready = "the process that imported the libraries ended", True
+            self.refusal, self.is_ready = ended, True
             warmed()
         self.process.wait()
 
@@ -291,10 +295,18 @@ class Nursery:
         self._said = ""
         return Child.adopt(process, briefing.generation, hear, self._deliver)
 
-    def learned(self, modules: Sequence[str], warm: bool, user_folders: Sequence[str], refusal: str | None) -> None:
+    def learned(
+        self,
+        modules: Sequence[str],
+        warm: bool,
+        user_folders: Sequence[str],
+        settings: dict[str, str],
+        refusal: str | None,
+    ) -> None:
         """What a load has taught: the libraries to keep warm, or why they cannot be.
 
-        `modules` are all that the script imported, or after a `warm` start those that were not imported yet.
+        `modules` are all that the script imported, or after a `warm` start those that were not imported yet. `settings`
+        are the variables that the configuration adds to the environment.
         """
         if not self._wanted:
             return
@@ -305,20 +317,20 @@ class Nursery:
             self._explain(refusal)
             return
         try:
-            self._warm_up(tuple(user_folders))
+            self._warm_up(tuple(user_folders), settings)
         except OSError as error:
             self._give_up()
             self._explain(f"the libraries cannot be imported ahead ({error.strerror})")
 
-    def _warm_up(self, user_folders: tuple[str, ...]) -> None:
+    def _warm_up(self, user_folders: tuple[str, ...], settings: dict[str, str]) -> None:
         warm, wanted = self._warm, self._modules.keys()
         if warm is not None and warm.refusal is not None and wanted != warm.modules:
             self._give_up()
             warm = None
         missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
-        order = WarmOrder(self._path, user_folders, missing, self._becomes)
+        order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
         if warm is None:
-            self._warm = WarmProcess(order, self._listeners, self._environ)
+            self._warm = WarmProcess(order, self._listeners, {**self._environ, **settings})
             self._warm.listen(self._warmed)
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)

@@ -162,14 +162,22 @@ def died(
     return dataclasses.replace(error, frames=tuple(frames[::-1]), traceback=clean(dump[:20000]), request=request)
 
 
+def signal_name(number: int) -> str:
+    """`SIGSEGV`; a real-time signal has none of its own."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
 def _signal(number: int) -> str:
     """A signal for people: `SIGSEGV (segmentation fault)`."""
     import signal
 
-    try:
-        name, text = signal.Signals(number).name, signal.strsignal(number)
-    except ValueError:
-        return f"signal {number}"
+    name = signal_name(number)
+    text = signal.strsignal(number) if name.startswith("SIG") else None
     return f"{name} ({text.lower()})" if text else name
 
 

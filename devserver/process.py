@@ -281,13 +281,16 @@ class Child:
         ended, end = os.pipe()
         threading.Thread(target=self._wait, args=(end,), daemon=True, name="wait").start()
         inbox = Inbox()
+        sources = [hear, ended]
         while True:
-            ready = select.select([hear, ended], [], [])[0] if not WINDOWS else [hear]
+            ready = select.select(sources, [], [])[0] if not WINDOWS else [hear]
             content = os.read(hear, 1 << 16) if hear in ready else b""
             for record in inbox.feed(content):
                 deliver(self.generation, record)
             if not content and (ended in ready or WINDOWS):
                 break
+            if not content:
+                sources = [ended]  # the script has closed what is not its own
         code = self.process.wait()
         for descriptor in (hear, ended):
             os.close(descriptor)

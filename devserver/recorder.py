@@ -6,7 +6,6 @@ import faulthandler
 import mmap
 import os
 import signal
-import tempfile
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,8 +39,8 @@ class Recorder:
 
     def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
         if descriptors is None:
-            descriptors = (_nameless(), _nameless())
-            os.ftruncate(descriptors[0], mmap.PAGESIZE)
+            descriptors = (nameless_file(), nameless_file())
+            os.write(descriptors[0], bytes(mmap.PAGESIZE))
         self.descriptors = descriptors
         self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
 
@@ -121,6 +120,11 @@ def _content(descriptor: int) -> bytes:
         return content[:DUMP_LIMIT]
 
 
-def _nameless() -> int:
+def nameless_file() -> int:
+    """The descriptor of a new file, in memory where the system can do that: no disk can be full then."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("azmlinfsrv")
+    import tempfile
+
     with tempfile.TemporaryFile() as file:
         return os.dup(file.fileno())

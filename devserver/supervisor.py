@@ -251,7 +251,7 @@ class Supervisor:
             case StopWanted():
                 return (lifecycle.StopAsked(), lifecycle.StopAsked())  # it waits for the person, who will not answer
             case ColdWanted(names) if generation == self._model.generation:
-                self._nursery.learned((), True, (), _why_not_warm(names))
+                self._nursery.learned((), True, (), {}, _why_not_warm(names))
                 return (lifecycle.ReloadAsked(cold=True),)
             case Keyboard(lent):
                 self._lend(generation, life, lent)
@@ -267,7 +267,8 @@ class Supervisor:
 
     def _heard_of_load(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
-        self._nursery.learned(loaded.modules, loaded.warm, self._user_folders(), _why_not_warm(loaded.environment))
+        folders, settings = self._user_folders(), self._config.environment()
+        self._nursery.learned(loaded.modules, loaded.warm, folders, settings, _why_not_warm(loaded.environment))
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded),)
         life.good_workers += 1
@@ -298,7 +299,8 @@ class Supervisor:
         self._terminal.take_back(life.child.process.pid)
         if life.has_keyboard:
             self._console.keyboard(False)
-        death = self._death_of(life, code)
+        # how one ended that was told to end is no matter, and to find it out may take a while
+        death = Death() if generation in self._model.retired else self._death_of(life, code)
         life.recorder.close()
         for name in ("deadline", "slow", "settled"):
             self._alarms.drop((name, generation))
@@ -311,7 +313,7 @@ class Supervisor:
 
     def _death_of(self, life: Life, code: int) -> Death:
         ending = life.ending or obituary(life.recorder.last_words(), code, self._config.script, tuple(self._code))
-        name = signal.Signals(-ending.code).name if ending.code < 0 else None
+        name = problems.signal_name(-ending.code) if ending.code < 0 else None
         return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
 
     # --- what the lifecycle asks for
@@ -327,7 +329,7 @@ class Supervisor:
             case lifecycle.SetDeadline(generation, kind):
                 self._set_deadline(generation, kind)
             case lifecycle.Kill(generation):
-                self._kill(self._lives[generation])
+                self._kill(generation)
             case lifecycle.Replay(generation, changes):
                 self._replays.start(generation, changes, self._config, self._listeners[-1].address)
             case lifecycle.Show(message):
@@ -335,7 +337,10 @@ class Supervisor:
             case lifecycle.Quit():
                 self._done = True
 
-    def _kill(self, life: Life) -> None:
+    def _kill(self, generation: int) -> None:
+        life = self._lives.get(generation)
+        if life is None:
+            return  # it could not be started
         stopping = self._model.state is lifecycle.State.STOPPING
         place = None if stopping else life.recorder.ask_place(guard.members(life.child.process.pid))
         life.child.kill()
@@ -367,7 +372,6 @@ class Supervisor:
         held = self._unusable or (hold.report if hold is not None else None)
         files = self._deadly if hold is not None else self._script_version()
         self._written = set()
-        recorder = Recorder()
         briefing = Briefing(
             generation,
             self._config,
@@ -376,13 +380,16 @@ class Supervisor:
             known=self._settings | (files if held is not None else {}),
             left_out=self._left_out,
         )
-        try:
-            child = self._nursery.launch(briefing, recorder.descriptors, cold=scope == Scope.REWARM)
-        except OSError as error:
-            recorder.close()
-            death = Death(report=report.describe(error, "server", script=self._config.script))
-            self._arrivals.put(lifecycle.Exited(generation, death))
-            return
+        with ExitStack() as undo:
+            try:
+                recorder = Recorder()
+                undo.callback(recorder.close)
+                child = self._nursery.launch(briefing, recorder.descriptors, cold=scope >= Scope.REWARM)
+            except OSError as error:
+                death = Death(report=report.describe(error, "server", script=self._config.script))
+                self._arrivals.put(lifecycle.Exited(generation, death))
+                return
+            undo.pop_all()
         self._lives[generation] = Life(child, recorder, files)
         if self._guard is not None:
             self._guard.watch_group(child.process.pid)

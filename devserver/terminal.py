@@ -130,8 +130,8 @@ class Loan:
         self._depth += 1
         if self._depth == 1 and not WINDOWS and _is_terminal():
             _lock(True)
-            self._tell(True)
             self._take()
+            self._tell(True)
         return self
 
     def __exit__(self, *_: object) -> None:

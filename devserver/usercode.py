@@ -85,6 +85,8 @@ def source_of(path: str) -> str | None:
     known = sources.get(os.path.abspath(path))
     if known is not None:
         return known
+    if stat_stamp(path) is None:
+        return None  # to open a FIFO may take for ever
     try:
         with open(path, "rb") as file:
             return decode(file.read())

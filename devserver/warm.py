@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib
 import io
+import logging
 import os
 import select
 import signal
@@ -14,7 +15,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import ModuleSpec
+from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
 from typing import NoReturn
 
@@ -22,6 +23,7 @@ from devserver import usercode
 from devserver.config import Config
 from devserver.nursery import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
 from devserver.process import LINUX, Link, lead_own_group, leave
+from devserver.scoring import logs
 from devserver.serve import Wsgi
 
 OURS = os.path.dirname(os.path.abspath(__file__)) + os.sep
@@ -93,6 +95,7 @@ class _Warm:
             self._spare.close()
             self._spare = None
         self._folders = order.user_folders
+        sys.argv = list(order.arguments)
         with _silence(), self._libraries as libraries:
             refusal = self._import(order, libraries) or libraries.problem(self._folders)
             why_not_fork = _why_not_fork()
@@ -108,10 +111,16 @@ class _Warm:
     def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
         _set_path(order)
         if not self._rehearsed:
-            _rehearse()
+            try:
+                _rehearse()
+            except Exception as error:
+                return f"the server cannot be made ready ahead ({type(error).__name__}: {error})"
             libraries.forget_names()
             self._rehearsed = True
-        return _import(order.modules, libraries)
+        known = set(logging.root.manager.loggerDict)
+        refusal = _import(order.modules, libraries)
+        logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
+        return refusal
 
     # --- the next generation
 
@@ -259,7 +268,7 @@ class Libraries:
         for path, stamp in self._stamps.items():
             if _stamp(path) != stamp:
                 return f"{path} has changed since it was imported"
-        found = _first_module(folders[:1], self._found) or _first_module(folders, self._missing)
+        found = _first_module(folders[:1], self._found) or _first_module((*folders, *sys.path), self._missing)
         return f"a library imports {found}" if found else None
 
 
@@ -271,7 +280,7 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
         except OSError:
             continue  # the folder is gone
         for path in (os.path.join(folder, name) for name in sorted(stems & names)):
-            for candidate in (path + ".py", os.path.join(path, "__init__.py")):
+            for candidate in (os.path.join(path, "__init__.py"), *(path + suffix for suffix in all_suffixes())):
                 if os.path.isfile(candidate):
                     return candidate
     return None
@@ -310,6 +319,7 @@ def _import(modules: Sequence[str], libraries: Libraries) -> str | None:
 @contextmanager
 def _silence() -> Iterator[None]:
     """What libraries say when they are imported was said before, by the generation that the script imported them in."""
+    _flush()
     kept = {stream: os.dup(stream) for stream in (1, 2)}
     with open(os.devnull, "wb") as nothing:
         for stream in kept:
@@ -317,9 +327,15 @@ def _silence() -> Iterator[None]:
     try:
         yield
     finally:
+        _flush()  # or every generation would say it once more
         for stream, old in kept.items():
             os.dup2(old, stream)
             os.close(old)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
 
 
 def _rehearse() -> None:

@@ -11,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -98,7 +99,8 @@ class Editor:
         elif event == "stopped":
             self._stops.put((session, body))
         elif event == "terminated":
-            session.send("disconnect", {})
+            with suppress(EOFError):  # it was asked to end before
+                session.send("disconnect", {})
 
     def _follow(self, port: int, body: Body) -> None:
         try:
@@ -156,6 +158,7 @@ class Session:
         self._answers: dict[int, Body] = {}
         self.events: list[tuple[str, Body]] = []
         self.is_open = True
+        self._is_disconnecting = False
         self._thread = threading.Thread(target=self._read, daemon=True, name="debug session")
         self._thread.start()
 
@@ -183,6 +186,9 @@ class Session:
         message = {"seq": number, "type": "request", "command": command, "arguments": arguments}
         content = json.dumps(message).encode()
         with self._lock:
+            if self._is_disconnecting:
+                raise EOFError(f"the session was ended before: {command}")  # an adapter dies of requests after that
+            self._is_disconnecting = command == "disconnect"
             self._target.write(b"Content-Length: %d\r\n\r\n" % len(content) + content)
             self._target.flush()
         return number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,13 @@ from live import ROOT
 from loop import Loop, answering
 
 from devserver import console
+from devserver.config import Config
 
 jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((ROOT / "docs" / "events.schema.json").read_text())
 EVENTS = [name for name, definition in SCHEMA["$defs"].items() if "event" in definition.get("properties", {})]
+
+POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
 
 SCRIPT = """
 import json, os, threading
@@ -113,3 +117,18 @@ def test_without_the_loop(tmp_path: Path) -> None:
             server.post("/score", '"die"')
         server.wait_for("died")
     check(server.events())
+
+
+@POSIX
+def test_nobody_reads_the_events_any_more(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """That is said once, and the tool goes on."""
+    pipe = tmp_path / "events"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    shown = console.Console(Config(events=str(pipe)), colour=False)
+    shown.note("first")
+    os.close(reader)
+    for text in ("second", "third"):
+        shown.note(text)
+    text = capfd.readouterr().out
+    assert [text.count(word) for word in ("first", "second", "third", "no more is written: Broken pipe")] == [1] * 4

@@ -163,6 +163,7 @@ ENDINGS = {
     "os._exit(0)": (0, None),
     "os.abort()": (None, "SIGABRT"),
     "os.kill(os.getpid(), 9)": (None, "SIGKILL"),
+    "os.kill(os.getpid(), 40)": (None, "signal 40"),
     "ctypes.string_at(0)": (None, "SIGSEGV"),
 }
 

@@ -7,6 +7,7 @@ import random
 import signal
 import socket
 import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -134,6 +135,18 @@ def test_what_was_there_before_is_left_alone(tmp_path: Path) -> None:
             assert is_sleeping(older)
         finally:
             os.kill(older, signal.SIGKILL)
+
+
+def test_the_end_of_children_may_be_ignored(tmp_path: Path) -> None:
+    """Whoever starts the command may have SIGCHLD ignored, which it inherits."""
+    loop = Loop(tmp_path, score=answering(1))
+    ignoring = (
+        "import os, signal, sys; signal.signal(signal.SIGCHLD, signal.SIG_IGN); os.execv(sys.argv[1], sys.argv[1:])"
+    )
+    loop._argv[:] = [sys.executable, "-c", ignoring, *loop._argv]
+    with loop:
+        loop.save("score.py", answering(2))
+        assert loop.ask().json() == 2
 
 
 def is_sleeping(pid: int) -> bool:

@@ -328,6 +328,18 @@ def test_worker_timeout(tmp_path: Path, server: str) -> None:
         assert "Traceback" not in running.output()
 
 
+@gunicorn
+def test_an_answer_of_gunicorn_itself_has_its_access_line(tmp_path: Path, server: str) -> None:
+    """It refuses a header that HTTP does not allow; the line stands before that of the next request."""
+    script = "def run(data):\n    return AMLResponse('x', 200, {'bad name': 'y'}) if data else 1"
+    script = "from azureml.contrib.services.aml_response import AMLResponse\n" + script
+    with serving(tmp_path, script, "--server", server) as running:
+        assert running.post("/score?first", "x").status == 500
+        assert running.post("/score?second", "").status == 200
+        wait_until(lambda: "/score?second HTTP" in running.output())
+        assert running.output().count('"POST /score?first HTTP/1.1" 500') == 1
+
+
 @both
 def test_scoring_timeout(tmp_path: Path, server: str) -> None:
     """A loop in run() is interrupted and answered in the contract's words, by the same process, again and again."""

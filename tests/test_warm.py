@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import queue
+import select
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,9 @@ from loop import SERVERS, Loop, answering
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
 from devserver import nursery
-from devserver.process import Briefing, Gone
+from devserver.config import read_config
+from devserver.process import Briefing, Gone, Listener
+from devserver.recorder import Recorder
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 
@@ -245,12 +249,12 @@ def test_a_library_that_starts_a_thread_under_waitress(tmp_path: Path) -> None:
 
 def test_a_library_that_cannot_be_imported_ahead(tmp_path: Path) -> None:
     """It wants something that is there only in a generation."""
-    wants = "import os\nVALUE = os.environ['AML_APP_ROOT']"
+    wants = "if print.__module__ == 'builtins':\n    raise LookupError('no log')\nVALUE = 1"
     script = using("wanting", "wanting.VALUE")
     with Warm(tmp_path, packages={"wanting": wants}, score=script) as loop:
-        loop.says("starting cold", "wanting cannot be imported ahead", "KeyError", "AML_APP_ROOT")
+        loop.says("starting cold", "wanting cannot be imported ahead", "LookupError: no log")
         assert not loop.saved(script + "# 2")["warm"]
-        assert loop.value() == str(loop.project)
+        assert loop.value() == 1
         loop.saved(answering(2))  # without the library
         loop.wait_for("warm")
         assert loop.saved(answering(3))["warm"]
@@ -259,6 +263,7 @@ def test_a_library_that_cannot_be_imported_ahead(tmp_path: Path) -> None:
 def test_a_library_that_reads_what_the_script_sets(tmp_path: Path) -> None:
     """A variable that is set before the import counts: known from the start, or set by a later save."""
     reads, sets = "import os\nVALUE = os.environ.get('WANTED', 'no')", "import os\nos.environ['WANTED'] = 'yes'"
+    in_init = "import os\ndef init():\n    global reader\n    os.environ['WANTED'] = 'init'\n    import reader\n"
     script = using("reader", "reader.VALUE")
     with warmed(tmp_path, packages={"reader": reads}, score=script) as loop:
         assert loop.value() == "no"
@@ -271,6 +276,35 @@ def test_a_library_that_reads_what_the_script_sets(tmp_path: Path) -> None:
         loop.wait_for_nth("warm", 2)
         assert loop.saved(script + "# 2")["warm"]
         assert loop.value() == "no"
+        assert not loop.saved(in_init + "def run(data): return reader.VALUE\n")["warm"]
+        assert loop.value() == "init"
+
+
+def test_a_library_that_reads_what_the_server_sets(tmp_path: Path) -> None:
+    """The configuration's variables, the working folder and the command line are there when it is imported ahead."""
+    reads = "import logging, os, sys\nlogging.getLogger('reader')\n"
+    reads += "VALUE = [os.environ['AZUREML_MODEL_DIR'], os.environ['WORKER_COUNT'], os.getcwd(), sys.argv[1:]]\n"
+    script = using("logging, reader", "[*reader.VALUE, logging.getLogger('reader').disabled]")
+    files = {"model/weights": "1", "logging.json": '{"version": 1}'}
+    more = ("--model_dir", "model")
+    with Warm(tmp_path, *more, packages={"reader": reads}, score=script, files=files) as loop:
+        cold = loop.value()
+        loop.wait_for("warm")
+        assert loop.saved(script + "# 2")["warm"]
+        assert loop.value() == cold
+        assert cold[2] == str(loop.project) and cold[4] is False
+
+
+def test_a_library_that_was_missed_comes_later(tmp_path: Path) -> None:
+    """It would be found by a cold start, so it is."""
+    tries = "try:\n    import extra\n    HAS = True\nexcept ImportError:\n    HAS = False\n"
+    script = using("library", "library.HAS")
+    with warmed(tmp_path, packages={"library": tries}, score=script) as loop:
+        assert loop.value() is False
+        loop.install("extra", "")
+        assert not loop.saved(script + "# 2")["warm"]
+        loop.says("starting cold", "extra")
+        assert loop.value() is True
 
 
 def test_a_library_that_is_upgraded(tmp_path: Path) -> None:
@@ -411,5 +445,30 @@ def test_systems_without_a_warm_process_say_so(
     lines: list[str] = []
     starter = nursery.Nursery([], {}, [], print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
-        starter.learned((), False, (), None)
+        starter.learned((), False, ("/",), {}, None)
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
+
+
+def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
+    """A generation whose libraries turn out to be outdated is ended before it has executed a line of the script."""
+    script = tmp_path / "score.py"
+    script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1))
+    config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
+    with closing(Listener.bind("127.0.0.1", 0)) as listener, closing(Recorder()) as recorder:
+        order = nursery.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
+        warm = nursery.WarmProcess(order, [listener], dict(os.environ))
+        done = threading.Event()
+        warm.listen(done.set)
+        assert done.wait(DEADLINE) and warm.refusal is None
+        (hear, heard), (told, tell) = os.pipe(), os.pipe()
+        briefing = Briefing(1, config, None, (), warm=True, listeners=(listener.socket.fileno(),))
+        process = warm.launch(nursery.LaunchOrder(briefing, tuple(sys.path)), (heard, *recorder.descriptors, told))
+        assert not isinstance(process, str)
+        for descriptor in (heard, told, tell):
+            os.close(descriptor)
+        assert select.select([hear], [], [], DEADLINE)[0] and os.read(hear, 1) == b"", "it was to end in silence"
+        assert process.wait() == -signal.SIGKILL
+        assert not (tmp_path / "loaded").exists()
+        os.close(hear)
+        warm.close()
+        warm.process.wait(DEADLINE)

@@ -15,6 +15,7 @@ from devserver.config import ConfigError
 
 RECORD_FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
 SERVER_LOGGERS = ("azmlinfsrv", "gunicorn.access", "gunicorn.error")
+imported_ahead: set[str] = set()  # loggers of libraries that the script has not asked for yet
 server_log = logging.getLogger("azmlinfsrv")
 print_log = logging.getLogger("azmlinfsrv.print")
 
@@ -101,7 +102,7 @@ def configure(path: str | None, level: str, in_loop: bool) -> None:
     except Exception as error:
         logging.config.dictConfig(packaged(level, in_loop))  # the other one is half made
         raise ConfigError(f"{path}: the logging configuration cannot be used: {_reasons(error)}", 3) from None
-    for name in SERVER_LOGGERS:
+    for name in (*SERVER_LOGGERS, *imported_ahead):
         logging.getLogger(name).disabled = False
     for logger in list(logging.Logger.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.name.startswith("azmlinfsrv."):

@@ -184,13 +184,16 @@ class _Worker(SyncWorker):  # type: ignore[misc]
             self.plan.witness.booted(self)
         super().run()
 
-    def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
+    def handle(self, listener: Any, client: Any, address: Any) -> None:
         try:
-            super().handle_request(listener, request, client, address)
-            if _is_over(request, client):
-                client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
+            super().handle(listener, client, address)
         finally:
             self.log.write_access()
+
+    def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
+        super().handle_request(listener, request, client, address)
+        if _is_over(request, client):
+            client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
 
     def accept(self, listener: Any) -> None:
         gate = self.plan.gate
