@@ -254,6 +254,7 @@ class Libraries:
         if origin and _is_library(origin):
             self._stamps[origin] = _stamp(origin)  # before it is read
         self._found.add(spec.name)
+        self._missing.discard(spec.name)  # a library has extended sys.path since
 
     def forget_names(self) -> None:
         """What was imported so far, a generation imports before the user's folders are on its path."""
