@@ -92,10 +92,8 @@ def _serve(config: Config, console: Console) -> NoReturn:
     from devserver.process import leave
 
     listeners = _bind(config)
-    listener = listeners[-1]
-    health = listeners[0].address if config.separate_health else ""
-    console.show(Listening(listener.host, listener.port, listener.address, health))
-    config = dataclasses.replace(config, port=listener.port, health_port=listeners[0].port)
+    console.show(Listening.on(listeners))
+    config = dataclasses.replace(config, port=listeners[-1].port, health_port=listeners[0].port)
     console.starting()
 
     from devserver.child import Post, run_generation

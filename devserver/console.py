@@ -20,6 +20,7 @@ from devserver.report import LoadReport, RunError
 from devserver.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
+    from devserver.process import Listener
     from devserver.watch import Targets  # the server without --reload does without a watch
 
 FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
@@ -34,6 +35,12 @@ class Listening:
     port: int
     address: str
     health: str = ""
+
+    @classmethod
+    def on(cls, listeners: Sequence[Listener]) -> Listening:
+        """On the last of these; one before it is for health checks."""
+        last = listeners[-1]
+        return cls(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -85,11 +85,11 @@ class Recorder:
 
     def _stacks_of(self, pid: int, end: float) -> str:
         """What it writes when asked, up to a pause; nothing where it has ended, or the system knows no such signal."""
+        if _ASK is None:
+            return ""
         before = seen = len(_content(self.descriptors[1]))
         now = since = time.monotonic()
         try:
-            if _ASK is None:
-                return ""
             os.kill(pid, _ASK)
         except OSError:
             return ""

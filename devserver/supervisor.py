@@ -166,9 +166,7 @@ class Supervisor:
         for listener in self._listeners:
             stack.callback(listener.close)
         self._config = self._with_real_ports(config)
-        listener = self._listeners[-1]
-        health = self._listeners[0].address if config.separate_health else ""
-        self._console.show(Listening(listener.host, listener.port, listener.address, health))
+        self._console.show(Listening.on(self._listeners))
 
     def _with_real_ports(self, config: Config) -> Config:
         health = self._listeners[0].port if config.separate_health else config.health_port
