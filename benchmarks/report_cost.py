@@ -15,10 +15,15 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import gallery
+
+from devserver.diagnostics import exceptions, hints, return_value
+from devserver.display import blocks
+from devserver.records.diagnostic import Diagnostic, Request
+from devserver.usercode import loader
+
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from devserver import gallery, hints, render, report, results, usercode
-from devserver.report import Request, RunError
 
 LIMIT = 20.0  # milliseconds
 RUN = "import json\n\n\ndef init():\n    pass\n\n\ndef run(raw_data):\n    "
@@ -60,36 +65,36 @@ def cases() -> list[tuple[str, dict[str, str], str]]:
 def cost(script: str, body: str) -> float:
     """Milliseconds from the caught exception, or the odd result, to the block as text."""
     request, phase = Request("POST", "/score", "application/json", len(body), body[:200]), "load"
-    usercode.forget()
-    describe: Callable[[], RunError | None]
+    loader.forget()
+    describe: Callable[[], Diagnostic | None]
     raised: BaseException | None = None
     try:
-        module = usercode.load_script(script)
+        module = loader.load_script(script)
         phase = "init"
         module.init()
         phase = "run"
         result = module.run(body)
         try:
             json.dumps(result)
-            describe = lambda: results.result_warning(result, module.run, request=request)  # noqa: E731
+            describe = lambda: return_value.result_warning(result, module.run, request=request)  # noqa: E731
         except Exception as error:
             raised, unserialisable = error, error
-            describe = lambda: results.unserialisable(result, unserialisable, module.run, request=request)  # noqa: E731
+            describe = lambda: return_value.unserialisable(result, unserialisable, module.run, request=request)  # noqa: E731
     except Exception as error:
         raised = error
         failed, where = error, phase
-        describe = lambda: report.describe(failed, where, request=request if where == "run" else None)  # noqa: E731
+        describe = lambda: exceptions.describe(failed, where, request=request if where == "run" else None)  # noqa: E731
     gc.collect()  # what earlier cases left is not this one's cost
     begun = time.thread_time()  # not disturbed by what else the machine does
     found = describe()
     if found is not None:
-        render.block(hints.explain(found, raised), colour=True, width=100)
+        blocks.block(hints.explain(found, raised), colour=True, width=100)
     return (time.thread_time() - begun) * 1000
 
 
 def measure(files: dict[str, str], body: str, rounds: int) -> list[float]:
     before, path = os.getcwd(), list(sys.path)
-    with tempfile.TemporaryDirectory() as folder, usercode.UserCode():
+    with tempfile.TemporaryDirectory() as folder, loader.UserCode():
         for name, text in files.items():
             target = Path(folder, name)
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -14,17 +14,21 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from devserver import advice, problems, verdicts
-from devserver.config import Config
-from devserver.guard import Guard
-from devserver.notes import Note, WorkerDied
-from devserver.obituary import obituary
-from devserver.process import RUN_VARIABLE, Briefing, Child, Gone, Listener
-from devserver.recorder import Recorder
-from devserver.replay import Wire, limit_of, send_all
-from devserver.report import LoadReport, RunError
-from devserver.samples import Sample, SampleSent, Unusable, read_sample
-from devserver.verdicts import SampleVerdict, Verdict
+from devserver.config.settings import Config
+from devserver.diagnostics import azure_advice, exits
+from devserver.diagnostics.exits import obituary
+from devserver.display import verdicts
+from devserver.display.verdicts import SampleVerdict, Verdict
+from devserver.process.child import RUN_VARIABLE, Child
+from devserver.process.listener import Listener
+from devserver.process.reaper import Reaper
+from devserver.process.scoreboard import Scoreboard
+from devserver.process.wire import Briefing
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import Gone, LoadReport, Note, WorkerDied
+from devserver.records.samples import Sample, SampleSent, Unusable
+from devserver.replay.client import Wire, limit_of, send_all
+from devserver.replay.reader import read_sample
 
 REPORT_LIMIT = 1.0  # seconds in which the report of a failed sample follows its answer
 END_LIMIT = 3.0  # seconds for the script's process to end
@@ -35,7 +39,7 @@ class _Heard:
     """What the process has told so far."""
 
     loaded: LoadReport | None = None
-    errors: list[RunError] = dataclasses.field(default_factory=list)
+    errors: list[Diagnostic] = dataclasses.field(default_factory=list)
     notes: list[str] = dataclasses.field(default_factory=list)
     ending: WorkerDied | None = None
     gone: Gone | None = None
@@ -82,7 +86,7 @@ class _Check:
         """Load the script in a process of its own, and send it the samples."""
         begun = time.monotonic()
         with ExitStack() as stack:
-            guard = Guard.start(self._mark)
+            guard = Reaper.start(self._mark)
             if guard is not None:
                 stack.callback(guard.close)
             listener = Listener.bind("127.0.0.1", 0)
@@ -95,7 +99,7 @@ class _Check:
     def _start(self, listener: Listener) -> None:
         """A process that has loaded the script, or has told why not."""
         config = dataclasses.replace(self._config, port=listener.port)
-        self._recorder = Recorder()
+        self._recorder = Scoreboard()
         briefing = Briefing(generation=1, config=config, hold=None, arguments=tuple(sys.argv))
         self._heard = _Heard(notes=self._heard.notes)
         self._child = Child.start(
@@ -120,7 +124,7 @@ class _Check:
         match record:
             case LoadReport():
                 heard.loaded = record
-            case RunError():
+            case Diagnostic():
                 heard.errors.append(record)
             case Note(text):
                 heard.notes.append(text)
@@ -160,7 +164,7 @@ class _Check:
     def _has_more_than(self, errors: int) -> bool:
         return len(self._heard.errors) > errors
 
-    def _last_words(self) -> tuple[RunError, ...]:
+    def _last_words(self) -> tuple[Diagnostic, ...]:
         """What the sample has killed is reported with it."""
         return (self._death(),) if self._heard.gone is not None else ()
 
@@ -179,12 +183,12 @@ class _Check:
         error = heard.loaded.error if heard.loaded is not None else self._death()
         notes = list(heard.notes)
         if heard.loaded is not None and self._config.script:
-            notes += advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
+            notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
         self._recorder.close()
         return Verdict(error, heard.loaded, tuple(samples), tuple(dict.fromkeys(notes)), seconds)
 
-    def _death(self) -> RunError:
+    def _death(self) -> Diagnostic:
         heard = self._heard
         code = heard.gone.code if heard.gone is not None else 1
         ending = heard.ending or obituary(self._recorder.last_words(), code, self._config.script)
-        return ending.error or problems.died(ending.phase, ending.code, script=self._config.script)
+        return ending.error or exits.died(ending.phase, ending.code, script=self._config.script)

@@ -7,11 +7,13 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from devserver.config import Config, ConfigError, HelpAsked, read_config
+from devserver.config.files import ConfigError
+from devserver.config.settings import Config
+from devserver.config.sources import HelpAsked, read_config
 
-if TYPE_CHECKING:  # all else is imported when it is needed, so that help and refusals come at once
-    from devserver.console import Console
-    from devserver.process import Listener, ListenError
+if TYPE_CHECKING:
+    from devserver.display.console import Console
+    from devserver.process.listener import Listener, ListenError
 
 
 def main() -> None:
@@ -40,70 +42,75 @@ def _refuse(error: ConfigError | ListenError) -> int:
 
 
 def _run(config: Config, arguments: Sequence[str]) -> int:
-    from devserver import debugging, render
-    from devserver.console import Console
-    from devserver.process import ListenError
+    from devserver.config.rules import prepared
+    from devserver.display.colour import wants_colour
+    from devserver.display.console import Console
+    from devserver.process.listener import ListenError
 
     try:
-        config = debugging.prepared(config)
+        config = prepared(config)
         if config.init_vscode:
             return _init_vscode(config, arguments)
         if config.check:
             return _check(config)
-        console = Console(config, render.wants_colour(os.environ, sys.stdout.isatty()))
+        console = Console(config, wants_colour(os.environ, sys.stdout.isatty()))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
     except (ConfigError, ListenError) as error:
         return _refuse(error)
 
 
 def _init_vscode(config: Config, arguments: Sequence[str]) -> int:
-    from devserver import editor
 
-    return editor.init(config.base, arguments)
+    from devserver import vscode
+
+    return vscode.init(config.base, arguments)
 
 
 def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
     import uuid
 
-    from devserver import debugging
-    from devserver.process import RUN_VARIABLE
-    from devserver.supervisor import Supervisor
+    from devserver.config.rules import prepared
+    from devserver.process.child import RUN_VARIABLE
+    from devserver.process.debugger import QUIET
+    from devserver.supervisor.supervisor import Supervisor
 
     mark = uuid.uuid4().hex
     environ = dict(os.environ)
 
     def reread() -> Config:
-        return debugging.prepared(read_config(arguments, environ, config.base))
+        return prepared(read_config(arguments, environ, config.base))
 
-    added = {RUN_VARIABLE: mark, **(debugging.QUIET if config.debug is not None else {})}
+    added = {RUN_VARIABLE: mark, **(QUIET if config.debug is not None else {})}
     return Supervisor(config, reread, console, {**environ, **added}, mark).run()
 
 
 def _check(config: Config) -> int:
-    from devserver import check, render
+    from devserver import check
+    from devserver.display.colour import wants_colour
 
-    return check.run(config, dict(os.environ), render.wants_colour(os.environ, sys.stdout.isatty()))
+    return check.run(config, dict(os.environ), wants_colour(os.environ, sys.stdout.isatty()))
 
 
 def _serve(config: Config, console: Console) -> NoReturn:
     import dataclasses
 
-    from devserver.console import Listening
-    from devserver.process import leave
+    from devserver.process.platform import leave
+    from devserver.records.messages import Listening
 
     listeners = _bind(config)
     console.show(Listening.on(listeners))
     config = dataclasses.replace(config, port=listeners[-1].port, health_port=listeners[0].port)
     console.starting()
 
-    from devserver.child import Post, run_generation
+    from devserver.worker.generation import Post
+    from devserver.worker.main import run_generation
 
     leave(run_generation(Post(config, [each.socket for each in listeners], console.tell)))
 
 
 def _bind(config: Config) -> list[Listener]:
     """The health port first, where there is one, then the port."""
-    from devserver.process import Listener
+    from devserver.process.listener import Listener
 
     health = [Listener.bind(config.host, config.health_port, "--health_port")] if config.separate_health else []
     return [*health, Listener.bind(config.host, config.port)]

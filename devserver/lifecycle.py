@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
-from devserver.changes import ChangeSet, ReloadPlan, Scope
+from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the next start, by the number of deaths in a row
 NOTHING_CHANGED = ChangeSet()

@@ -16,7 +16,6 @@ import tempfile
 import termios
 import threading
 import time
-import urllib.error
 import urllib.request
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -7,10 +7,11 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import gallery
 import pytest
 
-from devserver import gallery, usercode
-from devserver.report import RunError
+from devserver.records.diagnostic import Diagnostic
+from devserver.usercode import loader
 
 MARK = "# HERE"
 INIT = "def init():\n    pass\n\n"
@@ -26,8 +27,8 @@ class World:
         monkeypatch.chdir(folder)
         monkeypatch.syspath_prepend(str(folder))
         self._modules = set(sys.modules)
-        usercode.forget()
-        self._finder = usercode.UserCode().install()
+        loader.forget()
+        self._finder = loader.UserCode().install()
 
     def close(self) -> None:
         self._finder.uninstall()
@@ -35,7 +36,7 @@ class World:
             file = getattr(sys.modules[name], "__file__", None) or ""
             if file.startswith(str(self.folder)):
                 del sys.modules[name]
-        usercode.forget()
+        loader.forget()
 
     def write(self, files: dict[str, str | bytes]) -> str:
         """Write the files (texts are dedented); the path of score.py."""
@@ -45,7 +46,7 @@ class World:
             path.write_bytes(content if isinstance(content, bytes) else dedent(content).lstrip("\n").encode())
         return str(self.folder / "score.py")
 
-    def mistake(self, files: dict[str, str | bytes] | str, body: str = "{}", **facts: Any) -> RunError:
+    def mistake(self, files: dict[str, str | bytes] | str, body: str = "{}", **facts: Any) -> Diagnostic:
         """The report of what goes wrong with these files (a text alone is score.py)."""
         return gallery.mistake(self.write({"score.py": files} if isinstance(files, str) else files), body, **facts)
 

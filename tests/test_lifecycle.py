@@ -11,7 +11,6 @@ from typing import Any, get_args
 
 import pytest
 
-from devserver.changes import ChangeSet, FileChange, Role, Scope, plan_reload
 from devserver.lifecycle import (
     Action,
     Asked,
@@ -50,6 +49,7 @@ from devserver.lifecycle import (
     Stopping,
     step,
 )
+from devserver.records.changes import ChangeSet, FileChange, Role, Scope, plan_reload
 
 
 def change_set(*paths: str, role: Role = Role.CODE) -> ChangeSet:

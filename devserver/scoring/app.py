@@ -14,12 +14,15 @@ import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
-from devserver import advice, hints, problems, render, report, results
-from devserver.config import Config
-from devserver.notes import Note
-from devserver.recorder import Phase
-from devserver.report import RunError
-from devserver.scoring.answers import (
+from devserver.config.settings import Config
+from devserver.diagnostics import azure_advice, exceptions, hints, problems, return_value
+from devserver.records import as_json, diagnostic
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import Note, Phase
+from devserver.scoring.compat import RUN_FAILED, AMLResponse
+from devserver.scoring.inputs import BadInput, Mode, read_arguments
+from devserver.scoring.logs import write_record
+from devserver.scoring.responses import (
     GENERATION,
     Ids,
     add_headers,
@@ -29,12 +32,10 @@ from devserver.scoring.answers import (
     message_answer,
     read_ids,
 )
-from devserver.scoring.compat import RUN_FAILED, AMLResponse
-from devserver.scoring.inputs import BadInput, Mode, read_arguments
-from devserver.scoring.logs import write_record
-from devserver.scoring.script import Script, TimeLimit
+from devserver.scoring.script import Script
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.telemetry import Answered, Telemetry
+from devserver.scoring.time_limit import TimeLimit
 from devserver.serve import WorkerAborted, WorkerLeaving
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
@@ -76,7 +77,7 @@ class Parts:
     swagger: Swagger
     telemetry: Telemetry
     limit: TimeLimit
-    notify: Callable[[RunError | Note], None]
+    notify: Callable[[Diagnostic | Note], None]
     enter: Callable[[Phase], None]
     generation: int | None = None
     paused: Callable[[], bool] = lambda: False
@@ -224,8 +225,8 @@ class _Views:
         whole = has_schema and not answer.is_streamed and not answer.direct_passthrough
         body = answer.get_data() if whole else None
         seconds = 0.0 if self.parts.paused() else seconds
-        for text in advice.on_answer(
-            advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
+        for text in azure_advice.on_answer(
+            azure_advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
         ):
             self.parts.notify(Note(text))
 
@@ -270,7 +271,7 @@ class _Views:
         facts, run = _request_facts(_current()), self.parts.script.run
 
         def warn() -> None:
-            warning = results.result_warning(result, run, request=facts)
+            warning = return_value.result_warning(result, run, request=facts)
             if warning is not None:
                 self._notify(warning)
 
@@ -297,7 +298,7 @@ class _Views:
         facts, run = _request_facts(_current()), self.parts.script.run
         self._telemetry_failed(error)
         return self._answer_error(
-            lambda: results.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
+            lambda: return_value.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
         )
 
     def _tell(self, error: BaseException, phase: str, message: str, failed: bool = False) -> flask.Response:
@@ -305,16 +306,16 @@ class _Views:
         self._telemetry_failed(error)
         return self._answer_error(lambda: self._described(error, phase, request, 500), error, message, failed)
 
-    def _described(self, error: BaseException, phase: str, request: Request, status: int) -> RunError:
+    def _described(self, error: BaseException, phase: str, request: Request, status: int) -> Diagnostic:
         facts = _request_facts(request)
-        return report.describe(error, phase, function=self.parts.script.run, request=facts, status=status)
+        return exceptions.describe(error, phase, function=self.parts.script.run, request=facts, status=status)
 
     def _telemetry_failed(self, error: BaseException) -> None:
         ids = _current().ids
         self.parts.telemetry.failed(error, ids.request or "", ids.client or "")
 
     def _answer_error(
-        self, describe: Callable[[], RunError], error: BaseException, message: str, failed: bool
+        self, describe: Callable[[], Diagnostic], error: BaseException, message: str, failed: bool
     ) -> flask.Response:
         """The answer first; what it does not need is worked out when it has been sent."""
         if self.generation is None or not is_local(_current()):
@@ -322,11 +323,11 @@ class _Views:
             answer.call_on_close(lambda: self._notify(describe(), error))
             return answer
         found = describe()
-        answer = message_answer(500, message, failed, render.error_object(found))
+        answer = message_answer(500, message, failed, as_json.error_object(found))
         answer.call_on_close(lambda: self._notify(found, error))
         return answer
 
-    def _notify(self, found: RunError, error: BaseException | None = None) -> None:
+    def _notify(self, found: Diagnostic, error: BaseException | None = None) -> None:
         self.parts.notify(hints.explain(found, error, model_dir=self.parts.config.model_dir))
 
 
@@ -367,9 +368,9 @@ def _answered(request: Request, response: flask.Response, milliseconds: float, c
     )
 
 
-def _request_facts(request: Request) -> report.Request:
+def _request_facts(request: Request) -> diagnostic.Request:
     body = request.kept_body or b""
-    return report.Request(
+    return diagnostic.Request(
         method=request.method,
         path=_target(request),
         content_type=request.content_type or "",

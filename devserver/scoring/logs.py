@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import builtins
 import json
-import logging
 import logging.config
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from devserver.config import ConfigError
+from devserver.config.files import ConfigError
 
 RECORD_FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
 SERVER_LOGGERS = ("azmlinfsrv", "gunicorn.access", "gunicorn.error")
@@ -36,16 +35,6 @@ class RootAccessFilter(logging.Filter):
         return "GET / HTTP/1.1" not in record.getMessage()
 
 
-class ToldFilter(logging.Filter):
-    """Drops gunicorn's lines about the end of a worker: the tool tells it itself, with the place."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        text = record.getMessage()
-        if text.startswith("Shutting down: "):
-            return record.levelno < logging.ERROR
-        return not text.startswith(("Worker (pid:", "WORKER TIMEOUT", "Reason: a worker ended"))
-
-
 def packaged(level: str, in_loop: bool) -> dict[str, Any]:
     """The server's own logging configuration, for `logging.config.dictConfig`.
 
@@ -58,7 +47,7 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "filters": {"probes": {"()": RootAccessFilter}, "told": {"()": ToldFilter}},
+        "filters": {"probes": {"()": RootAccessFilter}},
         "formatters": {"server": {"()": AMLLogFormatter}, "plain": {"format": logging.BASIC_FORMAT}},
         "handlers": {
             "stdout": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stdout"},
@@ -78,7 +67,7 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
         "loggers": {
             "azmlinfsrv": to_stdout,
             "gunicorn.access": quiet if in_loop else {**to_stdout, "handlers": ["access"]},
-            "gunicorn.error": {**quiet, "level": "WARNING" if in_loop else level, "filters": ["told"]},
+            "gunicorn.error": {**quiet, "level": "WARNING" if in_loop else level},
         },
         "root": {
             "level": min(level, "INFO", key=logging.getLevelName) if in_loop else "WARNING",

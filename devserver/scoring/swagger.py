@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devserver.config import Config, ConfigError
+from devserver.config.files import ConfigError
+from devserver.config.settings import Config
 
 Json = dict[str, Any]
 Say = Callable[[str], None]

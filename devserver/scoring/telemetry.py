@@ -23,7 +23,7 @@ from types import SimpleNamespace, TracebackType
 from typing import Any
 from urllib.parse import urlsplit
 
-from devserver.config import Config
+from devserver.config.settings import Config
 
 INSTALL = 'pip install "azmlinfsrv-devserver[appinsights]"'
 UPGRADE = "pip install --upgrade azure-monitor-opentelemetry-exporter opentelemetry-sdk"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import logging.config
 import os
 import select
 import signal
@@ -23,7 +24,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 
-from devserver.process import leave
+from devserver.process.platform import leave
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
@@ -261,6 +262,7 @@ class _Logger(Logger):  # type: ignore[misc]
 
     def setup(self, cfg: Any) -> None:
         self.cfg = cfg
+        self.error_log.addFilter(ToldFilter())
 
     def exception(self, text: str, *values: Any, **facts: Any) -> None:
         if not isinstance(sys.exc_info()[1], WorkerLeaving):  # a call that this server itself cuts off is no error
@@ -290,3 +292,13 @@ class _Logger(Logger):  # type: ignore[misc]
         record, self._unwritten = self._unwritten, None
         if record is not None:
             self.access_log.handle(record)
+
+
+class ToldFilter(logging.Filter):
+    """Drops gunicorn's lines about the end of a worker: the tool tells it itself, with the place."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if text.startswith("Shutting down: "):
+            return record.levelno < logging.ERROR
+        return not text.startswith(("Worker (pid:", "WORKER TIMEOUT", "Reason: a worker ended"))

@@ -2,7 +2,4 @@
 
 from __future__ import annotations
 
-from devserver.watch.targets import Targets, exclude_pattern
-from devserver.watch.watcher import Watch
-
 __all__ = ["Targets", "Watch", "exclude_pattern"]

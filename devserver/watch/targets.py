@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from devserver.changes import Role
+from devserver.records.changes import Role, Targets
 
 MODULE_ENDINGS = (".py", ".so", ".pyd")
 
@@ -30,26 +30,6 @@ _LITTER_NAMES = frozenset({"__pycache__", ".git", ".hg", ".svn", ".ipynb_checkpo
 
 _GLOB_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", re.DOTALL)
 _GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-
-
-@dataclass(frozen=True)
-class Targets:
-    """What to watch. All paths are absolute; none of them needs to exist.
-
-    `code`: code files, the first one is score.py. `wanted`: folders in which a missing local module was looked for.
-    `trees`: folders that count with everything in them. `config`, `samples`: files. `include`: globs of more files.
-    `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
-    any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
-    """
-
-    code: tuple[str, ...] = ()
-    wanted: tuple[str, ...] = ()
-    trees: tuple[str, ...] = ()
-    config: tuple[str, ...] = ()
-    samples: tuple[str, ...] = ()
-    include: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    base: str = ""
 
 
 @dataclass(frozen=True)

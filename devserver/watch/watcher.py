@@ -10,16 +10,16 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from devserver.changes import ChangeSet, FileChange, Role
-from devserver.files import Stamp
-from devserver.watch.area import Area
-from devserver.watch.bell import Bell, Ring, Spot
-from devserver.watch.scout import Scout, Surveyed
-from devserver.watch.settle import Finish, Pending, Settling
-from devserver.watch.singles import Singles
-from devserver.watch.targets import MODULE_ENDINGS, AreaRule, Targets, areas_of, is_litter, roles_of
-from devserver.watch.trail import within
-from devserver.watch.walk import MANY
+from devserver.records.changes import ChangeSet, FileChange, Role, Targets
+from devserver.records.stamps import Stamp
+from devserver.watch.debounce import Finish, Pending, Settling
+from devserver.watch.files import Singles
+from devserver.watch.links import within
+from devserver.watch.observer import Bell, Ring, Spot
+from devserver.watch.scanner import Scout, Surveyed
+from devserver.watch.snapshot import MANY
+from devserver.watch.targets import MODULE_ENDINGS, AreaRule, areas_of, is_litter, roles_of
+from devserver.watch.trees import Area
 
 _SWEEP = 0.25  # seconds between two looks at the single files, rung or not
 _LISTEN = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before

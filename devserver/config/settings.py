@@ -1,0 +1,293 @@
+"""Command line, environment and JSON file come in; one frozen `Config`, whose values know their source, goes out."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from devserver import __version__
+from devserver.config.values import (
+    TEN_YEARS,
+    between,
+    boolean,
+    exactly_true,
+    log_level,
+    one_of,
+    port_number,
+    port_or_any,
+    seconds,
+    text,
+    true_any_case,
+)
+
+PROGRAM = "azmlinfsrv"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One row of the table: where a value may come from and how it is read.
+
+    `flag` on the command line, `variables` in the environment (the first that is set counts), the first of them as key
+    of the JSON file where `in_file`. `error_code` is the exit code for a bad value that did not come from a flag.
+    """
+
+    name: str
+    parse: Callable[[Any], Any]
+    default: Any
+    flag: str | None = None
+    variables: tuple[str, ...] = ()
+    in_file: bool = False
+    help: str | None = None
+    metavar: str | None = None
+    switch: bool = False
+    repeated: bool = False
+    error_code: int = 3
+
+
+def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts: Any) -> Any:
+    return field(default=default, metadata={"variables": variables, "parse": parse, **facts})
+
+
+@dataclass(frozen=True)
+class Config:
+    """Every setting of the command, read once.
+
+    Paths are as given; the properties make them absolute. `sources` tells for each field name `command line`,
+    `environment`, `file` or `default`; `notes` are lines that the person should see once.
+    """
+
+    entry_script: str | None = _setting(
+        None, text, "AZUREML_ENTRY_SCRIPT", flag="--entry_script", in_file=True, metavar="FILE",
+        help="the scoring script, a Python file with init() and run()",
+    )  # fmt: skip
+    model_dir: str | None = _setting(
+        None, text, "AZUREML_MODEL_DIR", flag="--model_dir", in_file=True, metavar="DIR",
+        help="the folder with the model, handed to the script as AZUREML_MODEL_DIR",
+    )  # fmt: skip
+    host: str = _setting(
+        "0.0.0.0", text, flag="--host", metavar="ADDRESS",
+        help="the address to listen on; 127.0.0.1 is reached from this machine only",
+    )  # fmt: skip
+    port: int = _setting(5001, port_or_any, flag="--port", metavar="PORT", help="the port to listen on, 1 to 65535")
+    health_port: int = _setting(
+        5000, port_or_any, flag="--health_port", metavar="PORT",
+        help="a second port for health checks, used if SEPERATE_HEALTH_ENDPOINT is true",
+    )  # fmt: skip
+    worker_count: int = _setting(
+        1, between(1, 1000, "a number of workers (1 to 1000)"), "WORKER_COUNT", flag="--worker_count", metavar="N",
+        help="processes (with waitress: threads) that answer", error_code=1,
+    )  # fmt: skip
+    server: str = _setting(
+        "waitress" if sys.platform == "win32" else "gunicorn", one_of("gunicorn", "waitress"), flag="--server",
+        metavar="NAME", help="gunicorn or waitress",
+    )  # fmt: skip
+    config_file: str | None = _setting(
+        None, text, "AZUREML_CONFIG_FILE", flag="--config_file", metavar="FILE",
+        help="a JSON file with settings; their names are those of the environment variables",
+    )  # fmt: skip
+    cors_origins: str | None = _setting(
+        None, text, "AML_CORS_ORIGINS", flag="--access_control_allow_origins", in_file=True, metavar="ORIGINS",
+        help="origins that browsers may call from, separated by commas (CORS)",
+    )  # fmt: skip
+    appinsights_key: str | None = _setting(
+        None, text, "AML_APP_INSIGHTS_KEY", flag="--appinsights_instrumentation_key", in_file=True, metavar="KEY",
+        help="send telemetry to the Application Insights instance with this instrumentation key",
+    )  # fmt: skip
+    rest: bool = _setting(False, boolean, flag="--rest", switch=True)
+
+    reload: bool = _setting(
+        False, boolean, flag="--reload", switch=True,
+        help="watch the script, the modules it imports and the model folder; reload on every change",
+    )  # fmt: skip
+    reload_include: tuple[str, ...] = _setting(
+        (), text, flag="--reload_include", repeated=True, metavar="GLOB", help="also reload when such a file changes",
+    )  # fmt: skip
+    reload_exclude: tuple[str, ...] = _setting(
+        (), text, flag="--reload_exclude", repeated=True, metavar="GLOB", help="never reload for such a file",
+    )  # fmt: skip
+    reload_poll: bool = _setting(
+        False, boolean, flag="--reload_poll", switch=True,
+        help="look at the files again and again instead of being told (network mounts, some containers)",
+    )  # fmt: skip
+    no_warm: bool = _setting(
+        False,
+        boolean,
+        flag="--no_warm",
+        switch=True,
+        help="import the libraries anew on every reload, instead of keeping a process that has imported them",
+    )
+    graceful_timeout: float = _setting(
+        5.0, seconds, flag="--graceful_timeout", metavar="SECONDS",
+        help="how long a request in flight may go on after a save, before it is cut off",
+    )  # fmt: skip
+    events: str | None = _setting(
+        None, text, flag="--events", metavar="FILE", help="write what happens to FILE, one JSON record per line"
+    )
+    request: tuple[str, ...] = _setting(
+        (), text, flag="--request", repeated=True, metavar="FILE",
+        help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
+    )  # fmt: skip
+    request_content_type: str | None = _setting(
+        None, text, flag="--request_content_type", metavar="TYPE",
+        help="the content type of samples that are neither .json nor .http files",
+    )  # fmt: skip
+    replay: str | None = _setting(
+        None, one_of("failed", "last"), flag="--replay", metavar="WHICH",
+        help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
+    )  # fmt: skip
+    check: bool = _setting(
+        False, boolean, flag="--check", switch=True,
+        help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
+    )  # fmt: skip
+    check_format: str = _setting(
+        "human", one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
+        help="how --check tells: human, json, github (annotations) or junit",
+    )  # fmt: skip
+    debug: int | None = _setting(
+        None, port_number, flag="--debug", metavar="PORT",
+        help="with --reload: a debugger may attach to this port, and then debugs each generation (needs debugpy)",
+    )  # fmt: skip
+    debug_wait: bool = _setting(
+        False, boolean, flag="--debug_wait", switch=True,
+        help="with --debug: load nothing until a debugger is attached",
+    )  # fmt: skip
+    init_vscode: bool = _setting(
+        False, boolean, flag="--init_vscode", switch=True,
+        help="write .vscode/tasks.json and launch.json for this command, or add to them, and exit",
+    )  # fmt: skip
+    full_traceback: bool = _setting(
+        False, boolean, flag="--full_traceback", switch=True, help="show whole tracebacks, library frames too"
+    )
+
+    source_directory: str | None = _setting(None, text, "AZUREML_SOURCE_DIRECTORY", in_file=True)
+    given_app_root: str | None = _setting(None, text, "AML_APP_ROOT", in_file=True)
+    worker_timeout: int = _setting(
+        300, between(0, TEN_YEARS, "a number of seconds, from 0 (off) to ten years"), "WORKER_TIMEOUT", error_code=2
+    )
+    worker_preload: bool = _setting(False, true_any_case, "WORKER_PRELOAD")
+    separate_health: bool = _setting(False, true_any_case, "SEPERATE_HEALTH_ENDPOINT")
+    send_version: bool = _setting(True, true_any_case, "SERVER_VERSION_LOG_RESPONSE_ENABLED")
+    given_version: str = _setting("", text, "HTTP_X_MS_SERVER_VERSION")
+    scoring_timeout_ms: int = _setting(
+        3600000, between(0, TEN_YEARS * 1000, "a number of milliseconds, from 0 (off) to ten years"),
+        "SCORING_TIMEOUT_MS", in_file=True,
+    )  # fmt: skip
+    service_name: str = _setting("ML service", text, "SERVICE_NAME", in_file=True)
+    service_version: str = _setting("1.0", text, "SERVICE_VERSION", in_file=True)
+    service_path_prefix: str = _setting("", text, "SERVICE_PATH_PREFIX", in_file=True)
+    workspace_name: str = _setting("", text, "WORKSPACE_NAME", in_file=True)
+    hostname: str = _setting("Unknown", text, "HOSTNAME", in_file=True)
+    appinsights_enabled: bool = _setting(False, exactly_true, "AML_APP_INSIGHTS_ENABLED", in_file=True)
+    connection_string: str | None = _setting(None, text, "APPLICATIONINSIGHTS_CONNECTION_STRING")
+    log_response: bool = _setting(True, boolean, "APP_INSIGHTS_LOG_RESPONSE_ENABLED", in_file=True)
+    model_data: bool = _setting(False, boolean, "AML_MDC_STORAGE_ENABLED", "AML_MODEL_DC_STORAGE_ENABLED", in_file=True)
+    debug_port: int | None = _setting(None, port_number, "AZUREML_DEBUG_PORT", in_file=True)
+    log_level: str = _setting("INFO", log_level, "AZUREML_LOG_LEVEL", in_file=True)
+
+    base: str = ""
+    file_read: str | None = None
+    outer_health_port: str | None = None
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+    @property
+    def app_root(self) -> str:
+        """AML_APP_ROOT or the working directory, as it was given."""
+        return self.given_app_root or self.base
+
+    @property
+    def script(self) -> str | None:
+        """The scoring script's absolute path with links as they stand, or None where the module `main` is meant."""
+        if not self.entry_script:
+            return None
+        root = self.base if self.sources.get("entry_script") == "command line" else self.app_root
+        return os.path.abspath(os.path.join(self.base, root, self.entry_script))
+
+    @property
+    def warm(self) -> bool:
+        """Whether generations may come from a process that has imported the libraries already."""
+        return not self.no_warm and self.debug_port is None
+
+    @property
+    def absolute_model_dir(self) -> str | None:
+        """The model folder as an absolute path with links as they stand; None where there is none."""
+        return os.path.abspath(os.path.join(self.base, self.model_dir)) if self.model_dir else None
+
+    @property
+    def samples(self) -> tuple[str, ...]:
+        """The sample files as absolute paths, each once."""
+        return tuple(dict.fromkeys(os.path.abspath(os.path.join(self.base, path)) for path in self.request))
+
+    @property
+    def search_path(self) -> tuple[str, ...]:
+        """What is appended to sys.path for the script, in this order.
+
+        The script's own folder stands last: in Azure it is found only where it is the app root.
+        """
+        script = (os.path.dirname(os.path.realpath(self.script)),) if self.script else ()
+        source = (os.path.join(self.app_root, self.source_directory),) if self.source_directory else ()
+        return tuple(dict.fromkeys((self.app_root, *source, *script)))
+
+    @property
+    def server_version(self) -> str:
+        """The value of the x-ms-server-version header; empty text means none."""
+        return f"{PROGRAM}/{__version__}" if self.send_version else self.given_version
+
+    @property
+    def telemetry_on(self) -> bool:
+        """True where Application Insights is switched on with a usable key or connection string."""
+        return self.appinsights_enabled and bool(self.connection_string or self.appinsights_key)
+
+    @property
+    def watched_files(self) -> tuple[str, ...]:
+        """Files beside the code that a reload has to notice, whether they exist yet or not."""
+        scripts = [self.script, os.path.realpath(self.script)] if self.script else []
+        folders = [self.app_root, *map(os.path.dirname, scripts)]
+        names = [os.path.join(folder, name) for folder in folders for name in ("config.json", "logging.json")]
+        swagger = ("swagger.json", "swagger2.json", "swagger3.json", "swagger3.1.json")
+        names += [os.path.join(self.app_root, name) for name in swagger]
+        given = [self.config_file] if self.config_file else []
+        return tuple(dict.fromkeys(os.path.abspath(os.path.join(self.base, name)) for name in given + names))
+
+    def environment(self) -> dict[str, str]:
+        """The variables that the script finds in its environment because of this configuration."""
+        found = {
+            "AML_APP_ROOT": self.app_root,
+            "AZUREML_ENTRY_SCRIPT": self._entry_script_variable(),
+            "AZUREML_MODEL_DIR": self.model_dir,
+            "WORKER_COUNT": str(self.worker_count),
+            "SERVER_PORT": str(self.port),
+            "HEALTH_PORT": self._health_port_variable(),
+            "TRANSPORT_PROTOCOL": "rest" if self.rest else "grpc",
+            "HTTP_X_MS_SERVER_VERSION": self.server_version if self.send_version else None,
+            "AML_APP_INSIGHTS_KEY": self.appinsights_key,
+            "AML_APP_INSIGHTS_ENABLED": "true" if self.telemetry_on else "false",
+            "AML_CORS_ORIGINS": self.cors_origins,
+            "AZUREML_CONFIG_FILE": os.path.realpath(self.config_file) if self.config_file else None,
+        }
+        return {name: value for name, value in found.items() if value is not None}
+
+    def _entry_script_variable(self) -> str | None:
+        given = self.sources.get("entry_script") == "command line" and self.script
+        return os.path.realpath(given) if given else None
+
+    def _health_port_variable(self) -> str:
+        if self.separate_health:
+            return str(self.health_port)
+        if self.sources.get("port") == "command line" or self.outer_health_port is None:
+            return str(self.port)
+        return self.outer_health_port
+
+
+def _settings() -> tuple[Setting, ...]:
+    return tuple(
+        Setting(name=f.name, default=f.default, **f.metadata) for f in dataclasses.fields(Config) if f.metadata
+    )
+
+
+SETTINGS = _settings()
+FILE_KEYS = {variable: setting for setting in SETTINGS if setting.in_file for variable in setting.variables}

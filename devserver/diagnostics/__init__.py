@@ -1,0 +1,1 @@
+"""What went wrong as data: exceptions, results, ends of processes and settings become diagnostics."""

@@ -1,0 +1,121 @@
+"""The last words of a worker and its exit code come in; how it ended goes out, with a place and a hint."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from devserver.diagnostics import hints
+from devserver.diagnostics.exceptions import called_place, problem
+from devserver.diagnostics.stacks import STACK_LINE
+from devserver.records.diagnostic import Diagnostic, Frame, Request
+from devserver.records.messages import LastWords, Phase, WorkerDied
+from devserver.text import clean
+from devserver.usercode import loader, source
+from devserver.usercode.source import Place
+
+_TOLD: dict[Phase, Literal["load", "init", "run"]] = {"start": "load", "load": "load", "init": "init"}
+
+
+def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
+    """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
+    if words.phase == "told":
+        return WorkerDied("run", code, None)
+    phase = _TOLD.get(words.phase, "run")
+    error = died(phase, code, idle=words.phase == "idle", dump=words.dump, script=script, files=files)
+    return WorkerDied(phase, code, hints.explain(error))
+
+
+def died(
+    phase: str,
+    code: int,
+    *,
+    idle: bool = False,
+    dump: str = "",
+    script: str | None = None,
+    files: Iterable[str] = (),
+    request: Request | None = None,
+) -> Diagnostic:
+    """The process ended by itself: `code` is its exit code, or minus the signal's number, as subprocess says it.
+
+    `idle` says that it answered no request, as far as is known. `dump` is what faulthandler wrote. `files` are the
+    user's loaded files; the one call in them that ends a process with this code is the place when there is no dump.
+    Else it is the definition of what was running.
+    """
+    script = script or loader.script
+    stack = [item for item in _dumped(dump) if loader.is_user_code(item[0])]
+    place = Place(stack[0][0], stack[0][1]) if stack else _exit_call(code, [script, *files] if script else files)
+    inside = {"load": " while the script was loaded", "init": " in init()"}.get(phase, "" if idle else " in run()")
+    native = f" in {stack[0][2]}" if stack and stack[0][2] not in ("<module>", "init", "run") else ""
+    message = (
+        f"the worker exited with code {code}{inside}"
+        if code >= 0
+        else f"the worker died{inside}: {signal_in_words(-code)}"
+    )
+    error = problem(phase, message + native, place or called_place(phase, None, script))
+    frames = [
+        Frame(path, line, None, None, None, name, source.line_at(path, line).strip()) for path, line, name in stack
+    ]
+    return dataclasses.replace(error, frames=tuple(frames[::-1]), traceback=clean(dump[:20000]), request=request)
+
+
+def signal_name(number: int) -> str:
+    """`SIGSEGV`; a real-time signal has none of its own."""
+    import signal
+
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def signal_in_words(number: int) -> str:
+    """A signal for people: `SIGSEGV (segmentation fault)`."""
+    import signal
+
+    name = signal_name(number)
+    text = signal.strsignal(number) if name.startswith("SIG") else None
+    return f"{name} ({text.lower()})" if text else name
+
+
+def _dumped(dump: str) -> list[tuple[str, int, str]]:
+    """The stack of the thread that crashed, as faulthandler wrote it: (path, line, function), innermost first."""
+    parts = re.split(r"^(?=Current thread |Thread )", dump, flags=re.M)
+    mine = next((part for part in parts if part.startswith("Current thread")), parts[-1])
+    return [(_unescaped(path), int(line), name) for path, line, name in STACK_LINE.findall(mine)]
+
+
+def dumped_place(dump: str) -> tuple[str, int] | None:
+    """Path and line of the innermost call in the user's own code; of several stacks, of the first that has one."""
+    stack = ((_unescaped(path), int(line)) for path, line, _ in STACK_LINE.findall(dump))
+    return next((place for place in stack if loader.is_user_code(place[0])), None)
+
+
+def _unescaped(text: str) -> str:
+    """faulthandler writes what is not ASCII as \\xhh, \\uhhhh and \\Uhhhhhhhh."""
+    form = r"\\x([0-9a-f]{2})|\\u([0-9a-f]{4})|\\U([0-9a-f]{8})"
+    return re.sub(form, lambda found: chr(int(found[1] or found[2] or found[3], 16)), text)
+
+
+def _exit_call(code: int, files: Iterable[str]) -> Place | None:
+    """The only call in these files that may have ended the process this way."""
+    found = []
+    for path in dict.fromkeys(files):
+        for node in ast.walk(tree) if (tree := source.tree_of(path)) else ():
+            if isinstance(node, ast.Call) and _ends_process(node, code):
+                found.append(source.place_of(node, path))
+    return found[0] if len(found) == 1 else None
+
+
+def _ends_process(call: ast.Call, code: int) -> bool:
+    name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
+    if code >= 0:
+        given = getattr(call.args[0], "value", code) if call.args else code
+        return name == "_exit" and given == code
+    if name == "abort":
+        return signal_in_words(-code).startswith("SIGABRT")
+    sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
+    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_in_words(-code).split()[0] in sent)

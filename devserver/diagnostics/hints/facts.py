@@ -1,0 +1,86 @@
+"""What a hint may look at: a record and the live exception behind it come in; frames, variables and fields go out."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from types import FrameType
+from typing import Any
+
+from devserver.records.diagnostic import Diagnostic
+from devserver.usercode import loader, source
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a predicate may look at. `model_dir` is AZUREML_MODEL_DIR as the script sees it; None when it is not set."""
+
+    error: Diagnostic
+    exception: BaseException | None = None
+    model_dir: str | None = None
+
+    @property
+    def script(self) -> str:
+        return loader.script or self.error.path
+
+    @property
+    def message(self) -> str:
+        return self.error.message
+
+    @cached_property
+    def frames(self) -> list[FrameType]:
+        """All calls, innermost first; at most 60."""
+        trace = self.exception.__traceback__ if self.exception else None
+        found: list[FrameType] = []
+        while trace is not None:
+            found.append(trace.tb_frame)
+            trace = trace.tb_next
+        return found[:-61:-1]
+
+    @cached_property
+    def user_frames(self) -> list[FrameType]:
+        return [frame for frame in self.frames if loader.is_user_code(frame.f_code.co_filename)]
+
+    @property
+    def line(self) -> str:
+        """The source line of the place."""
+        return source.line_at(self.error.path, self.error.line)
+
+    def values(self) -> Iterator[tuple[str, Any]]:
+        """The local variables of the user's calls, innermost call first, those named in the failing line first."""
+        words = set(re.findall(r"[A-Za-z_]\w*", self.line))
+        for frame in self.user_frames:
+            items = list(frame.f_locals.items())
+            yield from sorted(items, key=lambda item: item[0] not in words)
+
+    @cached_property
+    def given(self) -> object:
+        """What run(), or the outermost wrapper around it, was given as its first argument."""
+        outer = self.user_frames[-1] if self.user_frames and self.error.phase in ("run", "response") else None
+        if outer is None or not outer.f_code.co_argcount:
+            return None
+        return outer.f_locals.get(outer.f_code.co_varnames[0])
+
+    @cached_property
+    def given_json(self) -> object:
+        """What run() was given as JSON, parsed."""
+        return parsed(self.given)
+
+
+def parsed(text: object) -> object:
+    """What JSON text stands for; anything else as it is; None for what is no JSON, or too long to parse it again."""
+    if not isinstance(text, (str, bytes)):
+        return text
+    try:
+        return json.loads(text) if len(text) < _PARSED else None
+    except (ValueError, RecursionError):
+        return None
+
+
+_PARSED = 200_000  # characters, or bytes
+
+
+Predicate = Callable[[Facts], "str | None"]

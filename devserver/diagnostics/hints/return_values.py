@@ -1,0 +1,88 @@
+"""Hints for results that JSON cannot hold, or should not: a record comes in, one line of advice goes out."""
+
+from __future__ import annotations
+
+import re
+import sys
+
+from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.usercode import loader, source
+
+_FOR_JSON = [
+    (r"numpy\.(ndarray|matrix)", "use {0}.tolist()"),
+    (r"numpy\.(float|longdouble|half)\w*", "use float({0}), or .tolist() on the whole array"),
+    (r"numpy\.u?(int|longlong|byte|short)\w*", "use int({0}), or .tolist() on the whole array"),
+    (r"numpy\.bool_?", "use bool({0})"),
+    (r"numpy\.datetime64", "use str({0})"),
+    (r"numpy\.\w+", "use {0}.item()"),
+    (r"pandas\..*DataFrame", 'use {0}.to_dict(orient="records")'),
+    (r"pandas\..*(Series|Index|Array|Categorical)", "use {0}.tolist()"),
+    (r"pandas\..*(NAType|NaTType)", "use None for a missing value"),
+    (r"(pandas\..*Timestamp|datetime\.(datetime|date|time))", "use {0}.isoformat()"),
+    (r"(datetime\.timedelta|pandas\..*Timedelta)", "use {0}.total_seconds()"),
+    (r"(torch|tensorflow).*", "use {0}.tolist() (a tensor of tensorflow: .numpy().tolist())"),
+    (r"scipy\.sparse.*", "use {0}.toarray().tolist()"),
+    (r"(bytes|bytearray|memoryview)", "use {0}.decode(), or base64 for what is no text"),
+    (
+        r"(set|frozenset|dict_keys|dict_values|dict_items|range|map|filter|zip|generator|enumerate|.*deque)",
+        "use list({0})",
+    ),
+    (r"decimal\.Decimal", "use float({0}) or str({0})"),
+    (r"(uuid\.UUID|pathlib\..*|ipaddress\..*)", "use str({0})"),
+    (r"complex", "use [{0}.real, {0}.imag]"),
+    (r"(flask|werkzeug)\..*Response", "return the response itself, not inside something"),
+    (r"(function|method|builtin_function_or_method)", "call it: {0}()"),
+]
+
+
+def _for_json(facts: Facts) -> str | None:
+    """How to turn the part of run()'s result into what JSON knows."""
+    found = re.search(r"(a key of )?(result\S*) is ([\w.]+)$", facts.message)
+    if facts.error.phase != "response" or found is None:
+        return None
+    if found[1]:
+        return "a key must be text: f-string it, or str(key)"
+    if found[3] == "coroutine":
+        return "run() is async, which the server does not await: write def run(...)"
+    for form, advice in _FOR_JSON:
+        if re.fullmatch(form, found[3]):
+            return advice.format(found[2] if len(found[2]) < 60 else "it")
+    return _for_own_class(found[2], found[3])
+
+
+def _for_own_class(part: str, name: str) -> str | None:
+    from enum import Enum
+
+    module, _, leaf = name.rpartition(".")
+    kind = getattr(sys.modules.get(module) if module else loader.entry, leaf, None)
+    if not isinstance(kind, type):
+        return None
+    if issubclass(kind, Enum):
+        return f"use {part}.value"
+    if hasattr(kind, "__dataclass_fields__"):
+        return f"use dataclasses.asdict({part})"
+    ways = ("model_dump", "to_dict", "asdict", "_asdict", "tolist")
+    way = next((way for way in ways if callable(getattr(kind, way, None))), None)
+    return f"use {part}.{way}()" if way else f"return a dict of what {leaf} holds, e.g. vars({part})"
+
+
+def _odd_result(facts: Facts) -> str | None:
+    if facts.error.severity != "warning" or facts.error.phase != "response":
+        return None
+    if "returned a tuple" in facts.message:
+        return "for a status return AMLResponse(body, 400) of azureml_inference_server_http.api.aml_response"
+    if "returned None" in facts.message:
+        node = source.function_named(facts.script, "run")
+        found = (
+            "return" in "\n".join(source.lines_of(facts.script)[node.lineno - 1 : node.end_lineno]) if node else True
+        )
+        return "not every way through it ends in a return with a value" if found else "it has no return statement"
+    if "not valid JSON" in facts.message:
+        return "JSON knows no such number: send null (None) in its place"
+    return None
+
+
+HINTS: tuple[Predicate, ...] = (
+    _for_json,
+    _odd_result,
+)

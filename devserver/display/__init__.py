@@ -1,0 +1,1 @@
+"""How records look: on the terminal, in the event stream, in the verdict of a check."""

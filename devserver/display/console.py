@@ -1,0 +1,343 @@
+"""What the person and the event stream are told: messages come in, whole lines are written to both."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from devserver import __version__, lifecycle
+from devserver.config.settings import Config
+from devserver.display import blocks, lines
+from devserver.display.events import open_events
+from devserver.records import as_json
+from devserver.records.changes import ChangeSet
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied
+from devserver.records.samples import ReplayReport, SampleSent
+
+if TYPE_CHECKING:
+    from devserver.records.changes import Targets
+
+FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
+SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
+
+
+class Console:
+    """The only writer of the tool's own lines. Each message is one write, so that no other output comes between."""
+
+    def __init__(self, config: Config, colour: bool, clock: Callable[[], float] = time.monotonic) -> None:
+        self._config = config
+        self._colour = colour
+        self._clock = clock
+        self._begun = clock()
+        self._moving = False
+        self._address = self._health = ""
+        self._is_lent = False
+        self._repeats = Repeats()
+        self._last: Diagnostic | None = None
+        self._noted: set[str] = set()
+        self._serving: int | None = None  # the generation that answers new requests
+        self._targets: Targets | None = None
+        self._events = open_events(config.events) if config.events else None
+        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+
+    # --- from the supervisor
+
+    def show(self, message: object) -> None:
+        """One message of the lifecycle, or `Listening`."""
+        match message:
+            case Listening(host, port, address, health):
+                self._address, self._health = address, health
+                self._event("listening", host=host, port=port, url=f"http://{address}/score")
+            case lifecycle.Starting():
+                self.starting()
+            case lifecycle.Restarting(changes):
+                self._restarting(changes)
+            case lifecycle.Ready(generation, LoadReport() as loaded):
+                self._ready(loaded, generation)
+            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
+                self._not_ready(loaded.error, generation)
+            case lifecycle.Died():
+                self._died(message)
+            case lifecycle.Noted(generation, Diagnostic() as error):
+                self._failed(error, generation)
+            case lifecycle.Noted(_, Note(text)):
+                self._note_once(text)
+            case lifecycle.Noted(generation, SampleSent() as sent):
+                self._sample(sent, generation)
+            case lifecycle.Noted(generation, ReplayReport() as replayed):
+                self._replayed(replayed, generation)
+            case Look():
+                self._look(message)
+            case lifecycle.Overran(generation):
+                self._event("overran", generation=generation)
+                self._write(lines.overran(self._config.graceful_timeout, colour=self._colour))
+            case lifecycle.Slow(generation, seconds):
+                self._slow(generation, seconds)
+            case lifecycle.Stopping():
+                self._event("stopping")
+                self._write(lines.stopping(colour=self._colour))
+
+    def note(self, text: str) -> None:
+        """A plain line for the person."""
+        self._event("note", text=text)
+        self._write(self._line(text))
+
+    def _note_once(self, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self.note(text)
+
+    def keyboard(self, lent: bool) -> None:
+        """A debugger or input() in the script took, or gave back, the keyboard."""
+        self._is_lent = lent
+        self._event("keyboard", lent=lent)
+
+    def warmed(self, modules: Sequence[str]) -> None:
+        """These libraries were imported ahead."""
+        self._event("warm", modules=modules)
+
+    def watching(self, targets: Targets) -> None:
+        """What is watched from now on."""
+        self._targets = targets
+
+    def stopped(self) -> None:
+        """The last event: nothing is left."""
+        self._event("stopped")
+
+    # --- from a generation outside of the dev loop
+
+    def tell(self, record: object) -> None:
+        """What a generation tells, where there is no supervisor."""
+        match record:
+            case LoadReport(ok=True):
+                self._ready(record, None)
+            case LoadReport(error=Diagnostic() as error):
+                self._not_ready(error, None)
+            case Diagnostic():
+                self._failed(record, None)
+            case Note(text):
+                self._note_once(text)
+            case WorkerDied(phase, code, Diagnostic() as error):
+                self._event("died", phase=phase, code=code, error=error)
+                self._worker_died(error)
+
+    def facts(self) -> None:
+        """The server's settings and routes, once, before anything is loaded."""
+        config = self._config
+        script = config.script or "the module main"
+        rows = [
+            ("Entry script", script),
+            ("Model directory", config.model_dir or "none (give one with --model_dir)"),
+            ("Configuration file", config.file_read or "none"),
+            ("Server", f"{config.server}, {config.worker_count} worker{'s' * (config.worker_count > 1)}"),
+            ("Worker timeout", f"{config.worker_timeout} s"),
+            ("Application Insights", "on" if config.telemetry_on else "off"),
+            ("CORS", f"for {config.cors_origins}" if config.cors_origins else "off"),
+            ("Version header", config.server_version or "none"),
+        ]
+        rows += [("Watched", self._watched())] if config.reload else []
+        rows += [
+            ("Liveness", f"GET  http://{self._health_address()}/"),
+            ("Score", f"POST http://{self._address}/score"),
+        ]
+        banner = [
+            f"Azure ML inference HTTP server v{__version__}",
+            *(f"  {name + ':':<22}{value}" for name, value in rows),
+        ]
+        self._write("\n".join(banner))
+        for text in config.notes:
+            self.note(text)
+
+    def _health_address(self) -> str:
+        if self._health or not self._config.separate_health:
+            return self._health or self._address
+        return f"{self._address.rpartition(':')[0]}:{self._config.health_port}"
+
+    def _watched(self) -> str:
+        names = ["the script", "the modules it imports"]
+        names += ["the model directory"] if self._config.model_dir else []
+        names += ["configuration files", *self._config.reload_include]
+        names += ["the samples"] if self._config.request else []
+        return ", ".join(names)
+
+    # --- each kind
+
+    def starting(self) -> None:
+        """The first load begins; says the settings and where to call."""
+        self._begun = self._clock()
+        self.facts()
+        self._event("starting", generation=1)
+        self._write(lines.starting(self._config.script or "main", colour=self._colour))
+
+    def _restarting(self, changes: ChangeSet) -> None:
+        self._begun = self._clock()
+        self._event(
+            "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
+        )
+        self._serving = None
+        self._write(lines.restarting(changes.summary(self._config.base), colour=self._colour))
+
+    def _ready(self, loaded: LoadReport, generation: int | None) -> None:
+        seconds = self._clock() - self._begun
+        facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": self._url()}
+        self._event("ready", generation=generation, **facts)
+        self._serving = generation
+        self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
+
+    def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
+        seconds = self._clock() - self._begun
+        self._event("not_ready", generation=generation, seconds=seconds, error=error)
+        waits = generation is not None
+        end = (
+            lines.not_ready(error, seconds, colour=self._colour)
+            if waits
+            else lines.given_up(error, colour=self._colour)
+        )
+        self._last = error
+        self._write(self._block(error), end)
+
+    def _failed(self, error: Diagnostic, generation: int | None) -> None:
+        count = self._repeats.count(error)
+        name = "request_failed" if error.severity == "error" else "warning"
+        self._event(name, generation=generation, count=count, error=error)
+        self._last = error
+        serves = generation is not None and generation == self._serving
+        begin = lines.request_failed(error, colour=self._colour)
+        self._write(begin, self._block(error, count), lines.end_of_report(serves, colour=self._colour))
+
+    def _died(self, died: lifecycle.Died) -> None:
+        self._serving = None
+        error = died.death.report
+        self._event(
+            "died",
+            generation=died.generation,
+            signal=died.death.signal,
+            exit_code=died.death.exit_code,
+            phase=died.death.phase,
+            again_in=died.again_in,
+            holding=died.holding,
+            error=error,
+        )
+        if died.holding:
+            return  # the generation that holds shows it
+        block = [self._block(error)] if isinstance(error, Diagnostic) else []
+        self._last = error if isinstance(error, Diagnostic) else self._last
+        self._write(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
+        self._begun = self._clock()
+
+    def _worker_died(self, error: Diagnostic) -> None:
+        """Where there is no supervisor: gunicorn starts another, unless it died while it was loading."""
+        self._last = error
+        if error.phase == "run":
+            begin, end = (
+                lines.request_failed(error, colour=self._colour),
+                lines.end_of_report(False, colour=self._colour),
+            )
+            self._write(begin, self._block(error), end)
+        else:
+            self._write(self._block(error), lines.given_up(error, colour=self._colour))
+        self._begun = self._clock()
+
+    def _slow(self, generation: int, seconds: float) -> None:
+        if self._is_lent:
+            return  # the person knows what it waits for
+        if self._is_terminal and seconds >= FIRST_SLOW:
+            # the cursor goes back to the left edge, so that whatever comes next writes over it
+            self._raw(f"\r\x1b[K{lines.still_loading(seconds)}\r")
+            self._moving = True
+        elif seconds in SLOW_LINES:
+            self._event("slow", generation=generation, seconds=seconds)
+            self._write(lines.still_loading(seconds, colour=self._colour))
+
+    def _sample(self, sent: SampleSent, generation: int) -> None:
+        self._event("sample", generation=generation, ok=sent.ok, **dataclasses.asdict(sent))
+        self._write(lines.sample_sent(sent, colour=self._colour, width=self._width()))
+
+    def _replayed(self, replayed: ReplayReport, generation: int) -> None:
+        self._event("replayed", generation=generation, **dataclasses.asdict(replayed))
+        if replayed.sent > 1:
+            self._write(lines.replayed(replayed, colour=self._colour))
+
+    # --- what people ask for
+
+    def _look(self, look: Look) -> None:
+        match look.what:
+            case "clear":
+                self._raw("\x1b[H\x1b[2J\x1b[3J")
+            case "help":
+                self._write(look.text)
+            case "watched" if self._targets is not None:
+                self._write(lines.watched(self._targets, self._config.base))
+            case "traceback":
+                self._write(self._full_traceback())
+            case "samples" if not (self._config.request or self._config.replay):
+                self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _full_traceback(self) -> str:
+        if self._last is None:
+            return self._line("there was no error yet")
+        width, folder = self._width(), self._config.base
+        return blocks.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
+
+    # --- writing
+
+    def _url(self) -> str:
+        return f"http://{self._address}/score"
+
+    def _line(self, text: str, role: str = "") -> str:
+        return lines.bracket(role, text, self._colour)
+
+    def _width(self) -> int:
+        return shutil.get_terminal_size().columns if self._is_terminal else 120
+
+    def _block(self, error: Diagnostic, count: int = 1) -> str:
+        width = self._width()
+        full, folder = self._config.full_traceback, self._config.base
+        return blocks.block(error, colour=self._colour, width=width, cwd=folder, full_traceback=full, count=count)
+
+    def _write(self, *texts: str) -> None:
+        clear = "\r\x1b[K" if self._moving else ""
+        self._moving = False
+        self._raw(clear + "\n".join(texts) + "\n")
+
+    def _raw(self, text: str) -> None:
+        try:
+            sys.stdout.flush()
+            content = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
+            while content:
+                content = content[os.write(sys.stdout.fileno(), content) :]
+        except (OSError, ValueError, AttributeError):
+            pass  # nobody reads it any more
+
+    def _event(self, name: str, /, **facts: Any) -> None:
+        if self._events is not None:
+            line = as_json.event(name, at=round(time.time(), 3), **facts)
+            try:
+                self._events.write(line.encode() + b"\n")
+            except OSError as error:
+                self._events.close()
+                self._events = None
+                self._write(self._line(f"--events: no more is written: {error.strerror}", "warning"))
+
+
+class Repeats:
+    """Counts the same error coming again within a minute of the last time."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = 60.0) -> None:
+        self._clock, self._seconds = clock, seconds
+        self._seen: dict[tuple[object, ...], tuple[int, float]] = {}
+
+    def count(self, error: Diagnostic) -> int:
+        """1 for an error that is new; 2, 3, ... for one that comes again."""
+        now = self._clock()
+        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[1] < self._seconds}
+        key = (error.severity, error.phase, error.type, error.message, error.path, error.line)
+        count = self._seen.get(key, (0, now))[0] + 1
+        self._seen[key] = (count, now)
+        return count

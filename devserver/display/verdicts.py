@@ -1,0 +1,156 @@
+"""How the verdict of a check looks: a `Verdict` comes in; text for people, JSON, annotations or JUnit's XML go out."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from xml.sax.saxutils import escape, quoteattr
+
+from devserver.config.settings import Config
+from devserver.display import blocks
+from devserver.display.lines import bracket, sample_sent
+from devserver.records.as_json import to_json
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import LoadReport
+from devserver.records.samples import SampleSent
+
+FAILED_LOAD, FAILED_SAMPLE = 3, 4
+
+
+@dataclass(frozen=True)
+class SampleVerdict:
+    """One sample, and what was reported while it was answered."""
+
+    sent: SampleSent
+    errors: tuple[Diagnostic, ...] = ()
+
+    @property
+    def message(self) -> str:
+        """Why it failed, in one line."""
+        error = next((each for each in self.errors if each.severity == "error"), None)
+        if error is not None:
+            return blocks.headline(error)
+        return self.sent.problem or f"status {self.sent.status}"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check has found. `error` is why the script could not be loaded; `notes` do not count as failures."""
+
+    error: Diagnostic | None
+    loaded: LoadReport | None
+    samples: tuple[SampleVerdict, ...]
+    notes: tuple[str, ...]
+    seconds: float
+
+    @property
+    def failed(self) -> tuple[SampleVerdict, ...]:
+        return tuple(sample for sample in self.samples if not sample.sent.ok)
+
+    @property
+    def exit_code(self) -> int:
+        if self.error is not None:
+            return FAILED_LOAD
+        return FAILED_SAMPLE if self.failed else 0
+
+    @property
+    def summary(self) -> str:
+        if self.error is not None:
+            what = "init() failed" if self.error.phase == "init" else "the script could not be loaded"
+            return f"check failed: {what}"
+        count = len(self.samples)
+        plural = "" if count == 1 else "s"
+        if self.failed:
+            return f"check failed: {len(self.failed)} of {count} sample{plural} failed"
+        return f"check passed: the script loads{f', {count} sample{plural} answered' if count else ''}"
+
+
+def render_verdict(verdict: Verdict, config: Config, colour: bool) -> str:
+    """The verdict in the format that the configuration asks for; no newline at the end."""
+    forms = {"json": _as_json, "github": _as_annotations, "junit": _as_junit}
+    form = forms.get(config.check_format)
+    return form(verdict, config) if form is not None else _for_people(verdict, config, colour)
+
+
+def _for_people(verdict: Verdict, config: Config, colour: bool) -> str:
+    def block(error: Diagnostic) -> str:
+        return blocks.block(error, colour=colour, width=120, full_traceback=config.full_traceback)
+
+    parts = [block(verdict.error)] if verdict.error is not None else []
+    for sample in verdict.samples:
+        parts.append(sample_sent(sample.sent, colour=colour, width=120))
+        parts += [block(error) for error in sample.errors]
+    parts += [bracket("", f"note: {note}", colour) for note in verdict.notes]
+    parts.append(bracket("good" if verdict.exit_code == 0 else "error", verdict.summary, colour))
+    return "\n".join(parts)
+
+
+def _as_json(verdict: Verdict, _config: Config) -> str:
+    samples = [
+        {"name": each.sent.name, "ok": each.sent.ok, "sent": to_json(each.sent), "errors": to_json(each.errors)}
+        for each in verdict.samples
+    ]
+    found = {
+        "v": 1,
+        "ok": verdict.exit_code == 0,
+        "exit_code": verdict.exit_code,
+        "summary": verdict.summary,
+        "seconds": round(verdict.seconds, 3),
+        "error": to_json(verdict.error),
+        "times": to_json(verdict.loaded.times) if verdict.loaded is not None else None,
+        "samples": samples,
+        "notes": list(verdict.notes),
+    }
+    return json.dumps(found, indent=2)
+
+
+def _as_annotations(verdict: Verdict, config: Config) -> str:
+    """Workflow commands, as GitHub Actions takes them, and a last line for people."""
+    errors = [verdict.error] if verdict.error is not None else []
+    errors += [error for sample in verdict.samples for error in sample.errors]
+    lines = [_annotation(error) for error in errors]
+    silent = [sample for sample in verdict.failed if not sample.errors]
+    lines += [f"::error title=sample {_property(each.sent.name)}::{_data(each.message)}" for each in silent]
+    lines += [f"::notice file={_property(config.entry_script or '')}::{_data(note)}" for note in verdict.notes]
+    return "\n".join([*lines, verdict.summary])
+
+
+def _annotation(error: Diagnostic) -> str:
+    place = f"file={_property(os.path.relpath(error.path))},line={error.line},col={error.column}"
+    text = f"{error.type}: {error.message}" if error.type else error.message
+    hint = f"\nhint: {error.hint}" if error.hint else ""
+    return f"::{error.severity} {place},title={_property(error.phase)}::{_data(text + hint)}"
+
+
+def _data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _as_junit(verdict: Verdict, config: Config) -> str:
+    name = config.entry_script or "main"
+    block = blocks.block(verdict.error, width=120) if verdict.error is not None else ""
+    cases = [_case(name, "load and init()", 0.0, blocks.headline(verdict.error) if verdict.error else "", block)]
+    for sample in verdict.samples:
+        text = "\n".join(blocks.block(error, width=120) for error in sample.errors)
+        message = "" if sample.sent.ok else sample.message
+        cases.append(_case(name, f"sample {sample.sent.name}", sample.sent.milliseconds / 1000, message, text))
+    failures = (verdict.error is not None) + len(verdict.failed)
+    head = f'<testsuite name="azmlinfsrv" tests="{len(cases)}" failures="{failures}" time="{verdict.seconds:.3f}">'
+    return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', head, *cases, "</testsuite>"])
+
+
+def _case(group: str, name: str, seconds: float, message: str, text: str) -> str:
+    start = f"<testcase classname={quoteattr(group)} name={quoteattr(name)} time={quoteattr(f'{seconds:.3f}')}"
+    if not message:
+        return f"{start}/>"
+    return f"{start}><failure message={quoteattr(_xml(message))}>{escape(_xml(text))}</failure></testcase>"
+
+
+def _xml(text: str) -> str:
+    """Without what XML cannot hold."""
+    return "".join(char for char in text if char in "\t\n" or ord(char) >= 32)

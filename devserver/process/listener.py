@@ -1,0 +1,80 @@
+"""The bound sockets that all generations accept from."""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+
+from devserver.process.platform import WINDOWS
+
+BACKLOG = 2048
+DEFER_SECONDS = 600
+
+
+class ListenError(OSError):
+    """The address cannot be listened on; `str(error)` is one line for the person."""
+
+
+@dataclass(frozen=True)
+class Listener:
+    """A bound, listening socket; bound once, closed when the tool ends."""
+
+    socket: socket.socket
+    host: str
+
+    @classmethod
+    def bind(cls, host: str, port: int, option: str = "--port") -> Listener:
+        """Bind and listen. Errors: `ListenError`, its text naming `option` as the way out."""
+        try:
+            family, kind, protocol, _, address = socket.getaddrinfo(
+                host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+            )[0]
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise ListenError(f"{host!r} is no address to listen on ({why}); choose another with --host") from None
+        bound = socket.socket(family, kind, protocol)
+        try:
+            _prepare(bound)
+            bound.bind(address)
+            bound.listen(BACKLOG)
+        except OSError as error:
+            bound.close()
+            raise ListenError(_why_not(host, port, option, error)) from None
+        return cls(bound, host)
+
+    @property
+    def port(self) -> int:
+        """The real port, also where 0 was asked for."""
+        return int(self.socket.getsockname()[1])
+
+    @property
+    def address(self) -> str:
+        """`host:port` that can be clicked and called from this machine."""
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)
+        return f"[{host}]:{self.port}" if ":" in host and not host.startswith("[") else f"{host}:{self.port}"
+
+    def close(self) -> None:
+        self.socket.close()
+
+
+def _prepare(bound: socket.socket) -> None:
+    if WINDOWS:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # type: ignore[attr-defined,unused-ignore]
+        return
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_DEFER_ACCEPT"):
+        # A connection is handed out when its request begins: one that only waits belongs to no generation and blocks
+        # no worker.
+        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
+
+
+def _why_not(host: str, port: int, option: str, error: OSError) -> str:
+    import errno
+
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use; choose another with {option}, or stop the program that listens on it"
+    if error.errno == errno.EACCES:
+        return f"port {port} may not be used by this user; choose one from 1024 with {option}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is not an address of this machine; choose another with --host"
+    return f"cannot listen on {host}:{port}: {error.strerror}; choose another with {option} or --host"

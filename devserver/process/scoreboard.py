@@ -1,0 +1,119 @@
+"""What two processes know of a generation at once: phases, crashes and the word to accept no more."""
+
+from __future__ import annotations
+
+import faulthandler
+import mmap
+import os
+import signal
+import time
+from collections.abc import Iterable
+
+from devserver.diagnostics import exits
+from devserver.records.messages import LastWords, Phase
+
+_PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
+_PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
+_ASK = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None  # asks a process for its stacks
+_PATIENCE = 1.0  # seconds for all that are asked
+_PAUSE = 0.02  # seconds without news after which one has told all
+DUMP_LIMIT = 1 << 16  # bytes of a dump
+
+
+class Scoreboard:
+    """Two files without a name: a page of single bytes, and what faulthandler writes in a crash.
+
+    The parent makes it before the worker exists; `descriptors` may be handed to another process.
+    """
+
+    def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
+        if descriptors is None:
+            descriptors = (nameless_file(), nameless_file())
+            os.write(descriptors[0], bytes(mmap.PAGESIZE))
+        self.descriptors = descriptors
+        self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
+
+    def enter(self, phase: Phase) -> None:
+        """Notes what begins now; costs less than a microsecond."""
+        self._page[_PHASE] = _PHASES.index(phase)
+
+    def admit(self) -> bool:
+        """In a worker, before it accepts a connection: False once the generation is retired."""
+        self._page[_ADMITS] = 1
+        return not self.is_retired
+
+    def retire(self) -> bool:
+        """In the supervisor: from this moment on nothing is accepted. Returns whether anything may have been before."""
+        self._page[_RETIRED] = 1
+        return bool(self._page[_ADMITS])
+
+    @property
+    def is_retired(self) -> bool:
+        return bool(self._page[_RETIRED])
+
+    def watch_crashes(self) -> None:
+        """From now on a crash of this process leaves its stack here."""
+        faulthandler.enable(self.descriptors[1], all_threads=False)
+
+    def answer_when_asked(self) -> None:
+        """From now on `ask_place` works for this process and those that it forks, whatever they do then."""
+        if _ASK is not None:
+            faulthandler.register(_ASK, self.descriptors[1], all_threads=True)
+
+    def ask_place(self, processes: Iterable[int]) -> tuple[str, int] | None:
+        """Path and line at which user code is in one of these, which are to be ended: not all survive this.
+
+        One after the other: two that write at once would spoil each other's lines.
+        """
+        end = time.monotonic() + _PATIENCE
+        for pid in processes:
+            place = exits.dumped_place(self._stacks_of(pid, end))
+            if place is not None:
+                return place
+        return None
+
+    def _stacks_of(self, pid: int, end: float) -> str:
+        """What it writes when asked, up to a pause; nothing where it has ended, or the system knows no such signal."""
+        if _ASK is None:
+            return ""
+        before = seen = len(_content(self.descriptors[1]))
+        now = since = time.monotonic()
+        try:
+            os.kill(pid, _ASK)
+        except OSError:
+            return ""
+        while now < end and (seen == before or now - since < _PAUSE):
+            time.sleep(_PAUSE / 4)
+            now, size = time.monotonic(), len(_content(self.descriptors[1]))
+            if size != seen:
+                seen, since = size, now
+        return _content(self.descriptors[1])[before:].decode("utf-8", "replace")
+
+    def last_words(self) -> LastWords:
+        """What is known now."""
+        return LastWords(_PHASES[self._page[_PHASE]], _content(self.descriptors[1]).decode("utf-8", "replace"))
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self._page.close()
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+
+
+def _content(descriptor: int) -> bytes:
+    """The whole file; where its processes stand in it stays as it is, also where the system has no pread."""
+    size = os.fstat(descriptor).st_size
+    if size == 0:
+        return b""
+    with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as content:
+        return content[:DUMP_LIMIT]
+
+
+def nameless_file() -> int:
+    """The descriptor of a new file, in memory where the system can do that: no disk can be full then."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("azmlinfsrv")
+    import tempfile
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,104 @@
+"""The system's processes, and who descends from whom."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections import defaultdict
+from collections.abc import Collection, Iterable
+
+from devserver.process.child import RUN_VARIABLE
+
+
+def find(mark: str) -> list[int]:
+    """The processes that carry the mark in their environment, and all that descend from them, without this one.
+
+    Empty where /proc is not there.
+    """
+    wanted, table = f"{RUN_VARIABLE}={mark}".encode(), _processes()
+    marked = [pid for pid in table if wanted in _environment(pid).split(b"\0")]
+    return [pid for pid in _families(table, marked) if pid != os.getpid()]
+
+
+def descendants() -> set[int]:
+    """All that descend from this process now; none where /proc is not there."""
+    return {pid for pid in _families(_processes(), [os.getpid()]) if pid != os.getpid()}
+
+
+def members(group: int) -> list[int]:
+    """The processes of a process group, its leader last; only the leader where /proc is not there."""
+    return [*(pid for pid in _processes() if pid != group and _group(pid) == group), group]
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except OSError:
+        return None
+
+
+def end_strays(living: Collection[int]) -> None:
+    """Ends what generations that are gone have left behind: descendants of this process, but not of `living`.
+
+    A process of which the parent is gone descends from its generation as long as that lives: both adopt orphans.
+    """
+    table = _processes()
+    spared = {os.getpid(), *_families(table, living)}
+    strays = [pid for pid in _families(table, [os.getpid()]) if pid not in spared]
+    kill_all(strays)
+    if strays:
+        threading.Thread(target=_reap, args=(strays,), daemon=True, name="reap").start()
+
+
+def _processes() -> dict[int, int]:
+    """Every process, and its parent."""
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc") else []
+    return {pid: found for pid in pids if (found := _parent(pid)) is not None}
+
+
+def _parent(pid: int) -> int | None:
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return int(file.read().rpartition(b")")[2].split()[1])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def _environment(pid: int) -> bytes:
+    try:
+        with open(f"/proc/{pid}/environ", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _families(table: dict[int, int], roots: Iterable[int]) -> list[int]:
+    """The roots and all their descendants, each parent before its children."""
+    children: defaultdict[int, list[int]] = defaultdict(list)
+    for pid, parent in table.items():
+        children[parent].append(pid)
+    found = dict.fromkeys(pid for pid in roots if pid in table)
+    todo = list(found)
+    while todo:
+        new = [child for child in children[todo.pop()] if child not in found]
+        found |= dict.fromkeys(new)
+        todo += new
+    return list(found)
+
+
+def kill_all(pids: Iterable[int]) -> None:
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except OSError:
+            pass
+
+
+def _reap(pids: Iterable[int]) -> None:
+    """When its parent has ended, a process is a child of ours."""
+    for pid in pids:
+        try:
+            os.waitpid(pid, 0)
+        except ChildProcessError:
+            pass

@@ -1,0 +1,1 @@
+"""The data that crosses rooms and processes: small frozen records below everybody who reads them."""

@@ -1,0 +1,121 @@
+"""What changed on disk comes in; what has to be done about it, and how to say it in one line, goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from pathlib import PurePath
+from typing import Literal
+
+from devserver.text import printable, relative, working_directory
+
+MOST_NAMES = 3
+
+
+class Scope(IntEnum):
+    """How much has to be done anew. Ordered: whoever has to do two of them does the `max()`."""
+
+    IGNORE = 0
+    REPLAY = 10
+    # 20 is kept free for PATCH: a new body of run() while the loaded model stays.
+    RELOAD = 30
+    REWARM = 40
+    RESTART = 50
+
+
+class Role(Enum):
+    """What a watched file is to us."""
+
+    CODE = "code"
+    MODEL = "model"
+    CONFIG = "config"  # configuration, logging.json, swagger files
+    SAMPLE = "sample"
+    INCLUDED = "included"  # named by --reload_include
+
+
+SCOPES = {
+    Role.CODE: Scope.RELOAD,
+    Role.MODEL: Scope.RELOAD,
+    Role.INCLUDED: Scope.RELOAD,
+    Role.SAMPLE: Scope.REPLAY,
+    Role.CONFIG: Scope.RESTART,
+}
+
+
+@dataclass(frozen=True)
+class FileChange:
+    """One file that is not what it was; `path` is absolute."""
+
+    path: str
+    kind: Literal["added", "modified", "deleted"]
+    role: Role
+
+
+@dataclass(frozen=True)
+class ChangeSet:
+    """What changed together, in the order in which it was noticed; false when nothing did."""
+
+    changes: tuple[FileChange, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.changes)
+
+    def __or__(self, later: ChangeSet) -> ChangeSet:
+        """Both together. What happened last to a file counts; a file in two roles is kept in both."""
+        joined = {(change.path, change.role): change for change in (*self.changes, *later.changes)}
+        return ChangeSet(tuple(joined.values()))
+
+    def summary(self, folder: str | None = None) -> str:
+        """One line for people: `score.py, helper.py` or `model/iris.pkl and 199 more`; empty when nothing changed.
+
+        Paths below `folder` (the working directory unless given) are shown relative to it.
+        """
+        paths = list(dict.fromkeys(change.path for change in self.changes))
+        shown = paths if len(paths) <= MOST_NAMES else paths[:1]
+        base = working_directory() if folder is None else folder
+        names = ", ".join(printable(relative(path, base)) for path in shown)
+        return names if len(shown) == len(paths) else f"{names} and {len(paths) - 1} more"
+
+
+@dataclass(frozen=True)
+class ReloadPlan:
+    """What a change set asks for."""
+
+    scope: Scope
+    changes: ChangeSet
+
+
+def plan_reload(changes: ChangeSet, warm_roots: Iterable[str] = ()) -> ReloadPlan:
+    """The widest scope that any of `changes` asks for.
+
+    `warm_roots` are the files and folders which the warm process has imported: what lies in them asks for REWARM.
+    """
+    roots = {PurePath(root) for root in warm_roots}
+    return ReloadPlan(max((_scope(change, roots) for change in changes.changes), default=Scope.IGNORE), changes)
+
+
+def _scope(change: FileChange, warm_roots: set[PurePath]) -> Scope:
+    path = PurePath(change.path)
+    warm = not warm_roots.isdisjoint((path, *path.parents))
+    return max(SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
+
+
+@dataclass(frozen=True)
+class Targets:
+    """What to watch. All paths are absolute; none of them needs to exist.
+
+    `code`: code files, the first one is score.py. `wanted`: folders in which a missing local module was looked for.
+    `trees`: folders that count with everything in them. `config`, `samples`: files. `include`: globs of more files.
+    `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
+    any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
+    """
+
+    code: tuple[str, ...] = ()
+    wanted: tuple[str, ...] = ()
+    trees: tuple[str, ...] = ()
+    config: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    base: str = ""

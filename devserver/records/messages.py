@@ -1,0 +1,151 @@
+"""What a generation tells the supervisor beside a `LoadReport` and `RunError`s: small frozen records."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.samples import Sample
+from devserver.records.stamps import Stamp
+
+if TYPE_CHECKING:
+    from devserver.process.listener import Listener
+
+
+@dataclass(frozen=True)
+class FilesLoaded:
+    """Files of the user's that were loaded just now; sent while the rest still loads."""
+
+    files: dict[str, Stamp]
+
+
+@dataclass(frozen=True)
+class FileWritten:
+    """The script itself opened this file to write it; what becomes of the file is no change."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class SawChange:
+    """A loaded file is another one now; the generation has stopped accepting."""
+
+
+@dataclass(frozen=True)
+class WorkerDied:
+    """A worker ended by itself; `code` is its exit code, or minus the signal's number.
+
+    `error` is None where the end was reported already.
+    """
+
+    phase: Literal["load", "init", "run"]
+    code: int
+    error: Diagnostic | None
+
+
+@dataclass(frozen=True)
+class ColdWanted:
+    """The script set these variables before it imported libraries that were imported already; nothing is served."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Note:
+    """A line for the person, said once."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Keyboard:
+    """A debugger or input() in the script takes (`lent`) or gives back the keyboard."""
+
+    lent: bool
+
+
+@dataclass(frozen=True)
+class StopWanted:
+    """Ctrl-C came while the script had the keyboard."""
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """A request that `--replay` asks for was answered; it is sent again after the next reload."""
+
+    request: Sample
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
+
+    host: str
+    port: int
+    address: str
+    health: str = ""
+
+    @classmethod
+    def on(cls, listeners: Sequence[Listener]) -> Listening:
+        """On the last of these; one before it is for health checks."""
+        last = listeners[-1]
+        return cls(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
+
+
+@dataclass(frozen=True)
+class Look:
+    """Somebody wants to see something; `text` where it is known already."""
+
+    what: Literal["help", "watched", "traceback", "clear", "samples"]
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Gone:
+    """The child's process ended; a negative code is the number of the signal that ended it."""
+
+    code: int
+
+
+# "told": its end in run() was reported by itself; "refused": so was the load that failed
+Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
+
+
+@dataclass(frozen=True)
+class LastWords:
+    """`phase` at the end, and what faulthandler wrote when it crashed."""
+
+    phase: Phase
+    dump: str = ""
+
+
+@dataclass(frozen=True)
+class Times:
+    """How long the parts of a load took, in milliseconds."""
+
+    imports_ms: float = 0.0
+    script_ms: float = 0.0
+    init_ms: float = 0.0
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What loading one generation taught.
+
+    `files`: absolute path -> stamp of the user's files as loaded. `wanted`: the user's folders in which a missing
+    module was looked for; `absent`: the very paths (modules, files that were opened) whose appearance may repair it.
+    `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
+    `environment`: variables that user code set before it imported one of them.
+    """
+
+    ok: bool
+    files: dict[str, Stamp] = field(default_factory=dict)
+    wanted: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
+    modules: tuple[str, ...] = ()
+    times: Times = Times()
+    error: Diagnostic | None = None
+    warm: bool = False
+    environment: tuple[str, ...] = ()

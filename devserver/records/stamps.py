@@ -1,0 +1,88 @@
+"""What a file is at this moment: a path comes in, a stamp that can be compared goes out."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+try:
+    from _blake2 import blake2b  # what hashlib gives, without the 4 MB of OpenSSL that hashlib loads
+except ImportError:
+    from hashlib import blake2b
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """The identity of one version of a file.
+
+    `mtime_ns`, `size` (bytes) and `inode` come from one stat; `digest` is the hash of the content, or None where the
+    content was not read (big model files).
+    """
+
+    mtime_ns: int
+    size: int
+    inode: int
+    digest: str | None = None
+
+    def same_stat(self, other: Stamp | None) -> bool:
+        """True when a stat alone shows no difference; any difference counts, also an older time."""
+        return other is not None and (self.mtime_ns, self.size, self.inode) == (
+            other.mtime_ns,
+            other.size,
+            other.inode,
+        )
+
+    def same_content(self, other: Stamp | None) -> bool:
+        """True when both are the same content as far as is known: by digest, else by stat."""
+        if other is not None and self.digest is not None and other.digest is not None:
+            return self.digest == other.digest
+        return self.same_stat(other)
+
+
+def digest_of(content: bytes) -> str:
+    """The digest that a `Stamp` holds for this content."""
+    return blake2b(content, digest_size=16).hexdigest()
+
+
+def stat_stamp(path: str) -> Stamp | None:
+    """The stamp of `path` by one stat, links followed; None where there is no such regular file."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    if (found.st_mode & 0o170000) != 0o100000:
+        return None
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+
+
+def read_stamped(path: str) -> tuple[bytes, Stamp]:
+    """The content of `path` and the stamp of exactly that content.
+
+    The stat is taken from the open descriptor before the read, so a write that comes between is seen later as a
+    difference. Errors: OSError as `open` raises it.
+    """
+    with open(path, "rb") as file:
+        found = os.fstat(file.fileno())
+        content = file.read()
+    return content, Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(content))
+
+
+def full_stamp(path: str) -> Stamp | None:
+    """The stamp of `path` with its digest; None where it cannot be read as a regular file."""
+    if stat_stamp(path) is None:
+        return None
+    try:
+        return read_stamped(path)[1]
+    except OSError:
+        return None
+
+
+SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, and its stat says nothing
+
+
+def identity(path: str) -> tuple[int, int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size, found.st_ino

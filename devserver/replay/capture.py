@@ -1,0 +1,77 @@
+"""A WSGI app comes in; the same app, which tells of each request that it may have to answer again, goes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from devserver.records.messages import Remembered
+from devserver.records.samples import Sample
+from devserver.replay.reader import REPLAY_HEADER, without_framing
+
+MOST_BYTES = 10 * 1024 * 1024  # of a body; a larger request is not remembered
+_MARKED = "HTTP_" + REPLAY_HEADER.upper().replace("-", "_")
+Wsgi = Callable[..., Iterable[bytes]]
+
+
+def remembering(app: Wsgi, tell: Callable[[object], None], only_failed: bool) -> Wsgi:
+    """Tells a `Remembered` for each request to /score (`only_failed`: that got a status from 500), before its answer.
+
+    What the tool itself has sent is not told.
+    """
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if environ.pop(_MARKED, None) is not None or environ.get("PATH_INFO") != "/score":
+            return app(environ, start_response)
+        copy = environ["wsgi.input"] = _Copied(environ["wsgi.input"])
+        status = 500
+
+        def started(line: str, *rest: Any) -> Any:
+            nonlocal status
+            status = int(line.split(None, 1)[0])
+            return start_response(line, *rest)
+
+        try:
+            return app(environ, started)
+        finally:
+            if (status >= 500 or not only_failed) and copy.size <= MOST_BYTES:
+                name = "last failed request" if only_failed else "last request"
+                tell(Remembered(_request(name, environ, bytes(copy.kept))))
+
+    return answer
+
+
+class _Copied:
+    """A request's body that is kept while it is read."""
+
+    def __init__(self, stream: Any) -> None:
+        self.kept = bytearray()
+        self.size = 0
+        self._stream = stream
+
+    def read(self, *size: int) -> bytes:
+        return self._keep(self._stream.read(*size))
+
+    def readline(self, *size: int) -> bytes:
+        return self._keep(self._stream.readline(*size))
+
+    def readlines(self, *_hint: int) -> list[bytes]:
+        return list(self)
+
+    def __iter__(self) -> Any:
+        return iter(self.readline, b"")
+
+    def _keep(self, part: bytes) -> bytes:
+        self.size += len(part)
+        if self.size <= MOST_BYTES:
+            self.kept += part
+        return part
+
+
+def _request(name: str, environ: dict[str, Any], body: bytes) -> Sample:
+    query = environ.get("QUERY_STRING", "")
+    headers = [(key[5:].replace("_", "-").title(), str(value)) for key, value in environ.items() if key[:5] == "HTTP_"]
+    if environ.get("CONTENT_TYPE"):
+        headers.append(("Content-Type", environ["CONTENT_TYPE"]))
+    target = f"/score?{query}" if query else "/score"
+    return Sample(name, None, environ["REQUEST_METHOD"], target, without_framing(tuple(headers)), body)

@@ -1,0 +1,121 @@
+"""Keys pressed in the terminal come in; what they ask for goes out: events for the loop, looks for the console."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TypeAlias
+
+from devserver.lifecycle import Changed, Event, ReloadAsked, StopAsked
+from devserver.process.platform import WINDOWS
+from devserver.process.terminal import KEYBOARD, Terminal
+from devserver.records.changes import ChangeSet, ReloadPlan, Scope
+from devserver.records.messages import Look
+
+REST = 0.1  # seconds between two looks while somebody else has the keyboard
+JOIN = 1.0  # seconds to wait for the thread
+Asked: TypeAlias = Event | Look
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key and what it asks for."""
+
+    letter: str
+    help: str
+    asks: tuple[Asked, ...]
+
+
+_ACTING = (
+    Key("r", "send the samples again", (Look("samples"), Changed(ReloadPlan(Scope.REPLAY, ChangeSet())))),
+    Key("R", "reload, with all libraries imported anew", (ReloadAsked(cold=True),)),
+    Key("w", "what is watched", (Look("watched"),)),
+    Key("t", "full traceback of the last error", (Look("traceback"),)),
+    Key("c", "clear the terminal", (Look("clear"),)),
+    Key("q", "quit", (StopAsked(),)),
+)
+_HELP = "[azmlinfsrv] keys:\n" + "\n".join(f"  {key.letter}  {key.help}" for key in _ACTING)
+HINT = "[azmlinfsrv] press h to see what the keys do"
+MEANINGS = {key.letter: key.asks for key in _ACTING} | {"h": (Look("help", _HELP),)}
+
+
+def meaning(typed: bytes) -> tuple[Asked, ...]:
+    """What was asked for by what arrived at once. Several different characters are something pasted, or an arrow."""
+    text = typed.decode("utf-8", "replace")
+    return MEANINGS.get(text[0], ()) if len(set(text)) == 1 else ()
+
+
+class Keys:
+    """In a `with`: each key is delivered while the terminal is the tool's; where there is none nothing happens."""
+
+    def __init__(self, terminal: Terminal, deliver: Callable[[Asked], None]) -> None:
+        self._terminal = terminal
+        self._deliver = deliver
+        self._end, self._ending = os.pipe()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Keys:
+        if WINDOWS and sys.stdin is not None and sys.stdin.isatty():
+            self._start(self._read_on_windows)
+        elif self._terminal.is_ours():
+            self._terminal.quicken()
+            self._start(self._read)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._ending)
+        if self._thread is not None:
+            self._thread.join(JOIN)
+        os.close(self._end)
+
+    def _start(self, read: Callable[[], None]) -> None:
+        self._deliver(Look("help", HINT))
+        self._thread = threading.Thread(target=read, daemon=True, name="keys")
+        self._thread.start()
+
+    def _read(self) -> None:
+        # a read while the keyboard is lent fails then, instead of stopping the whole tool
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN])
+        while True:
+            if self._end in select.select([KEYBOARD, self._end], [], [])[0]:
+                return
+            typed = self._typed()
+            if typed == b"":
+                return
+            if typed is not None:
+                self._tell(typed)
+            elif select.select([self._end], [], [], REST)[0]:
+                return
+
+    def _typed(self) -> bytes | None:
+        """What was typed; empty at the end of the terminal, None if the keyboard is somebody else's now."""
+        if not self._terminal.is_ours():
+            return None
+        try:
+            typed = os.read(KEYBOARD, 1024)
+        except OSError:
+            return None
+        self._terminal.settle()  # after a pause in the background it may have other settings
+        return typed
+
+    def _tell(self, typed: bytes) -> None:
+        for asked in meaning(typed):
+            self._deliver(asked)
+
+    def _read_on_windows(self) -> None:
+        import msvcrt
+        import time
+
+        while self._thread is not None:
+            if msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
+                self._tell(msvcrt.getwch().encode())  # type: ignore[attr-defined,unused-ignore]
+            else:
+                time.sleep(REST)

@@ -1,0 +1,131 @@
+"""The supervisor's handle of a process that has imported the libraries, and of those that it forks."""
+
+from __future__ import annotations
+
+import os
+import queue
+import select
+import signal
+import socket
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+
+from devserver.process.child import LAUNCHER, Process, interpreter_command
+from devserver.process.listener import Listener
+from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
+
+ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
+CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has ended
+
+
+class WarmProcess:
+    """The supervisor's handle of one warm process. Errors: OSError where none can be made."""
+
+    def __init__(self, order: WarmOrder, listeners: Sequence[Listener], environ: dict[str, str]) -> None:
+        self.modules = frozenset(order.modules)
+        self.refusal: str | None = None
+        self.is_ready = False
+        self._codes: dict[int, int] = {}
+        self._is_gone = False
+        self._change = threading.Condition()
+        self._answers: queue.SimpleQueue[Process | Warmed] = queue.SimpleQueue()
+        self._channel, other = socket.socketpair()
+        inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
+        with other:
+            command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
+            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ, cwd=order.user_folders[0])
+        send(self._channel, order)
+
+    def listen(self, warmed: Callable[[], None]) -> None:
+        """Begin to hear it; `warmed` is called from a thread when its imports are done, or it is gone."""
+        threading.Thread(target=self._listen, args=(warmed,), daemon=True, name="warm").start()
+
+    def _listen(self, warmed: Callable[[], None]) -> None:
+        try:
+            while True:
+                self._take(*receive(self._channel), warmed)
+        except (OSError, EOFError):
+            pass  # it is gone, or is a generation now, or was closed
+        with self._change:
+            self._is_gone = True
+            self._change.notify_all()
+        ended = "the process that imported the libraries ended"
+        self._answers.put(Warmed(ended))  # whoever waits for an answer
+        if not self.is_ready:
+            self.refusal, self.is_ready = ended, True
+            warmed()
+        self.process.wait()
+
+    def _take(self, message: object, descriptors: Sequence[int], warmed: Callable[[], None]) -> None:
+        match message:
+            case Warmed(refusal) if not self.is_ready:
+                self.refusal, self.is_ready = refusal, True
+                warmed()
+            case Warmed():
+                self._answers.put(message)
+            case Forked(pid):
+                self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
+            case Became():
+                self._answers.put(self.process)
+            case Ended(pid, code):
+                with self._change:
+                    self._codes[pid] = code
+                    self._change.notify_all()
+
+    def extend(self, order: WarmOrder) -> None:
+        """Import more. Errors: OSError where it is gone."""
+        self.modules |= frozenset(order.modules)
+        self.is_ready = False
+        send(self._channel, order)
+
+    def launch(self, order: LaunchOrder, descriptors: Sequence[int]) -> Process | str:
+        """A new generation's process, or the reason why there is none."""
+        try:
+            send(self._channel, order, descriptors)
+            answer = self._answers.get(timeout=ANSWER_LIMIT)
+        except (OSError, queue.Empty):
+            return "the process that imported the libraries does not answer"
+        return (answer.refusal or "") if isinstance(answer, Warmed) else answer
+
+    def _code_of(self, pid: int) -> int:
+        """Only its parent learns how a process ended; where that is gone, nobody knows, and it counts as killed."""
+        with self._change:
+            self._change.wait_for(lambda: pid in self._codes or self._is_gone, CODE_LIMIT)
+            return self._codes.pop(pid, -signal.SIGKILL)
+
+    def close(self) -> None:
+        """Ends it; generations that came from it live on."""
+        self.let_go()
+        self.process.kill()
+
+    def let_go(self) -> None:
+        """It is a generation now."""
+        try:
+            self._channel.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
+        except OSError:
+            pass  # it is gone already
+        self._channel.close()
+
+
+class ForkedProcess:
+    """The part of `subprocess.Popen` that a `Child` needs, for a process that another one has forked."""
+
+    def __init__(self, pid: int, descriptor: int, code_of: Callable[[int], int]) -> None:
+        self.pid = pid
+        self._descriptor = descriptor
+        self._code_of = code_of
+        self._lock = threading.Lock()
+        self._code: int | None = None
+
+    def wait(self) -> int:
+        with self._lock:
+            if self._code is None:
+                select.select([self._descriptor], [], [])
+                self._code = self._code_of(self.pid)
+                os.close(self._descriptor)
+            return self._code
+
+    def send_signal(self, number: int) -> None:
+        if self._code is None:
+            os.kill(self.pid, number)

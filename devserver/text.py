@@ -1,0 +1,59 @@
+"""Paths and texts as people see them: escaped, shortened, or the nearest name to one that was misspelt."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import PurePath
+
+
+def relative(path: str, folder: str) -> str:
+    try:
+        return str(PurePath(path).relative_to(folder))
+    except ValueError:
+        return path
+
+
+def working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:  # somebody removed the project folder and made it again: ours is the removed one
+        return ""
+
+
+def printable(text: str) -> str:
+    # A file name may hold a line break, or bytes that no terminal can encode: printing must not fail on it.
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
+
+
+def path_for_people(path: str, cwd: str | None) -> str:
+    return clean(shown(path, cwd)).replace("\n", "\\n") or "?"
+
+
+def clean(text: str) -> str:
+    """The text with everything that a terminal might act on, or cannot show, as escapes; newlines and tabs stay."""
+    if text.isascii() and text.isprintable():
+        return text
+    text = text.replace("\r\n", "\n")
+    return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def nearest(name: str, names: Iterable[str], cutoff: float = 0.7) -> str | None:
+    """The name most like `name`, letter case aside; None when none is near."""
+    import difflib
+
+    known = {other.casefold(): other for other in names if other != name}
+    found = difflib.get_close_matches(name.casefold(), list(known)[:2000], 1, cutoff)
+    return known[found[0]] if found else None
+
+
+def shown(path: str, folder: str | None = None) -> str:
+    """The path relative to `folder` (default: the working directory) when it lies below it."""
+    try:
+        folder = folder or os.getcwd()
+    except FileNotFoundError:
+        return path  # the script stands in a folder that was removed
+    for base in (folder, os.path.realpath(folder)):
+        if path.startswith(base.rstrip(os.sep) + os.sep):
+            return path[len(base.rstrip(os.sep)) + 1 :]
+    return path

@@ -1,0 +1,248 @@
+"""Which files are the user's own code: imports come in, stamps and source texts of what was loaded go out."""
+
+from __future__ import annotations
+
+import linecache
+import os
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
+from time import perf_counter
+from types import CodeType, ModuleType, TracebackType
+
+from devserver.records.stamps import Stamp, read_stamped, stat_stamp
+from devserver.usercode.ownership import caused_by_user, is_user_file, user_folders
+
+# One process loads one generation of user code, so these four are the process's own, like sys.modules.
+loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
+sources: dict[str, str] = {}  # absolute path -> the text that was compiled, newlines as \n
+modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
+missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
+script: str | None = None  # the absolute path of the entry script, once it was asked for
+entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
+hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
+
+
+def forget() -> None:
+    """Start anew: nothing has been loaded."""
+    global script, entry
+    script = entry = None
+    for book in (loaded, sources, modules, missing):
+        book.clear()
+
+
+def is_user_code(path: str) -> bool:
+    """True for a file of the user's that was loaded or is there.
+
+    Compiled extensions name sources that are nowhere on this machine (`pandas/_libs/index.pyx`).
+    """
+    return is_user_file(path) and (os.path.abspath(path) in sources or os.path.isfile(path))
+
+
+def source_of(path: str) -> str | None:
+    """The text of a source file as it was loaded; of one that was not loaded, as it is now; None without one."""
+    known = sources.get(os.path.abspath(path))
+    if known is not None:
+        return known
+    if stat_stamp(path) is None:
+        return None  # to open a FIFO may take for ever
+    try:
+        with open(path, "rb") as file:
+            return decode(file.read())
+    except (OSError, ValueError):
+        return None
+
+
+def decode(content: bytes) -> str:
+    """Source bytes as text with newlines as \\n; where the declared encoding does not fit, escapes for odd bytes."""
+    from importlib.util import decode_source
+
+    try:
+        return decode_source(content)
+    except (SyntaxError, UnicodeError, LookupError):
+        wide = content.startswith((b"\xff\xfe", b"\xfe\xff"))
+        text = content.decode("utf-16" if wide else "utf-8", "replace" if wide else "backslashreplace")
+        return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+# --------------------------------------------------------------------- loading
+
+
+class UserLoader(SourceFileLoader):
+    """Loads a source file of the user's: from its text alone, never from bytecode, and keeps what it read."""
+
+    def get_code(self, fullname: str) -> CodeType:
+        """The compiled module. Errors: OSError, SyntaxError (always with its place)."""
+        path = self.get_filename(fullname)
+        content = read_user_file(path)
+        try:
+            code: CodeType = self.source_to_code(content, path)
+        except (SyntaxError, ValueError, LookupError) as error:
+            raise _placed(error, content, path) from None
+        return code
+
+
+def read_user_file(path: str) -> bytes:
+    """The content of a file of the user's; its stamp and text are kept, also for tracebacks. Errors: OSError."""
+    content, stamp = read_stamped(path)
+    text = decode(content)
+    name = os.path.abspath(path)
+    loaded[name], sources[name] = stamp, text
+    for hear in hearers:
+        hear(name, stamp)
+    lines = [line + "\n" for line in text.removesuffix("\n").split("\n")]
+    linecache.cache[path] = (len(text), None, lines, path)  # no time: never outdated
+    return content
+
+
+def _placed(error: Exception, content: bytes, path: str) -> SyntaxError:
+    """The SyntaxError with the place that Python leaves out, or puts elsewhere, for bad bytes and bad encodings."""
+    message = error.msg if isinstance(error, SyntaxError) else str(error)
+    at = _bad_byte(content)
+    if isinstance(error, SyntaxError) and (error.lineno or 0) > 0 and (at is None or "decode byte 0x" not in message):
+        return error
+    start = content.rfind(b"\n", 0, at or 0) + 1
+    line = content.count(b"\n", 0, start) + 1
+    text = decode(content).split("\n")[line - 1]
+    column = len(content[start : at or 0].decode("utf-8", "replace")) + 1
+    return SyntaxError(message, (path, line, min(column, len(text) + 1), text))
+
+
+def _bad_byte(content: bytes) -> int | None:
+    """Where the first byte stands that does not fit the file's encoding, or is zero."""
+    from io import BytesIO
+    from tokenize import detect_encoding
+
+    try:
+        encoding = detect_encoding(BytesIO(content).readline)[0]
+    except SyntaxError:
+        encoding = "utf-8"
+    try:
+        content.decode(encoding)
+    except UnicodeDecodeError as error:
+        return error.start
+    zero = content.find(b"\0")
+    return zero if zero >= 0 else None
+
+
+def load_script(path: str, name: str = "entry_module") -> ModuleType:
+    """Execute the file as a module of this name and return it.
+
+    As in Azure ML it never stands in `sys.modules`: what needs that fails here as it fails there.
+    Errors: whatever the script raises; OSError when it cannot be read.
+    """
+    from importlib.util import module_from_spec, spec_from_file_location
+
+    global script, entry
+    script = os.path.abspath(path)
+    spec = spec_from_file_location(name, path, loader=UserLoader(name, path))
+    assert spec is not None and spec.loader is not None
+    entry = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# --------------------------------------------------------------------- finding
+
+
+class UserCode:
+    """A finder that stands before the others, asks them, and has the user's own files loaded by `UserLoader`.
+
+    Use it in a `with`, or by `install()` and `uninstall()`.
+    """
+
+    def install(self) -> UserCode:
+        if self not in sys.meta_path:
+            sys.meta_path.insert(0, self)
+        return self
+
+    def uninstall(self) -> None:
+        if self in sys.meta_path:
+            sys.meta_path.remove(self)
+
+    def __enter__(self) -> UserCode:
+        return self.install()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.uninstall()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders say; a plain source file of the user's gets our loader."""
+        for finder in list(sys.meta_path):
+            ask = getattr(finder, "find_spec", None)
+            spec = ask(fullname, path, target) if ask is not None and finder is not self else None
+            if spec is not None:
+                return _take_note(spec)
+        if caused_by_user(sys._getframe(1)):
+            missing[fullname] = user_folders(sys.path if path is None else path)
+        return None
+
+
+def _take_note(spec: ModuleSpec) -> ModuleSpec:
+    origin = spec.origin if spec.has_location else None
+    if origin is not None and is_user_file(origin):
+        if type(spec.loader) is SourceFileLoader:
+            spec.loader = UserLoader(spec.name, origin)
+        elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
+            loaded[os.path.abspath(origin)] = stamp
+    elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
+        modules[spec.name] = None
+        _measure(spec.loader)
+    return spec
+
+
+def _measure(loader: object) -> None:
+    """Counts how long this library module takes to execute, unless it is imported by another that is measured."""
+    execute = getattr(loader, "exec_module", None)
+    if not isinstance(loader, (SourceFileLoader, ExtensionFileLoader)) or execute is None or _clock["inside"]:
+        return
+
+    def measured(module: ModuleType) -> None:
+        del loader.exec_module
+        if _clock["inside"]:
+            execute(module)
+            return
+        _clock["inside"], begun = 1.0, perf_counter()
+        try:
+            execute(module)
+        finally:
+            _clock["inside"] = 0.0
+            _clock["spent"] += perf_counter() - begun
+
+    loader.exec_module = measured  # type: ignore[method-assign]
+
+
+_clock = {"inside": 0.0, "spent": 0.0}
+
+
+def found_beside_script(searched: Iterable[str]) -> list[str]:
+    """The user's modules that were found in the script's own folder, where that is none of the `searched` ones."""
+    folder = os.path.dirname(os.path.realpath(script)) if script else ""
+    entries = [os.path.realpath(entry) for entry in sys.path if os.path.isabs(entry)]  # none asks for a lost folder
+    if folder in map(os.path.realpath, searched) or entries.count(folder) != 1:  # twice: the script put it there itself
+        return []
+    known = {os.path.realpath(path) for path in loaded}
+    return [name for name, module in list(sys.modules.items()) if _root_of(name, module, known) == folder]
+
+
+def _root_of(name: str, module: ModuleType, known: set[str]) -> str | None:
+    """The folder in which a module of the user's was found by its name; None for parts of packages and others."""
+    file = getattr(module, "__file__", None)
+    if "." in name or not isinstance(file, str) or os.path.realpath(file) not in known:
+        return None
+    folder = os.path.dirname(os.path.realpath(file))
+    return os.path.dirname(folder) if hasattr(module, "__path__") else folder
+
+
+def import_seconds() -> float:
+    """How long the libraries took that user code imported."""
+    return _clock["spent"]
+
+
+def wanted_folders(name: str) -> tuple[str, ...]:
+    """The user's folders in which the module was looked for in vain (absolute); creating it there is the repair."""
+    return missing.get(name, ())

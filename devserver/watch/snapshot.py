@@ -1,0 +1,183 @@
+"""The rule of an area comes in; what is there now, and where to listen for changes of it, goes out."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from devserver.records.changes import Role
+from devserver.records.stamps import Stamp, digest_of, full_stamp, stat_stamp
+from devserver.watch.debounce import SMALL
+from devserver.watch.links import trail, within
+from devserver.watch.targets import MODULE_ENDINGS, AreaRule, is_litter
+
+_READ_AT_MOST = 32 << 20  # bytes of small files that one walk reads, so that a huge area does not load the machine
+_LEAST_READ = 32 << 10  # what one file counts, however small it is
+MANY = 1000  # files; of more at a time only a stat is taken
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What one walk saw. Paths in `found` and `fresh` are as the caller spells them, all others are real.
+
+    `fresh`: files that changed at or after the moment asked for. `packages`: folders beside modules that were there
+    before, and so are no news. `deep`, `flat`: folders to listen at beside the root, with all below or alone.
+    `aliases`: places outside of the area that decide what a link in it means. `cost`: seconds of processor time.
+    """
+
+    found: dict[str, Stamp]
+    fresh: frozenset[str]
+    packages: frozenset[str]
+    deep: frozenset[str]
+    flat: frozenset[str]
+    aliases: frozenset[str]
+    linked: bool
+    cost: float
+
+
+def survey(
+    rule: AreaRule,
+    known: Mapping[str, Stamp],
+    packages: frozenset[str] | None = None,
+    since_ns: int | None = None,
+    stop: Callable[[], bool] = lambda: False,
+) -> Survey:
+    """Walk the area once. Stamps of `known` are given back as they are where a stat shows no difference.
+
+    `packages` (where modules are asked for): as the last survey gave them; None at the first time.
+    """
+    began = time.thread_time()
+    walk = _Walk(rule, known, stop)
+    if rule.role is Role.CODE:
+        walk.modules(packages, since_ns)
+    else:
+        walk.tree()
+    fresh = frozenset() if since_ns is None else frozenset(_changed_since(walk.found, since_ns))
+    return Survey(
+        found=walk.found,
+        fresh=fresh,
+        packages=frozenset(walk.packages),
+        deep=frozenset(walk.deep),
+        flat=frozenset(walk.flat),
+        aliases=frozenset(walk.aliases),
+        linked=walk.linked,
+        cost=time.thread_time() - began,
+    )
+
+
+def glance(path: str) -> Stamp | None:
+    """The stamp of a file by a stat; of a link that leads to no file, the stamp of the link itself."""
+    return stat_stamp(path) or _link_stamp(path)
+
+
+class _Walk:
+    def __init__(self, rule: AreaRule, known: Mapping[str, Stamp], stop: Callable[[], bool]) -> None:
+        self._rule = rule
+        self._known = known
+        self._stop = stop
+        self._real = trail(rule.root).real
+        self._budget = _READ_AT_MOST
+        self.found: dict[str, Stamp] = {}
+        self.packages: set[str] = set()
+        self.deep: set[str] = set()
+        self.flat: set[str] = set()
+        self.aliases: set[str] = set()
+        self.linked = False
+
+    def tree(self) -> None:
+        todo = [self._rule.root]
+        while todo and not self._stop():
+            todo.extend(self._folder(todo.pop()))
+
+    def modules(self, before: frozenset[str] | None, since_ns: int | None) -> None:
+        here = self._modules_in(self._rule.root)
+        old = before if before is not None else here - set(changed(here, since_ns or 0))
+        self.packages = here & old
+        for package in here - old:
+            self.flat.add(trail(package).real)
+            self._modules_in(package)
+
+    def _modules_in(self, folder: str) -> set[str]:
+        """Take the modules right in this folder; the folders beside them that could be packages."""
+        packages = set()
+        for entry in _entries(folder):
+            if is_litter(entry.name) or self._rule.left_out(entry.path):
+                continue
+            if entry.name.endswith(MODULE_ENDINGS):
+                self._take(entry.path)
+            elif entry.name.isidentifier() and entry.is_dir():
+                packages.add(entry.path)
+        return packages
+
+    def _folder(self, folder: str) -> Iterator[str]:
+        for entry in _entries(folder):
+            if is_litter(entry.name) or self._rule.left_out(entry.path):
+                continue
+            if entry.is_symlink():
+                yield from self._follow(entry.path)
+            elif entry.is_dir(follow_symlinks=False):
+                yield from [entry.path] if self._rule.deep else []
+            elif self._rule.matches(entry.path):
+                self._take(entry.path)
+
+    def _follow(self, path: str) -> Iterator[str]:
+        """A link counts by what it says and by what it leads to; folders that lie outside are walked, once each."""
+        self.linked = True
+        way = trail(path)
+        outside = [mark for mark in way.marks() if not within(mark, self._real)]
+        self.aliases.update(outside)
+        self.flat.update(os.path.dirname(mark) for mark in outside)
+        if self._rule.matches(path):
+            self._take(path)
+        if self._rule.deep and way.real in outside and self._is_new_ground(way.real):
+            self.deep.add(way.real)
+            yield path
+
+    def _is_new_ground(self, folder: str) -> bool:
+        return folder not in self.deep and not within(self._real, folder) and os.path.isdir(folder)
+
+    def _take(self, path: str) -> None:
+        before, now = self._known.get(path), glance(path)
+        if now is not None:
+            self.found[path] = before if before is not None and before.same_stat(now) else self._with_digest(path, now)
+
+    def _with_digest(self, path: str, stamp: Stamp) -> Stamp:
+        if stamp.digest is not None or stamp.size > SMALL or self._budget <= 0:
+            return stamp
+        self._budget -= max(stamp.size, _LEAST_READ)
+        return full_stamp(path) or stamp
+
+
+def _entries(folder: str) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(folder) as entries:
+            return list(entries)
+    except (OSError, ValueError):
+        return []
+
+
+def _link_stamp(path: str) -> Stamp | None:
+    try:
+        text, found = os.readlink(path), os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(os.fsencode(text)))
+
+
+def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:
+    if len(found) <= MANY:
+        return changed(found, since_ns)
+    return (path for path, stamp in found.items() if stamp.mtime_ns >= since_ns)
+
+
+def changed(paths: Iterable[str], since_ns: int) -> Iterator[str]:
+    """Those that were written, or put where they are, at or after this time of the wall clock."""
+    for path in paths:
+        try:
+            found = os.stat(path)
+        except (OSError, ValueError):
+            continue
+        if max(found.st_mtime_ns, found.st_ctime_ns) >= since_ns:
+            yield path

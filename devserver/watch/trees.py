@@ -1,0 +1,138 @@
+"""Surveys and rings of one area come in; which of its files to look at, and when to walk it again, goes out."""
+
+from __future__ import annotations
+
+import math
+import os
+
+from devserver.records.stamps import Stamp, full_stamp
+from devserver.watch.debounce import SMALL
+from devserver.watch.links import identity, nearest, trail, within
+from devserver.watch.scanner import Order
+from devserver.watch.snapshot import Survey, glance
+from devserver.watch.targets import AreaRule, is_litter
+
+_CALM = {True: 0.1, False: 0.03}  # seconds without news of folders before a deep or a flat area is walked
+# An area is walked now and then even if nothing rings, so rarely that it costs nothing: at least so many seconds
+# after the last walk, and at least so many times the processor time of that walk.
+_POLLED = (0.25, 150.0)
+_HEARD = (2.0, 1000.0)
+
+
+class Area:
+    """What is known of one area; nothing is until its first survey. Times are of the caller's clock."""
+
+    def __init__(self, rule: AreaRule, since_ns: int) -> None:
+        self.rule = rule
+        self.known: dict[str, Stamp] = {}
+        self.surveyed = False
+        self.stale_since = math.inf
+        self.doubtful = False
+        self.early: set[str] = set()  # rung for before the first survey
+        self._since_ns = since_ns
+        self._survey: Survey | None = None
+        self._marks: tuple[str, ...] = ()
+        self._place: tuple[str, tuple[int, int] | None] = ("", None)
+        self._stale_at = -math.inf
+        self._walking = False
+        self._afresh = False
+        self._next_walk = -math.inf
+
+    def folders(self) -> set[str]:
+        """The single folders at which to listen: above the root, at every link, and the root itself if it is flat."""
+        way = trail(self.rule.root)
+        self._marks = way.marks()
+        flat = self._survey.flat if self._survey else frozenset()
+        own = set() if self.rule.deep else {way.real}
+        return {nearest(folder) for folder in {os.path.dirname(mark) for mark in way.marks()} | flat | own}
+
+    def counts(self, path: str) -> bool:
+        """Whether a change of this file (spelled as in the area) is a change of the area."""
+        old = self._survey.packages if self._survey else frozenset()
+        return os.path.dirname(path) not in old and self.rule.counts(path)
+
+    def spell(self, real: str) -> str | None:
+        """The path in this area of a real place; None if it lies elsewhere."""
+        top = self._place[0]
+        return self.rule.root + real[len(top) :] if top and within(real, top) and real != top else None
+
+    def hangs_on(self, real: str) -> bool:
+        """Whether this place outside of the area decides what the area, or a link in it, means."""
+        seen = self._survey
+        behind = seen is not None and (real in seen.aliases or any(within(real, folder) for folder in seen.deep))
+        return behind or real in self._marks
+
+    def must_be_walked_for(self, path: str, *, folder: bool) -> bool:
+        """Whether a ring for `path` (spelled as in the area) cannot be answered by one look at that path."""
+        if folder:
+            names = path[len(self.rule.root) :].split(os.sep)
+            return not any(map(is_litter, names)) and not self.rule.left_out(path)
+        return self._survey is not None and self._survey.linked and self.rule.counts(path)
+
+    def mark_stale(self, at: float, *, folder: bool = False) -> None:
+        """Folders came or went, or a link did: only a walk can tell what that means."""
+        self.stale_since = min(self.stale_since, at)
+        self._stale_at = at
+        self._afresh |= folder
+
+    def check_place(self, now: float, *, deaf: bool) -> None:
+        """Notice that the root was removed, made again, or switched to another folder, or that nobody listens."""
+        real = trail(self.rule.root).real
+        lost = (real, identity(real)) != self._place or (deaf and self.rule.deep)
+        if lost and self.surveyed and not self._walking and self.stale_since == math.inf:
+            self.mark_stale(now)
+
+    def walk_at(self) -> float:
+        """When the area wants to be walked; infinity while it is being walked."""
+        if self._walking:
+            return math.inf
+        return min(self._next_walk, self._stale_at + _CALM[self.rule.deep] if self.stale_since < math.inf else math.inf)
+
+    def order(self) -> Order:
+        """The order for a walk that begins now."""
+        real = trail(self.rule.root).real
+        self._place = (real, identity(real))
+        self._walking = True
+        self._stale_at = math.inf
+        afresh, self._afresh = self._afresh, False
+        seen = self._survey
+        return Order(
+            rule=self.rule,
+            known=self.known,
+            packages=seen.packages if seen else None,
+            since_ns=None if self.surveyed else self._since_ns,
+            linked=seen.deep if seen else frozenset(),
+            afresh=afresh,
+        )
+
+    def adopt(self, seen: Survey, now: float, *, heard: bool) -> set[str]:
+        """Take in a survey; the files that have to be looked at."""
+        self._survey, self._walking = seen, False
+        if self._stale_at == math.inf:
+            self.stale_since = math.inf
+        least, times = _HEARD if heard else _POLLED
+        self._next_walk = now + max(least, times * seen.cost)
+        if self.surveyed:
+            return self._differing(seen.found)
+        self.surveyed = True
+        self.known = {path: stamp for path, stamp in seen.found.items() if path not in seen.fresh}
+        return self.early | seen.fresh
+
+    def _differing(self, found: dict[str, Stamp]) -> set[str]:
+        other = {path for path, stamp in found.items() if stamp is not self.known.get(path)}
+        return other | (self.known.keys() - found.keys())
+
+    def look(self, path: str, *, closely: bool) -> Stamp | None:
+        """How the file is now; the known stamp itself where nothing shows a difference. `closely`: read small files."""
+        before, now = self.known.get(path), glance(path)
+        if now is None or now.size > SMALL or not closely:
+            return before if now is not None and now.same_stat(before) else now
+        comparable = before is None or before.digest is not None
+        return (full_stamp(path) if comparable else None) or now
+
+    def settle(self, path: str, stamp: Stamp | None) -> None:
+        """This is the version that is known from now on."""
+        if stamp is None:
+            self.known.pop(path, None)
+        elif self.surveyed and self.counts(path):
+            self.known[path] = stamp

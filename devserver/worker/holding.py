@@ -1,0 +1,31 @@
+"""The dev face of a generation that could not load: the error comes in, an app that answers with it goes out."""
+
+from __future__ import annotations
+
+import os
+
+import flask
+
+from devserver.records import as_json
+from devserver.records.diagnostic import Diagnostic
+from devserver.scoring.responses import GENERATION, add_headers, drain, is_local, message_answer, read_ids
+
+HERE = os.path.dirname(__file__)
+MESSAGE = "The scoring script could not be loaded. Check the terminal for more info."
+
+
+def holding_app(error: Diagnostic, generation: int, version: str) -> flask.Flask:
+    """Answers every request at once with 503, and tells a local client what is wrong and where."""
+    app = flask.Flask("azmlinfsrv", static_folder=None, template_folder=None, root_path=HERE, instance_path=HERE)
+    shown = as_json.error_object(error)
+
+    def answer() -> flask.Response:
+        request: flask.Request = flask.request._get_current_object()  # type: ignore[attr-defined]
+        drain(request)
+        response = message_answer(503, MESSAGE, True, shown if is_local(request) else None)
+        add_headers(response, request, read_ids(request), version)
+        response.headers[GENERATION] = str(generation)
+        return response
+
+    app.before_request(answer)
+    return app

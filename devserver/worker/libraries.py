@@ -1,0 +1,109 @@
+"""The import hook of the libraries stage: it notes what libraries import, and lets no module of the user's through."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, all_suffixes
+from types import ModuleType
+
+from devserver.process.wire import WarmOrder
+from devserver.records.stamps import identity
+from devserver.usercode import ownership
+from devserver.usercode.ownership import is_library_file
+
+
+class UserCodeWanted(BaseException):
+    """A library asked for a module of the user's; no `except Exception` of the library's may hide it."""
+
+
+class Libraries:
+    """A finder that stands before the others, takes note of the libraries and lets none of the user's modules through.
+
+    The standard library and this package belong to the supervisor that runs: their files are not looked after.
+    """
+
+    def __init__(self) -> None:
+        self.wanted: str | None = None
+        self._found: set[str] = set()
+        self._missing: set[str] = set()
+        self._stamps: dict[str, tuple[int, int, int] | None] = {}
+
+    def __enter__(self) -> Libraries:
+        sys.meta_path.insert(0, self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        sys.meta_path.remove(self)
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None = None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """What the other finders say. Errors: `UserCodeWanted`."""
+        for finder in list(sys.meta_path):
+            ask = getattr(finder, "find_spec", None)
+            spec: ModuleSpec | None = ask(fullname, path, target) if ask is not None and finder is not self else None
+            if spec is not None:
+                self._note(spec)
+                return spec
+        self._missing.add(fullname)
+        return None
+
+    def _note(self, spec: ModuleSpec) -> None:
+        origin = spec.origin if spec.has_location else None
+        if origin and ownership.is_user_file(origin):
+            self.wanted = f"a library imports {origin}"
+            raise UserCodeWanted(self.wanted)
+        if origin and is_library_file(origin):
+            self._stamps[origin] = identity(origin)  # before it is read
+        self._found.add(spec.name)
+        self._missing.discard(spec.name)  # a library has extended sys.path since
+
+    def forget_names(self) -> None:
+        """What was imported so far, a generation imports before the user's folders are on its path."""
+        self._found.clear()
+        self._missing.clear()
+
+    def problem(self, folders: Sequence[str]) -> str | None:
+        """Why what was imported is not what a cold start would import now, or None.
+
+        `folders` are the user's; the first stands before the libraries on a generation's path, the others after them.
+        """
+        for path, stamp in self._stamps.items():
+            if identity(path) != stamp:
+                return f"{path} has changed since it was imported"
+        found = _first_module(folders[:1], self._found) or _first_module((*folders, *sys.path), self._missing)
+        return f"a library imports {found}" if found else None
+
+
+def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
+    """The file of a module that has one of these names and lies right in one of these folders."""
+    for folder in folders:
+        try:
+            stems = {name.partition(".")[0] for name in os.listdir(folder)}
+        except OSError:
+            continue  # the folder is gone
+        for path in (os.path.join(folder, name) for name in sorted(stems & names)):
+            for candidate in (os.path.join(path, "__init__.py"), *(path + suffix for suffix in all_suffixes())):
+                if os.path.isfile(candidate):
+                    return candidate
+    return None
+
+
+def set_path(order: WarmOrder) -> None:
+    apart = {os.path.abspath(folder) for folder in order.user_folders}
+    sys.path[:] = [folder for folder in order.path if os.path.abspath(folder) not in apart]
+
+
+def import_modules(modules: Sequence[str], libraries: Libraries) -> str | None:
+    """Returns why nothing can come of this process, or None."""
+    name = ""
+    try:
+        for name in modules:
+            importlib.import_module(name)
+    except BaseException as error:
+        what = f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
+        return libraries.wanted or what
+    return libraries.wanted

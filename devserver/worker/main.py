@@ -1,0 +1,106 @@
+"""A worker process from its briefing to its exit code."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from typing import BinaryIO, NoReturn
+
+from devserver.config.settings import Config
+from devserver.process import debugger, platform, wire
+from devserver.process.scoreboard import Scoreboard
+from devserver.process.terminal import Loan
+from devserver.process.wire import Briefing, Link
+from devserver.records.messages import Keyboard, StopWanted
+from devserver.scoring import compat, logs
+from devserver.scoring.script import add_to_search_path
+from devserver.serve import Plan, serve
+from devserver.worker.breakpoints import lend_to_breakpoints
+from devserver.worker.generation import Generation, Post
+
+NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
+
+
+def main(pipe: BinaryIO, link: str, *recorder: str) -> NoReturn:
+    """The process that the supervisor started; `link` and `recorder` are the descriptors that it passed."""
+    platform.lead_own_group()
+    briefing = wire.read_briefing(pipe)
+    sender = wire.Link(platform.inherited_descriptor(link, os.O_WRONLY))
+    page, dump = map(platform.inherited_descriptor, recorder)
+    platform.leave(begin(briefing, sender, Scoreboard((page, dump))))
+
+
+def begin(
+    briefing: Briefing, link: Link, recorder: Scoreboard, wait_until_told: Callable[[], None] = lambda: None
+) -> int:
+    """The generation of this briefing in this process, until it ends; returns the exit code."""
+    platform.adopt_orphans()
+    recorder.answer_when_asked()
+    _stand_in(briefing.config.base)
+    sys.argv = list(briefing.arguments)
+    loan = Loan(lambda lent: link.send(Keyboard(lent)))
+    lend_to_breakpoints(loan)
+    _hear_keyboard(lambda: link.send(StopWanted()))
+    post = Post(
+        briefing.config,
+        wire.open_listeners(briefing),
+        link.send,
+        briefing.generation,
+        briefing.hold,
+        recorder,
+        briefing.warm,
+        briefing.known or {},
+        briefing.left_out,
+        wait_until_told,
+        lambda: loan.used or debugger.is_loaded(),
+    )
+    return run_generation(post)
+
+
+def _hear_keyboard(stop: Callable[[], None]) -> None:
+    """While the script has the keyboard, Ctrl-C is heard here, and Ctrl-Z would stop what nobody lets go on."""
+    signal.signal(signal.SIGINT, lambda *_: stop())
+    if hasattr(signal, "SIGTSTP"):
+        signal.signal(signal.SIGTSTP, lambda *_: None)
+
+
+def _stand_in(folder: str) -> None:
+    """The project folder may have been removed since the tool began, and made again or not."""
+    while True:
+        try:
+            return os.chdir(folder)
+        except OSError:
+            folder = os.path.dirname(folder)  # a process that stands in a removed folder can do very little
+
+
+def run_generation(post: Post) -> int:
+    """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
+    config = post.config
+    os.environ.update(config.environment())
+    _extend_path(config)
+    logs.configure(None, config.log_level, post.number is not None)
+    compat.install()
+    generation = Generation(post)
+    plan = Plan(
+        server=config.server,
+        listeners=post.listeners,
+        factory=generation.make_app,
+        workers=config.worker_count,
+        worker_timeout=config.worker_timeout,
+        # a large model may take longer than any answer: only a limit that was asked for counts while it loads
+        limit_loading="worker_timeout" in config.sources,
+        graceful_timeout=NO_LIMIT if post.number is not None else 30.0,
+        preload=config.worker_preload and post.number is None,
+        close_connections=post.number is not None,
+        gate=generation.gate,
+        witness=generation,
+    )
+    return serve(plan)
+
+
+def _extend_path(config: Config) -> None:
+    add_to_search_path(config.search_path)
+    if config.base not in sys.path:
+        sys.path.insert(0, config.base)

@@ -1,0 +1,92 @@
+"""One request through an app of nothing, so that what it imports is imported; and whether the process may be forked."""
+
+from __future__ import annotations
+
+import importlib
+import io
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from devserver.config.settings import Config
+from devserver.process.platform import LINUX
+from devserver.serve import Wsgi
+from devserver.usercode.ownership import OURS
+
+
+@contextmanager
+def silence() -> Iterator[None]:
+    """What libraries say when they are imported was said before, by the generation that the script imported them in."""
+    _flush()
+    kept = {stream: os.dup(stream) for stream in (1, 2)}
+    with open(os.devnull, "wb") as nothing:
+        for stream in kept:
+            os.dup2(nothing.fileno(), stream)
+    try:
+        yield
+    finally:
+        _flush()  # or every generation would say it once more
+        for stream, old in kept.items():
+            os.dup2(old, stream)
+            os.close(old)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+
+
+def rehearse() -> None:
+    """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
+    for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb"):
+        importlib.import_module(name)
+    from devserver.serve import with_gunicorn
+
+    with_gunicorn.prepare()
+    environ = {
+        **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
+        **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},
+    }
+    for _ in _app_of_nothing()(environ, lambda *_: None):
+        pass
+
+
+def _app_of_nothing() -> Wsgi:
+    from devserver.scoring.app import Parts, create_app
+    from devserver.scoring.inputs import analyse
+    from devserver.scoring.script import Script
+    from devserver.scoring.swagger import prepare
+    from devserver.scoring.telemetry import start
+    from devserver.scoring.time_limit import NoLimit
+
+    def run(_data: object) -> dict[str, str]:
+        return {}
+
+    def ignore(_: object) -> None: ...
+
+    config = Config(base=OURS)
+    script = Script("", lambda: None, run, analyse(run, False))
+    documents, insights = prepare(run, config, ignore), start(config, ignore)
+    return create_app(Parts(config, script, documents, insights, NoLimit(), ignore, ignore, 0))
+
+
+def why_not_fork() -> str | None:
+    """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
+    if not LINUX:
+        return "nothing can be forked on this system"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    try:
+        os.close(os.pidfd_open(pid))
+    except OSError as error:
+        return f"this system has no descriptors of processes ({error.strerror})"
+    finally:
+        os.waitpid(pid, 0)
+    threads = len(os.listdir("/proc/self/task"))
+    left = "1 thread runs" if threads == 2 else f"{threads - 1} threads run"
+    return f"{left} after the imports, and would be lost" if threads > 1 else None

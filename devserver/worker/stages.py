@@ -1,0 +1,252 @@
+"""The warm process: libraries are imported, no user code; each generation is forked from it, or it becomes one."""
+
+from __future__ import annotations
+
+import gc
+import importlib
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NoReturn
+
+from devserver.process.platform import lead_own_group, leave
+from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Link, Warmed, WarmOrder, receive, send
+from devserver.scoring import logs
+from devserver.worker.libraries import Libraries, import_modules, set_path
+from devserver.worker.rehearsal import rehearse, silence, why_not_fork
+
+SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
+
+
+def main(descriptor: int) -> None:
+    """Serve orders until the supervisor is gone, or no generation can come from here."""
+    lead_own_group()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    _Warm(socket.socket(fileno=descriptor)).serve()
+
+
+class _Warm:
+    """What this process has imported, how it answers the supervisor, and the process that comes next."""
+
+    def __init__(self, channel: socket.socket) -> None:
+        self._channel = channel
+        self._libraries = Libraries()
+        self._folders: tuple[str, ...] = ()
+        self._rehearsed = False
+        self._forks = False
+        self._spare: Spare | None = None
+        self._ends = os.pipe()
+        for end in self._ends:
+            os.set_blocking(end, False)
+        signal.set_wakeup_fd(self._ends[1])
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+
+    def serve(self) -> None:
+        """Take orders until there are no more."""
+        serving = True
+        while serving:
+            pause = SPARE_AFTER if self._forks and self._spare is None else None
+            ready = select.select([self._channel.fileno(), self._ends[0]], [], [], pause)[0]
+            if not ready:
+                self._spare = self._split()
+            if self._ends[0] in ready:
+                os.read(self._ends[0], 4096)
+                self._reap()
+            if self._channel.fileno() in ready:
+                serving = self._take_order()
+
+    def _reap(self) -> None:
+        for pid, status in _ended_children():
+            self._send(Ended(pid, os.waitstatus_to_exitcode(status)))
+
+    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+        try:
+            send(self._channel, message, descriptors)
+        except OSError:
+            pass  # the supervisor is gone; the next look at the channel tells
+
+    def _take_order(self) -> bool:
+        try:
+            order, descriptors = receive(self._channel)
+        except (OSError, EOFError):
+            return False
+        if isinstance(order, LaunchOrder):
+            return self._fork(order, descriptors) if self._forks else self._become(order, descriptors)
+        assert isinstance(order, WarmOrder)
+        return self._warm_up(order)
+
+    # --- importing
+
+    def _warm_up(self, order: WarmOrder) -> bool:
+        if self._spare is not None:
+            self._spare.close()
+            self._spare = None
+        self._folders = order.user_folders
+        sys.argv = list(order.arguments)
+        with silence(), self._libraries as libraries:
+            refusal = self._import(order, libraries) or libraries.problem(self._folders)
+            lost_by_fork = why_not_fork()
+        self._forks = lost_by_fork is None
+        if refusal is None and not order.becomes:
+            refusal = lost_by_fork
+        importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
+        gc.collect()
+        gc.freeze()
+        self._send(Warmed(refusal))
+        return refusal is None
+
+    def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
+        set_path(order)
+        if not self._rehearsed:
+            try:
+                rehearse()
+            except Exception as error:
+                return f"the server cannot be made ready ahead ({type(error).__name__}: {error})"
+            libraries.forget_names()
+            self._rehearsed = True
+        known = set(logging.root.manager.loggerDict)
+        refusal = import_modules(order.modules, libraries)
+        logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
+        return refusal
+
+    # --- the next generation
+
+    def _fork(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+        """It makes itself ready while it is looked whether the libraries are still what was imported."""
+        spare, self._spare = self._spare or self._split(), None
+        if not spare.begin(order, descriptors):
+            spare = self._split()
+            spare.begin(order, descriptors)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        problem = self._libraries.problem(self._folders)
+        if problem is not None:
+            os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
+            self._send(Warmed(problem))
+            return False
+        process = os.pidfd_open(spare.pid)
+        self._send(Forked(spare.pid), [process])
+        os.close(process)
+        return True
+
+    def _split(self) -> Spare:
+        here, there = socket.socketpair()
+        pid = os.fork()
+        if pid == 0:
+            here.close()
+            self._leave_office()
+            _wait_for_order(there)
+        there.close()
+        _lead_group(pid)
+        return Spare(pid, here)
+
+    def _become(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+        problem = self._libraries.problem(self._folders)
+        self._send(Warmed(problem) if problem is not None else Became())
+        if problem is None:
+            self._leave_office()
+            _live(order, descriptors)
+        return False
+
+    def _leave_office(self) -> None:
+        """From here on this process is, or waits to be, a generation."""
+        signal.set_wakeup_fd(-1)
+        self._channel.close()
+        for end in self._ends:
+            os.close(end)
+
+
+@dataclass(frozen=True)
+class Spare:
+    """A fork of this process that waits to become a generation; it ends when its channel is closed."""
+
+    pid: int
+    channel: socket.socket
+
+    def begin(self, order: LaunchOrder, descriptors: Sequence[int]) -> bool:
+        """Hand the order on; False where the process is gone."""
+        with self.channel:
+            try:
+                send(self.channel, order, descriptors)
+            except OSError:
+                return False
+        return True
+
+    def close(self) -> None:
+        self.channel.close()
+
+
+def _ended_children() -> list[tuple[int, int]]:
+    found = []
+    try:
+        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+            found.append(ended)
+    except ChildProcessError:
+        pass
+    return found
+
+
+def _lead_group(pid: int) -> None:
+    """Here as well as in the generation, so that it can be killed from now on."""
+    try:
+        os.setpgid(pid, pid)
+    except OSError:
+        pass
+
+
+# --- becoming a generation
+
+
+def _wait_for_order(channel: socket.socket) -> NoReturn:
+    try:
+        order, descriptors = receive(channel)
+    except (OSError, EOFError):
+        os._exit(0)
+    channel.close()
+    assert isinstance(order, LaunchOrder)
+    _live(order, descriptors)
+
+
+def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
+    """This process is a generation from here on."""
+    from devserver.process.scoreboard import Scoreboard
+    from devserver.worker import main
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    added = [folder for folder in sys.path if folder not in order.path]
+    sys.path[:] = [*order.path, *added]
+    _reseed()
+    link, page, dump, told = descriptors
+    code = 1
+    try:
+        lead_own_group()
+        code = main.begin(order.briefing, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
+    except SystemExit as leaving:
+        code = leaving.code if isinstance(leaving.code, int) else 1
+    except BaseException:
+        sys.excepthook(*sys.exc_info())
+    leave(code)
+
+
+def _wait_until_told(told: int) -> None:
+    """Until the supervisor takes this process for a generation; where it does not, the group ends.
+
+    The message stays in the pipe for all workers of the generation, also later ones.
+    """
+    bell = select.poll()
+    bell.register(told, select.POLLIN)
+    if not any(flags & select.POLLIN for _, flags in bell.poll()):
+        os.killpg(0, signal.SIGKILL)
+
+
+def _reseed() -> None:
+    """Two generations must not draw the same random numbers; Python's own generator sees to that by itself."""
+    numpy_random = sys.modules.get("numpy.random")
+    if numpy_random is not None:
+        numpy_random.seed()

@@ -1,0 +1,122 @@
+"""`--init_vscode`: what is written, and that nothing of what was there is lost."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from live import DEADLINE, ROOT, environment
+
+from devserver import vscode
+
+ARGUMENTS = ("--entry_script", "score.py", "--model_dir", "./model")
+TASKS, LAUNCH = vscode.targets(ARGUMENTS)
+LABELS = [entry["label"] for entry in TASKS.entries]
+
+FULL = """\
+// how we work
+{
+    "version": "2.0.0",
+    "tasks": [
+        // the tests: "tasks": []
+        { "label": "test", "command": "pytest", "args": ["]", "// no comment"] } /* ours */ // the last one
+    ],
+    "inputs": [{ "tasks": [1] }]
+}
+"""
+
+
+def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`--init_vscode` in this folder."""
+    return subprocess.run(
+        [sys.executable, "-m", "devserver", "--init_vscode", *arguments],
+        cwd=folder, env=environment({}), capture_output=True, text=True, timeout=DEADLINE,
+    )  # fmt: skip
+
+
+def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
+    """samples/vscode holds the files that the command writes, and a second run changes nothing."""
+    for told in ("written", "nothing to add"):
+        done = command(tmp_path, *ARGUMENTS)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.splitlines() == [f"azmlinfsrv: {t.path}: {told}" for t in (TASKS, LAUNCH)]
+        for target in (TASKS, LAUNCH):
+            sample = ROOT / "samples" / "vscode" / Path(target.path).name
+            assert (tmp_path / target.path).read_bytes() == sample.read_bytes()
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        FULL,
+        FULL.replace("\n", "\r\n"),
+        "\ufeff" + FULL,
+        FULL.replace("// the last one", ", // the last one"),
+        '{"tasks": []}',
+        '{"version": "2.0.0", "tasks": [{"label": "a"},]}',
+        '{"version": "2.0.0"}',
+        "{}",
+        '{\n  "version": "2.0.0", // "tasks": [\n}\n',
+        '{"tasks": [\n    // nothing yet\n]}',
+    ],
+)
+def test_adds_and_loses_nothing(before: str) -> None:
+    """Every character that was there stays, in its order; what is new are the entries, at the end."""
+    after, kept = vscode.added(before, TASKS)
+    assert not kept
+    was, now = vscode.parse(before), vscode.parse(after)
+    assert now == {**was, "tasks": [*was.get("tasks", []), *TASKS.entries]}
+    left = iter(after)
+    assert all(character in left for character in before)
+    assert vscode.added(after, TASKS) == (after, [])
+    assert ("\r\n" in before) == ("\r\n" in after) and after.count("\n") == after.replace("\r\n", "\n").count("\n")
+    if "\r\n" in before:
+        assert "\n" not in after.replace("\r\n", "")
+
+
+def test_comments_stay_beside_their_entry() -> None:
+    """The comment behind the last entry does not come to stand behind a new one."""
+    after, _ = vscode.added(FULL, TASKS)
+    assert '["]", "// no comment"] }, /* ours */ // the last one\n        {\n            "label"' in after
+
+
+@pytest.mark.parametrize("before", ["{", "[]", '{"tasks": {}}', '{"tasks": null}', "42", "not json", '{"tasks": [}'])
+def test_what_is_not_understood_is_left_alone(tmp_path: Path, before: str) -> None:
+    """A file that cannot be read as a list of tasks is not touched; the entries are printed, and the exit code is 1."""
+    path = tmp_path / TASKS.path
+    path.parent.mkdir()
+    path.write_text(before)
+    done = command(tmp_path, *ARGUMENTS) if before == "{" else None
+    with pytest.raises(ValueError):
+        vscode.added(before, TASKS)
+    if done is not None:
+        assert done.returncode == 1 and path.read_text() == before
+        assert all(json.dumps(label) in done.stdout for label in LABELS)
+
+
+def test_an_entry_of_the_same_name_is_never_overwritten(tmp_path: Path) -> None:
+    """Where somebody changed an entry, it stays; what was meant for it is printed."""
+    first = command(tmp_path, *ARGUMENTS)
+    path = tmp_path / TASKS.path
+    changed = path.read_text().replace('"silent"', '"always"', 1)
+    path.write_text(changed)
+    done = command(tmp_path, *ARGUMENTS)
+    assert (first.returncode, done.returncode) == (0, 1)
+    assert path.read_text() == changed
+    assert json.dumps(LABELS[0]) in done.stdout and json.dumps(LABELS[1]) not in done.stdout
+
+
+def test_arguments_are_handed_on() -> None:
+    """Every option that was typed stands in the tasks, and --reload once."""
+    typed = ["--init-vscode", "--entry_script", "a b.py", "--reload", "--port", "6000"]
+    written = ["--entry_script", "a b.py", "--port", "6000", "--reload"]
+    tasks, launch = vscode.targets(typed)
+    assert [entry["args"] for entry in tasks.entries] == [
+        ["-m", "devserver", *written],
+        ["-m", "devserver", *written, "--debug", str(vscode.DEBUG_PORT)],
+    ]
+    assert launch.entries[0]["args"] == written
+    assert launch.entries[1]["preLaunchTask"] == tasks.entries[1]["label"]
