@@ -1,4 +1,4 @@
-"""`--check`: a configuration comes in; the script is loaded, asked with the samples, and a verdict goes out."""
+"""`--check`: loads the script in a process of its own, sends it the samples, and judges what came of it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line comes in; the server runs, with a supervisor or without, and the exit code goes out."""
+"""The command line: decides which of supervise, serve, check and write editor files was asked for, and exits with its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""An event and the model of all generations come in; the next model and the actions to perform go out."""
+"""The lifecycle of generations as a pure table: `step` says what an event makes of the model, and what has to be done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command line comes in; VS Code's tasks.json and launch.json go out, written or added to what is there."""
+"""Writes VS Code's tasks.json and launch.json for a command line, or adds to those that are there."""
 
 from __future__ import annotations
 

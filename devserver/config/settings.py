@@ -1,4 +1,4 @@
-"""Command line, environment and JSON file come in; one frozen `Config`, whose values know their source, goes out."""
+"""The table of settings, and the one frozen `Config` that it becomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Would Azure accept it: facts of an answer, or of a load, come in; lines for the person go out."""
+"""What a managed endpoint in Azure would not accept of a script or an answer, in a line for each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run tells, as data: exceptions and other findings come in, frozen records (and their JSON) go out."""
+"""An exception as a diagnostic: what was raised, at which line of the user's, through which calls and because of what."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Problems that no exception tells: a file, a setting, a limit or a death comes in; a record of it goes out."""
+"""Diagnostics for what no exception tells: a script that cannot be used, a setting, a time limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What run() returned: a value comes in; why JSON cannot hold it, or what is odd about it, goes out as a record."""
+"""What run() returned and JSON cannot hold, or what is odd about it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a record looks: records come in; terminal text, JSON lines and the `error` object of an answer go out."""
+"""One diagnostic as a block of text: headline, excerpt, frames, causes and hint."""
 
 from __future__ import annotations
 

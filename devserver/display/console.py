@@ -1,4 +1,4 @@
-"""What the person and the event stream are told: messages come in, whole lines are written to both."""
+"""The only writer of the tool's own lines on the terminal."""
 
 from __future__ import annotations
 

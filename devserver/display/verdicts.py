@@ -1,4 +1,4 @@
-"""How the verdict of a check looks: a `Verdict` comes in; text for people, JSON, annotations or JUnit's XML go out."""
+"""The verdict of a check for people, as JSON, as GitHub annotations and as JUnit's XML."""
 
 from __future__ import annotations
 

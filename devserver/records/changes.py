@@ -1,4 +1,4 @@
-"""What changed on disk comes in; what has to be done about it, and how to say it in one line, goes out."""
+"""What changed on disk, what that asks for, and what is to be watched."""
 
 from __future__ import annotations
 

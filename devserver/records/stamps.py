@@ -1,4 +1,4 @@
-"""What a file is at this moment: a path comes in, a stamp that can be compared goes out."""
+"""What a file is at a moment, so that two moments can be compared."""
 
 from __future__ import annotations
 

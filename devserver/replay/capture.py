@@ -1,4 +1,4 @@
-"""A WSGI app comes in; the same app, which tells of each request that it may have to answer again, goes out."""
+"""Remembers requests while they are answered, so that they can be sent again."""
 
 from __future__ import annotations
 

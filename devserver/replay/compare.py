@@ -1,4 +1,4 @@
-"""Answers to samples: the bytes of one come in; a short text to read, and what differs from an earlier one, go out."""
+"""Answers to samples as short texts, and what differs between two of them."""
 
 from __future__ import annotations
 

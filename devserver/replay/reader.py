@@ -1,4 +1,4 @@
-"""Sample requests: a file comes in; the request that it stands for, or why there is none, goes out."""
+"""A sample file as the request that it stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Samples and where to send them come in; what was answered, and how it differs from the last time, goes out."""
+"""Sends the samples to each new generation, in a thread; a newer round ends the one before."""
 
 from __future__ import annotations
 

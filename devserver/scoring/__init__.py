@@ -1,1 +1,1 @@
-"""The scoring server: a script and requests come in, the answers that Azure ML would give go out."""
+"""The scoring server: answers requests with a script as Azure ML would. It knows nothing of reloads."""

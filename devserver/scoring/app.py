@@ -1,4 +1,4 @@
-"""The Flask app: a loaded script comes in, the app that answers for it goes out."""
+"""The Flask app that answers for a loaded script."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The names that scripts import from Azure ML's own server go in, modules that provide them come out."""
+"""The modules that scripts import from Azure ML's own server, provided here under the same names."""
 
 from __future__ import annotations
 

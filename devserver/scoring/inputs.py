@@ -1,4 +1,4 @@
-"""From request to arguments: the form of run() and a Flask request come in, the keyword arguments of run() go out."""
+"""The form of run(), and the arguments that it gets from a request."""
 
 from __future__ import annotations
 

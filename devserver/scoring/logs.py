@@ -1,4 +1,4 @@
-"""Where log records and print() go: a configuration comes in, handlers in the contract's format are set up."""
+"""Where log records and print() go, in the format of Azure ML's server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The scoring script: a path comes in, its init() and run(), and how long run() may take, go out."""
+"""Loads the scoring script and finds its init() and run()."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The script's run() and the user's own files come in; the answers of /swagger.json, ready to send, go out."""
+"""The answers of /swagger.json: the user's own files, or documents made from the form of run()."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bound sockets and an app factory come in, answers go out: by gunicorn or waitress, until told to stop."""
+"""Answers on sockets that are bound already, with gunicorn or waitress, until told to stop."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A plan comes in; gunicorn serves it with sync workers, started in-process on sockets that are bound already."""
+"""gunicorn with sync workers, started in this process on sockets that are bound already."""
 
 from __future__ import annotations
 

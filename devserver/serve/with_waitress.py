@@ -1,4 +1,4 @@
-"""A plan comes in; waitress serves it in threads of this process, on sockets that are bound already."""
+"""waitress in threads of this process, on sockets that are bound already."""
 
 from __future__ import annotations
 

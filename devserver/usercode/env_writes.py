@@ -1,4 +1,6 @@
-"""What a script prepared before it imported a library: imports are observed, the variables that it had set go out."""
+"""Which environment variables a script sets before it imports a library.
+
+Such a library may read them while it is imported, so that it must not be imported ahead."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which files are the user's own code: imports come in, stamps and source texts of what was loaded go out."""
+"""Loads the user's own source files, from their text alone, and remembers what it read."""
 
 from __future__ import annotations
 

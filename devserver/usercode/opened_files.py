@@ -1,4 +1,4 @@
-"""Which files the script itself opens: the interpreter's audit events come in, stamps and written paths go out."""
+"""Which files the script itself opens, heard from the interpreter's audit events."""
 
 from __future__ import annotations
 

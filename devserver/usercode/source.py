@@ -1,4 +1,4 @@
-"""What a source text says about itself: a path comes in; excerpts, definitions and `return` lines go out."""
+"""What a source text says about itself: excerpts, definitions and `return` lines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whether the code that would answer is the newest: the loaded files come in, open or closed goes out."""
+"""Whether the code that would answer is still the newest; asked before each connection is accepted."""
 
 from __future__ import annotations
 

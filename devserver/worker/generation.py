@@ -1,4 +1,4 @@
-"""One generation, from briefing to exit: the environment is set, the script loaded, what happened told, and served."""
+"""One generation: loads the script, calls init() and makes the app that answers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The dev face of a generation that could not load: the error comes in, an app that answers with it goes out."""
+"""The app of a generation that could not load: it answers every request with the error."""
 
 from __future__ import annotations
 

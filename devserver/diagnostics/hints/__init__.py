@@ -1,7 +1,6 @@
-"""What may help: a record, and the live exception behind it, come in; the record with at most one hint goes out.
+"""One hint for a diagnostic, where the mistake is known.
 
-Each hint is a small predicate that looks something up (files, fields, columns, names) and speaks only when it found it.
-"""
+Each hint is a small predicate that looks something up (files, fields, columns, names) and speaks only when it found it."""
 
 from __future__ import annotations
 

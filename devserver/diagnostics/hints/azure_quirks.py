@@ -1,4 +1,4 @@
-"""Hints for what Azure ML's server does otherwise than one expects: a record comes in, one line of advice goes out."""
+"""Hints for what Azure ML's server does otherwise than one expects."""
 
 from __future__ import annotations
 

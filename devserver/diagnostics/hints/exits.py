@@ -1,4 +1,4 @@
-"""Hints for processes that ended and time that ran out: a record comes in, one line of advice goes out."""
+"""Hints for processes that ended and time that ran out."""
 
 from __future__ import annotations
 

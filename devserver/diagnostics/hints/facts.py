@@ -1,4 +1,4 @@
-"""What a hint may look at: a record and the live exception behind it come in; frames, variables and fields go out."""
+"""What a hint may look at: the diagnostic, and the frames and variables of the exception behind it."""
 
 from __future__ import annotations
 

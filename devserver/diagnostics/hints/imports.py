@@ -1,4 +1,4 @@
-"""Hints for imports that failed: a record comes in, one line of advice goes out."""
+"""Hints for imports that failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for what libraries have no longer, and machines not: a record comes in, one line of advice goes out."""
+"""Hints for names that libraries no longer have, and for what this machine lacks."""
 
 from __future__ import annotations
 

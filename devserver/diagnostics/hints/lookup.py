@@ -1,4 +1,4 @@
-"""What hints look up: a folder, a name or a list comes in; the files, and words for people, go out."""
+"""The searches that hints share: files of the project, names that are near, lists in words."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for model and other files that are not there: a record comes in, one line of advice goes out."""
+"""Hints for model and other files that are not there."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packages by their names: a module comes in; its distribution, whether and in which version it is there, go out."""
+"""The distribution behind a module, and whether and in which version it is installed."""
 
 from __future__ import annotations
 

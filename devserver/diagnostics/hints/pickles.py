@@ -1,4 +1,4 @@
-"""Hints for files that cannot be unpickled: a record comes in, one line of advice goes out."""
+"""Hints for files that cannot be unpickled."""
 
 from __future__ import annotations
 

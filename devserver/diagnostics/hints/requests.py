@@ -1,4 +1,4 @@
-"""Hints for requests that run() did not expect: a record comes in, one line of advice goes out."""
+"""Hints for requests that run() did not expect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for results that JSON cannot hold, or should not: a record comes in, one line of advice goes out."""
+"""Hints for results that JSON cannot hold, or should not."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for scripts of another kind than is served here: a record comes in, one line of advice goes out."""
+"""Hints for scripts of another kind than is served here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for source files that cannot be read as Python: a record comes in, one line of advice goes out."""
+"""Hints for source files that cannot be read as Python."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hints for names that are not there, or None: a record comes in, one line of advice goes out."""
+"""Hints for names that are not there, or are None."""
 
 from __future__ import annotations
 
