@@ -1,4 +1,4 @@
-"""The command line: decides which of supervise, serve, check and write editor files was asked for, and exits with its code."""
+"""The command line: supervise, serve, check or write editor files, and the exit code."""
 
 from __future__ import annotations
 

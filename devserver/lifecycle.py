@@ -1,4 +1,4 @@
-"""The lifecycle of generations as a pure table: `step` says what an event makes of the model, and what has to be done."""
+"""The lifecycle of generations as a pure table: `step` says what an event makes of the model, and what to do."""
 
 from __future__ import annotations
 

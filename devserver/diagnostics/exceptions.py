@@ -1,4 +1,4 @@
-"""An exception as a diagnostic: what was raised, at which line of the user's, through which calls and because of what."""
+"""An exception as a diagnostic: what was raised, at which line of the user's, through which calls and why."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ class Console:
             "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
         )
         self._serving = None
-        self._write(lines.restarting(changes.summary(self._config.base), colour=self._colour))
+        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from devserver.display.cells import cut, indented, no_headline, one_line, request_in_words
 from devserver.display.colour import Line, paint
+from devserver.records.changes import ChangeSet, Targets
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
@@ -14,8 +14,7 @@ from devserver.replay.compare import MOST_LINES as MOST_ANSWER_LINES
 from devserver.replay.compare import pretty
 from devserver.text import path_for_people
 
-if TYPE_CHECKING:
-    from devserver.records.changes import Targets
+MOST_NAMES = 3  # of changed files in one line
 
 
 def starting(script: str, *, colour: bool = False) -> str:
@@ -23,9 +22,17 @@ def starting(script: str, *, colour: bool = False) -> str:
     return bracket("", f"starting {path_for_people(script, None)}", colour)
 
 
-def restarting(changes: str, *, colour: bool = False) -> str:
-    """The line that opens a reload: what changed, or why else."""
-    return bracket("", f"restarting: {one_line(changes) or 'as asked'}", colour)
+def restarting(changes: ChangeSet, folder: str, *, colour: bool = False) -> str:
+    """The line that opens a reload: what changed, with paths below `folder` relative to it, or why else."""
+    return bracket("", f"restarting: {files_in_words(changes, folder) or 'as asked'}", colour)
+
+
+def files_in_words(changes: ChangeSet, folder: str | None = None) -> str:
+    """`score.py, helper.py` or `model/iris.pkl and 199 more`; empty when nothing changed."""
+    paths = list(dict.fromkeys(change.path for change in changes.changes))
+    named = paths if len(paths) <= MOST_NAMES else paths[:1]
+    names = ", ".join(path_for_people(path, folder) for path in named)
+    return names if len(named) == len(paths) else f"{names} and {len(paths) - 1} more"
 
 
 def restarting_after_death(pause: float, *, colour: bool = False) -> str:
