@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NoReturn, TypeVar
 
-from devserver.config.files import ConfigError
+from devserver.config.files import LOGGING, ConfigError
 from devserver.config.settings import Config
 from devserver.diagnostics import azure_advice, exceptions, hints, problems
 from devserver.diagnostics.exits import obituary
@@ -149,7 +149,7 @@ class Generation:
             self.post.tell(Note(text))
 
     def _load(self) -> Wsgi:
-        logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
+        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
         self._connect_debugger()
         insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
@@ -197,11 +197,6 @@ class Generation:
         log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
         post, enter = self.post, self.recorder.enter
         return Parts(self.config, script, documents, insights, limit, post.tell, enter, post.number, post.paused)
-
-    def _logging_file(self) -> str | None:
-        folders = [self.config.app_root] + ([os.path.dirname(self.path)] if self.path else [])
-        paths = [os.path.join(folder, "logging.json") for folder in folders]
-        return next((path for path in paths if os.path.isfile(path)), None)
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port
