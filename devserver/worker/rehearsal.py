@@ -60,6 +60,7 @@ def _app_of_nothing() -> Wsgi:
     from devserver.scoring.swagger import prepare
     from devserver.scoring.telemetry import start
     from devserver.scoring.time_limit import NoLimit
+    from devserver.worker.reporter import RequestReporter
 
     def run(_data: object) -> dict[str, str]:
         return {}
@@ -69,7 +70,8 @@ def _app_of_nothing() -> Wsgi:
     config = Config(base=OURS)
     script = Script("", lambda: None, run, analyse(run, False))
     documents, insights = prepare(run, config, ignore), start(config, ignore)
-    return create_app(Parts(config, script, documents, insights, NoLimit(), ignore, ignore, 0))
+    reporter = RequestReporter(config, script, insights, ignore, ignore, in_loop=True)
+    return create_app(Parts(config, script, documents, NoLimit(), reporter, 0))
 
 
 def why_not_fork() -> str | None:
