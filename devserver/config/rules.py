@@ -5,10 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import sys
 
 from devserver.config.files import ConfigError
-from devserver.config.settings import Config
+from devserver.config.settings import DEFAULT_SERVER, Config
 from devserver.process.debugger import is_loaded
 
 INSTRUMENTATION_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -29,7 +28,7 @@ def check(config: Config) -> list[str]:
         raise ConfigError("argument --health_port: 0 is not a port (1 to 65535)")
     if config.separate_health and config.port == config.health_port != 0:
         raise ConfigError(f"--port and --health_port are both {config.port}; choose another for one of them")
-    if config.server == "gunicorn" and sys.platform == "win32":
+    if config.server == "gunicorn" != DEFAULT_SERVER:
         raise ConfigError("gunicorn does not run on Windows; leave --server out, or give --server waitress")
     return [*_without_effect(config), *_limits_of_waitress(config), *_about_model_dir(config)]
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import System
 
 BACKLOG = 2048
-DEFER_SECONDS = 600
 
 
 class ListenError(OSError):
@@ -34,7 +33,7 @@ class Listener:
             raise ListenError(f"{host!r} is no address to listen on ({why}); choose another with --host") from None
         bound = socket.socket(family, kind, protocol)
         try:
-            _prepare(bound)
+            System.prepare_listener(bound)
             bound.bind(address)
             bound.listen(BACKLOG)
         except OSError as error:
@@ -55,17 +54,6 @@ class Listener:
 
     def close(self) -> None:
         self.socket.close()
-
-
-def _prepare(bound: socket.socket) -> None:
-    if WINDOWS:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # type: ignore[attr-defined,unused-ignore]
-        return
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_DEFER_ACCEPT"):
-        # A connection is handed out when its request begins: one that only waits belongs to no generation and blocks
-        # no worker.
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
 
 
 def _why_not(host: str, port: int, option: str, error: OSError) -> str:

@@ -20,6 +20,7 @@ from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model
 from devserver.process import debugger, reaper, table
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
@@ -152,8 +153,7 @@ class Supervisor:
         return dataclasses.replace(config, port=self._listeners[-1].port, health_port=health)
 
     def _hear_signals(self) -> None:
-        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        for number in System.stop_signals:
             signal.signal(number, lambda *_: self._arrivals.put(lifecycle.StopAsked()))
 
     # --- the loop
