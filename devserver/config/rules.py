@@ -8,7 +8,6 @@ import re
 
 from devserver.config.files import ConfigError
 from devserver.config.settings import DEFAULT_SERVER, Config
-from devserver.process.debugger import is_loaded
 
 INSTRUMENTATION_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 REMOVED = ("AML_DBG_MODEL_INFO", "AML_DBG_RESOURCE_INFO")
@@ -75,9 +74,12 @@ def with_usable_telemetry(config: Config) -> Config:
     return dataclasses.replace(config, appinsights_enabled=False, notes=(*config.notes, note))
 
 
-def prepared(config: Config) -> Config:
-    """These settings as they are under a debugger: nothing is cut off for taking long, and nothing is forked."""
-    listening = config.debug is not None or is_loaded()
+def prepared(config: Config, is_debugged: bool) -> Config:
+    """These settings as they are under a debugger: nothing is cut off for taking long, and nothing is forked.
+
+    `is_debugged` says that the command itself was started under one.
+    """
+    listening = config.debug is not None or is_debugged
     if not listening and config.debug_port is None:
         return config
     notes = ["debugging: no time limits, and the libraries are imported anew on each reload"]

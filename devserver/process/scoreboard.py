@@ -6,9 +6,8 @@ import faulthandler
 import mmap
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from devserver.diagnostics import exits
 from devserver.process.platform import System
 from devserver.records.messages import LastWords, Phase
 
@@ -55,20 +54,17 @@ class Scoreboard:
         faulthandler.enable(self.descriptors[1], all_threads=False)
 
     def answer_when_asked(self) -> None:
-        """From now on `ask_place` works for this process and those that it forks, whatever they do then."""
+        """From now on `ask_stacks` works for this process and those that it forks, whatever they do then."""
         System.dump_when_asked(self.descriptors[1])
 
-    def ask_place(self, processes: Iterable[int]) -> tuple[str, int] | None:
-        """Path and line at which user code is in one of these, which are to be ended: not all survive this.
+    def ask_stacks(self, processes: Iterable[int]) -> Iterator[str]:
+        """What faulthandler writes of each of these, which are to be ended: not all survive this.
 
-        One after the other: two that write at once would spoil each other's lines.
+        One after the other, when the next text is asked for: two that write at once would spoil each other's lines.
         """
         end = time.monotonic() + _PATIENCE
         for pid in processes:
-            place = exits.dumped_place(self._stacks_of(pid, end))
-            if place is not None:
-                return place
-        return None
+            yield self._stacks_of(pid, end)
 
     def _stacks_of(self, pid: int, end: float) -> str:
         """What it writes when asked, up to a pause; nothing where it has ended, or the system knows no such signal."""
