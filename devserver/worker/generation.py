@@ -17,7 +17,8 @@ from devserver.config.files import LOGGING, ConfigError
 from devserver.config.settings import Config
 from devserver.diagnostics import exceptions
 from devserver.process import debugger
-from devserver.process.scoreboard import Scoreboard, nameless_file
+from devserver.process.platform import System
+from devserver.process.scoreboard import Scoreboard
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times
 from devserver.records.stamps import Stamp
@@ -82,7 +83,7 @@ class Generation:
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
-        lock = nameless_file() if shared else None
+        lock = System.nameless_file() if shared else None
         files = (self.post.known, loader.loaded, self.opened.stamps, self.absent)
         return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
