@@ -154,7 +154,7 @@ def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> li
         try:
             values[setting.name] = setting.parse(_storable(value))
         except ValueError as error:
-            raise ConfigError(f"{path}: {key}: {error}", 3) from None
+            raise ConfigError(f"{key}: {error}", 3, path=path) from None
         sources[setting.name] = "file"
     unknown = [key for key in content if key not in FILE_KEYS]
     return [f"{path}: unknown settings are ignored: {', '.join(unknown)}"] if unknown else []

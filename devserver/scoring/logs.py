@@ -90,7 +90,8 @@ def configure(path: str | None, level: str, in_loop: bool) -> None:
         logging.config.dictConfig(content)
     except Exception as error:
         logging.config.dictConfig(packaged(level, in_loop))  # the other one is half made
-        raise ConfigError(f"{path}: the logging configuration cannot be used: {_reasons(error)}", 3) from None
+        what = f"the logging configuration cannot be used: {_reasons(error)}"
+        raise ConfigError(what, 3, path=path) from None
     for name in (*SERVER_LOGGERS, *imported_ahead):
         logging.getLogger(name).disabled = False
     for logger in list(logging.Logger.manager.loggerDict.values()):
@@ -104,11 +105,12 @@ def _read(path: str) -> dict[str, Any]:
         with open(path, encoding="utf-8-sig") as file:
             content = json.load(file)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: the logging configuration is not JSON: {error.msg}", 3)
+        what = f"the logging configuration is not JSON: {error.msg}"
+        raise ConfigError(what, 3, path=path, line=error.lineno, column=error.colno) from None
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: the logging configuration cannot be read: {error}", 3)
+        raise ConfigError(f"the logging configuration cannot be read: {error}", 3, path=path) from None
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: the logging configuration holds {type(content).__name__}, not an object", 3)
+        raise ConfigError(f"the logging configuration holds {type(content).__name__}, not an object", 3, path=path)
     return content
 
 

@@ -46,8 +46,8 @@ class Swagger:
 def prepare(run: Callable[..., Any], config: Config, say: Say) -> Swagger:
     """The answers for this run(): per version the user's own file in the app root, else a generated document.
 
-    `say` gets the lines for the log. Errors: `ConfigError` with exit code 3, its text beginning with
-    `path:line:column:`, where a file of the user's is there and cannot be used.
+    `say` gets the lines for the log. Errors: `ConfigError` with exit code 3 and a place, where a file of the
+    user's is there and cannot be used.
     """
     schemas = _schemas_of(run)
     answers = {}
@@ -108,21 +108,27 @@ def _read(path: str) -> bytes | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except OSError as error:
-        raise ConfigError(f"{path}:1:1: the swagger file cannot be read: {error.strerror}", 3)
+        raise ConfigError(
+            f"the swagger file cannot be read: {error.strerror}", 3, path=path, line=1, column=1
+        ) from None
     try:
         value = json.loads(content.decode("utf-8"))  # a byte order mark is refused here, as it is in Azure
         return json.dumps(value).encode() if value else None
     except json.JSONDecodeError as error:
-        raise ConfigError(f"{path}:{error.lineno}:{error.colno}: the swagger file is not JSON: {error.msg}", 3)
+        what = f"the swagger file is not JSON: {error.msg}"
+        raise ConfigError(what, 3, path=path, line=error.lineno, column=error.colno) from None
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}:{_position(content, error.start)}: the swagger file is not UTF-8: {error.reason}", 3)
+        line, column = _position(content, error.start)
+        what = f"the swagger file is not UTF-8: {error.reason}"
+        raise ConfigError(what, 3, path=path, line=line, column=column) from None
     except (ValueError, RecursionError) as error:
-        raise ConfigError(f"{path}:1:1: the swagger file cannot be used: {error}", 3)
+        raise ConfigError(f"the swagger file cannot be used: {error}", 3, path=path, line=1, column=1) from None
 
 
-def _position(content: bytes, offset: int) -> str:
+def _position(content: bytes, offset: int) -> tuple[int, int]:
+    """Line and column of a byte, from 1."""
     before = content[:offset].decode("utf-8")
-    return f"{before.count(chr(10)) + 1}:{len(before) - before.rfind(chr(10))}"
+    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 # --- what run() takes and returns

@@ -271,7 +271,7 @@ class Generation:
         if isinstance(error, ScriptProblem):
             return error.error
         if isinstance(error, ConfigError):
-            return problems.config_problem(str(error))
+            return problems.config_problem(error)
         if isinstance(error, WorkerAborted):
             limit = self.config.worker_timeout * 1000
             return problems.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")
