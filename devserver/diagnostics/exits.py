@@ -11,7 +11,7 @@ from typing import Literal
 from devserver.diagnostics import hints
 from devserver.diagnostics.exceptions import called_place, problem
 from devserver.diagnostics.stacks import STACK_LINE
-from devserver.records.diagnostic import Diagnostic, Frame, Request
+from devserver.records.diagnostic import Diagnostic, Frame, ProcessEnd, Request
 from devserver.records.messages import LastWords, Phase, WorkerDied
 from devserver.text import clean
 from devserver.usercode import loader, source
@@ -55,7 +55,9 @@ def died(
         if code >= 0
         else f"the worker died{inside}: {signal_in_words(-code)}"
     )
-    error = problem(phase, message + native, place or called_place(phase, None, script))
+    facts = ProcessEnd(code, signal_name(-code) if code < 0 else None)
+    place = place or called_place(phase, None, script)
+    error = problem(phase, message + native, place, code="process-end", facts=facts)
     frames = [
         Frame(path, line, None, None, None, name, source.line_at(path, line).strip()) for path, line, name in stack
     ]
@@ -116,6 +118,6 @@ def _ends_process(call: ast.Call, code: int) -> bool:
         given = getattr(call.args[0], "value", code) if call.args else code
         return name == "_exit" and given == code
     if name == "abort":
-        return signal_in_words(-code).startswith("SIGABRT")
+        return signal_name(-code) == "SIGABRT"
     sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
-    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_in_words(-code).split()[0] in sent)
+    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_name(-code) in sent)

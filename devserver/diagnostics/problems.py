@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
 import os
-import re
 
+from devserver.config.files import ConfigError
 from devserver.diagnostics.exceptions import called_place, describe, problem
-from devserver.diagnostics.stacks import Where, calls_of, frames_of, library_part, of_user, span_of
-from devserver.records.diagnostic import Diagnostic, Request
+from devserver.diagnostics.stacks import Where, stack_of
+from devserver.records.diagnostic import Diagnostic, MissingFunction, Request, Signature, TimeLimit
 from devserver.text import nearest
 from devserver.usercode import loader, source
 from devserver.usercode.source import Place
@@ -22,18 +23,18 @@ def unreadable_script(path: str, error: OSError) -> Diagnostic:
 
 def not_python(path: str) -> Diagnostic:
     """The entry script is another kind of file."""
-    return problem("load", "the entry script is a notebook; save its code as a .py file", Place(path, 1))
+    return problem(
+        "load", "the entry script is a notebook; save its code as a .py file", Place(path, 1), code="notebook"
+    )
 
 
-def config_problem(message: str) -> Diagnostic:
-    """A setting that cannot be used; the place is taken from a message that begins with `path:line:column: `."""
-    found = re.match(r"(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<rest>.*)", message, re.S)
-    if found is None:
-        path, colon, rest = message.partition(": ")
-        place = Place(path, 1) if colon and os.path.isabs(path) else Place(loader.script or "", 1)
-        return problem("config", rest if colon and os.path.isabs(path) else message, place)
-    place = Place(found["path"], int(found["line"]), int(found["column"]), int(found["column"]) + 1)
-    return problem("config", found["rest"], place)
+def config_problem(error: ConfigError) -> Diagnostic:
+    """A setting that cannot be used, placed in the file that it stands in; a command line has no place."""
+    place = None
+    if error.path is not None:
+        column = error.column or 1
+        place = Place(error.path, error.line or 1, column, column + 1 if error.column else 1)
+    return problem("config", error.problem, place, code="configuration")
 
 
 def missing_function(path: str, name: str) -> Diagnostic:
@@ -41,7 +42,9 @@ def missing_function(path: str, name: str) -> Diagnostic:
     line, found = _meant(path, name)
     message = f"User script at {os.path.abspath(path)} does not have a {name}() function defined."
     hint = found and f"line {line} {found}"
-    error = problem("load", message, source.def_line(path, line) if found else Place(path, 1), hint=hint)
+    place = source.def_line(path, line) if found else Place(path, 1)
+    facts = MissingFunction(name, line if found else None)
+    error = problem("load", message, place, hint=hint, code="missing-function", facts=facts)
     return error if found else dataclasses.replace(error, excerpt=None)
 
 
@@ -79,7 +82,16 @@ def _buried(tree: ast.Module, name: str) -> tuple[int, str] | None:
 
 def wrong_signature(function: object, message: str, *, name: str = "run", script: str | None = None) -> Diagnostic:
     """The function cannot be called as the server calls it: placed at its `def`, past decorators."""
-    return problem("load", message, source.definition_place(function, name, script or loader.script))
+    place = source.definition_place(function, name, script or loader.script)
+    return problem("load", message, place, code="signature", facts=Signature(_is_variadic(function)))
+
+
+def _is_variadic(function: object) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return any(each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) for each in parameters)
 
 
 def timed_out(
@@ -95,20 +107,20 @@ def timed_out(
 
     `where` is the exception that interrupted it, or the frame in which its thread is.
     """
-    calls = calls_of(where)
-    users = of_user(calls)
+    stack = stack_of(where)
     limit = f"{limit_ms:g} ms" if setting.endswith("_MS") else f"{limit_ms / 1000:g} s"
     what = "loading the script" if phase == "load" else f"{phase}()"
-    hidden, raised_in = library_part(calls, users)
     return dataclasses.replace(
         problem(
             phase,
             f"{what} timed out after {limit} ({setting})",
-            span_of(users[-1])[0] if users else called_place(phase, None, loader.script),
+            stack.place or called_place(phase, None, loader.script),
+            code="time-limit",
+            facts=TimeLimit(setting, limit_ms),
         ),
-        frames=frames_of(users),
-        hidden=hidden,
-        raised_in=raised_in,
+        frames=stack.frames,
+        hidden=stack.hidden,
+        raised_in=stack.raised_in,
         request=request,
         status=status,
     )

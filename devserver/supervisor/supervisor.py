@@ -377,7 +377,7 @@ class Supervisor:
         try:
             config = self._reread()
         except ConfigError as error:
-            self._settings, self._unusable = before, problems.config_problem(str(error))
+            self._settings, self._unusable = before, problems.config_problem(error)
             return
         self._settings, self._unusable = versions(config.watched_files) | before, None
         self._config = dataclasses.replace(

@@ -139,8 +139,8 @@ def node_of(code: CodeType) -> Function | None:
     return None
 
 
-def definition(function: object, name: str, script: str | None) -> tuple[str, Function | None, int]:
-    """Where a callable is defined: (path, its node or None, line of the `def`, past decorators).
+def definition(function: object, name: str, script: str | None) -> tuple[str, Function | None, int] | None:
+    """Where a callable is defined: (path, its node or None, line of the `def`, past decorators); None if nowhere.
 
     A wrapper that hides `name` gives way to the `def name` of the script.
     """
@@ -157,7 +157,7 @@ def definition(function: object, name: str, script: str | None) -> tuple[str, Fu
     if code is not None and own:
         node = node_of(code)
         return code.co_filename, node, node.lineno if node else code.co_firstlineno
-    return script or "", None, 1
+    return (script, None, 1) if script else None
 
 
 def binding(path: str, name: str) -> int | None:
@@ -171,9 +171,12 @@ def binding(path: str, name: str) -> int | None:
     return found
 
 
-def definition_place(function: object, name: str, script: str | None) -> Place:
-    """The `def` line of a callable, marked from `def` to the colon."""
-    path, node, line = definition(function, name, script)
+def definition_place(function: object, name: str, script: str | None) -> Place | None:
+    """The `def` line of a callable, marked from `def` to the colon; None where nothing is known of it."""
+    found = definition(function, name, script)
+    if found is None:
+        return None
+    path, node, line = found
     return def_line(path, line) if node else Place(path, line)
 
 
@@ -194,7 +197,7 @@ def return_place(
 
     Only when it can be known: one `return` in the function, or one alone whose expression fits the value's shape.
     """
-    path, node, _ = definition(function, name, script)
+    path, node, _ = definition(function, name, script) or ("", None, 1)
     found = _returns(node) if node else []
     if len(found) > 1:
         found = _best(found, value)

@@ -59,7 +59,7 @@ class LoadReporter:
         if isinstance(error, ScriptProblem):
             return _of_script(error)
         if isinstance(error, ConfigError):
-            return problems.config_problem(str(error))
+            return problems.config_problem(error)
         if isinstance(error, WorkerAborted):
             limit = self.config.worker_timeout * 1000
             return problems.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")

@@ -98,7 +98,7 @@ def _module_not_installed(facts: Facts) -> str | None:
     near = next((other for other in known if sorted(other) == sorted(top)), None) or nearest(top, known, 0.84)
     if near:
         return f"did you mean {near}?"
-    searched, beside = loader.wanted_folders(name), os.path.dirname(os.path.abspath(facts.script))
+    searched, beside = loader.wanted_folders(name), facts.folder
     folder = beside if beside in searched or not searched else searched[0]
     if top != name:
         return f"there is no {name.replace('.', '/')}.py in {folder}"

@@ -41,7 +41,7 @@ def entries(folder: str) -> list[os.DirEntry[str]]:
 
 def project_folders(facts: Facts) -> list[str]:
     """The folders that are the project: the working directory and the script's own."""
-    cwd, folder = os.getcwd(), os.path.dirname(os.path.abspath(facts.script))
+    cwd, folder = os.getcwd(), facts.folder
     return [cwd] if (folder + os.sep).startswith(cwd.rstrip(os.sep) + os.sep) else [cwd, folder]
 
 

@@ -6,6 +6,7 @@ import re
 import sys
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.records.diagnostic import ResultPart
 from devserver.usercode import loader, source
 
 _FOR_JSON = [
@@ -37,17 +38,17 @@ _FOR_JSON = [
 
 def _for_json(facts: Facts) -> str | None:
     """How to turn the part of run()'s result into what JSON knows."""
-    found = re.search(r"(a key of )?(result\S*) is ([\w.]+)$", facts.message)
-    if facts.error.phase != "response" or found is None:
+    part = facts.error.facts
+    if not isinstance(part, ResultPart):
         return None
-    if found[1]:
+    if part.key:
         return "a key must be text: f-string it, or str(key)"
-    if found[3] == "coroutine":
+    if part.type == "coroutine":
         return "run() is async, which the server does not await: write def run(...)"
     for form, advice in _FOR_JSON:
-        if re.fullmatch(form, found[3]):
-            return advice.format(found[2] if len(found[2]) < 60 else "it")
-    return _for_own_class(found[2], found[3])
+        if re.fullmatch(form, part.type):
+            return advice.format(part.where if len(part.where) < 60 else "it")
+    return _for_own_class(part.where, part.type)
 
 
 def _for_own_class(part: str, name: str) -> str | None:
@@ -67,17 +68,16 @@ def _for_own_class(part: str, name: str) -> str | None:
 
 
 def _odd_result(facts: Facts) -> str | None:
-    if facts.error.severity != "warning" or facts.error.phase != "response":
-        return None
-    if "returned a tuple" in facts.message:
+    code = facts.error.code
+    if code == "result-tuple":
         return "for a status return AMLResponse(body, 400) of azureml_inference_server_http.api.aml_response"
-    if "returned None" in facts.message:
+    if code == "result-none":
         node = source.function_named(facts.script, "run")
         found = (
             "return" in "\n".join(source.lines_of(facts.script)[node.lineno - 1 : node.end_lineno]) if node else True
         )
         return "not every way through it ends in a return with a value" if found else "it has no return statement"
-    if "not valid JSON" in facts.message:
+    if code == "result-not-a-number":
         return "JSON knows no such number: send null (None) in its place"
     return None
 

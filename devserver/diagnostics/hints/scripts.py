@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.records.diagnostic import Signature
 from devserver.usercode import loader, source
 
 
 def _hiding_decorator(facts: Facts) -> str | None:
     """A decorator put a wrapper with (*args, **kwargs) in the place of run()."""
-    if not facts.message.startswith("run() cannot accept"):
+    found = facts.error.facts
+    if not isinstance(found, Signature) or not found.variadic:
         return None
     node = source.function_named(facts.script, "run")
     if node is None or node.args.vararg or node.args.kwarg or node.args.posonlyargs or not node.decorator_list:
@@ -41,8 +43,8 @@ def _job_script(facts: Facts) -> str | None:
     error = facts.error
     if error.type == "SystemExit" and any(frame.f_globals.get("__name__") == "argparse" for frame in facts.frames):
         return "the script reads a command line, as a training or pipeline step does; a scoring script gets none"
-    if "does not have a" in error.message and "function defined" in error.message:
-        text = loader.source_of(error.path) or ""
+    if error.code == "missing-function":
+        text = loader.source_of(facts.path) or ""
         if not text.strip():
             return "the file is empty"
         other = next(
