@@ -23,9 +23,11 @@ from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import remembering
-from devserver.scoring import logs, swagger, telemetry
+from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
+from devserver.scoring.insights import start as start_telemetry
 from devserver.scoring.script import Script, load
+from devserver.scoring.telemetry import Telemetry
 from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
@@ -146,7 +148,7 @@ class Generation:
     def _load(self) -> Wsgi:
         logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
         self._connect_debugger()
-        insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
+        insights = start_telemetry(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
         self.reporter.hear_unraised()
         loader.UserCode().install()
@@ -168,7 +170,7 @@ class Generation:
         time.sleep(COLD_PATIENCE)
         raise SystemExit(1)
 
-    def _init(self, script: Script, insights: telemetry.Telemetry) -> None:
+    def _init(self, script: Script, insights: Telemetry) -> None:
         log.log(self.chatter, "Invoking user's init function")
         try:
             self._timed("init", script.init)
@@ -185,14 +187,14 @@ class Generation:
         finally:
             self.times[phase] = (time.perf_counter() - begun) * 1000
 
-    def _parts(self, script: Script, insights: telemetry.Telemetry) -> Parts:
+    def _parts(self, script: Script, insights: Telemetry) -> Parts:
         say = logging.getLogger("azmlinfsrv.swagger").log
         documents = swagger.prepare(script.run, self.config, lambda line: say(self.chatter, "%s", line))
         limit = time_limit(self.config.scoring_timeout_ms, in_main_thread=self.config.server == "gunicorn")
         log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
         return Parts(self.config, script, documents, limit, self._request_reporter(script, insights), self.post.number)
 
-    def _request_reporter(self, script: Script, insights: telemetry.Telemetry) -> RequestReporter:
+    def _request_reporter(self, script: Script, insights: Telemetry) -> RequestReporter:
         def enter(phase: Phase) -> None:
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
 

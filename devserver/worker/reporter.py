@@ -220,7 +220,7 @@ class RequestReporter:
         return Answered(
             method=request.method,
             path=request.path,
-            query=request.query_string.decode("latin-1"),
+            url=request.url,
             status=answer.status_code,
             duration_ms=milliseconds,
             started=datetime.now(timezone.utc) - timedelta(milliseconds=milliseconds),
