@@ -20,6 +20,13 @@ from devserver.usercode.source import Place
 _TOLD: dict[Phase, Literal["load", "init", "run"]] = {"start": "load", "load": "load", "init": "init"}
 
 
+def ending_of(
+    told: WorkerDied | None, words: LastWords, code: int, script: str | None, files: Iterable[str] = ()
+) -> WorkerDied:
+    """How a generation ended: as its own parent has told, else as its scoreboard and its exit code say."""
+    return told or obituary(words, code, script, files)
+
+
 def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
     """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
     if words.phase == "told":

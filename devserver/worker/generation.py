@@ -9,18 +9,18 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
-from devserver.config.settings import Config
 from devserver.diagnostics import exceptions
 from devserver.process import debugger
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
+from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times
+from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times, Told
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import remembering
 from devserver.scoring import logs, swagger
@@ -46,22 +46,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Post:
-    """Where a generation stands. `number` is None outside of the dev loop; `hold` makes it answer with that error.
+    """Where a generation stands: what it has to know, and what it has in this process."""
 
-    `known` and `left_out` as in a briefing.
-    """
-
-    config: Config
+    briefing: Briefing
     listeners: Sequence[socket.socket]
-    tell: Callable[[object], None]
-    number: int | None = None
-    hold: Diagnostic | None = None
+    tell: Callable[[Told], None]
     recorder: Scoreboard | None = None
-    warm: bool = False
-    known: Mapping[str, Stamp | None] = field(default_factory=dict)
-    left_out: str = ""
     wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
     paused: Callable[[], bool] = lambda: False  # whether a person may have kept the script waiting
+
+    @property
+    def number(self) -> int | None:
+        """The generation's; None outside of the dev loop."""
+        return self.briefing.generation or None
 
 
 class Generation:
@@ -69,14 +66,14 @@ class Generation:
 
     def __init__(self, post: Post) -> None:
         self.post = post
-        self.config = post.config
+        config = self.config = post.briefing.config
         self.recorder = post.recorder or Scoreboard()
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
-        self.path = os.path.realpath(post.config.script) if post.config.script else None
-        self.reporter = LoadReporter(post.config, self.path, post.tell)
-        self.model_dir = post.config.absolute_model_dir
-        folders = [post.config.base, *post.config.search_path, *([self.model_dir] if self.model_dir else [])]
+        self.path = os.path.realpath(config.script) if config.script else None
+        self.reporter = LoadReporter(config, self.path, post.tell)
+        self.model_dir = config.absolute_model_dir
+        folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
         self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
@@ -86,11 +83,11 @@ class Generation:
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         lock = System.nameless_file() if shared else None
-        files = (self.post.known, loader.loaded, self.opened.stamps, self.absent)
+        files = (self.post.briefing.known, loader.loaded, self.opened.stamps, self.absent)
         return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
     def _counts(self, path: str) -> bool:
-        left_out = self.post.left_out
+        left_out = self.post.briefing.left_out
         return path == self.path or not left_out or not re.fullmatch(left_out, path.replace(os.sep, "/"))
 
     # --- witness
@@ -130,8 +127,8 @@ class Generation:
         if self.gate is not None and self.gate.is_over():
             raise SystemExit(0)  # one of several workers, which starts when the generation is retired already
         self.post.wait_until_told()
-        if self.post.hold is not None:
-            return self._answer_with(self.post.hold)
+        if self.post.briefing.hold is not None:
+            return self._answer_with(self.post.briefing.hold)
         try:
             app = self._load()
         except BaseException as error:
@@ -140,7 +137,7 @@ class Generation:
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
-        if self.in_loop and not self.post.warm and not self.config.check:
+        if self.in_loop and not self.post.briefing.warm and not self.config.check:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
         return self._remembering(app)
@@ -160,7 +157,7 @@ class Generation:
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
         finally:
-            if self.post.warm and self.preparations.before_import:
+            if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         return create_app(self._parts(script, insights))
 
@@ -232,7 +229,7 @@ class Generation:
                 modules=tuple(loader.modules),
                 times=self._times(),
                 error=error,
-                warm=self.post.warm,
+                warm=self.post.briefing.warm,
                 environment=tuple(self.preparations.before_import),
             )
         )

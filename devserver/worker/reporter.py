@@ -22,7 +22,7 @@ from devserver.diagnostics import azure_advice, exceptions, hints, problems, ret
 from devserver.diagnostics.exits import obituary
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import LastWords, Note, Phase
+from devserver.records.messages import LastWords, Note, Phase, Told
 from devserver.scoring.inputs import Mode
 from devserver.scoring.request import Request
 from devserver.scoring.script import (
@@ -37,7 +37,7 @@ from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.serve import WorkerAborted
 from devserver.usercode import loader
 
-Tell = Callable[[object], None]
+Tell = Callable[[Told], None]
 
 
 @dataclass(frozen=True)
