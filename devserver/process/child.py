@@ -36,6 +36,7 @@ def pipe(undo: ExitStack) -> tuple[int, int]:
 
 def interpreter_command() -> list[str]:
     """The command for another interpreter like this one."""
+    # nothing public gives the options back; multiprocessing, too, starts its processes with those from here
     return [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
 
 
