@@ -37,7 +37,7 @@ STAMP = Stamp(1, 2, 3, "x")
 
 
 class Played:
-    """A supervisor of which the test fills the queue; `changed` is what its configuration says when it is read again."""
+    """A supervisor of which the test fills the queue; `changed` is what its configuration says later."""
 
     def __init__(self, folder: Path, *arguments: str, **changed: object) -> None:
         (folder / "score.py").write_text("def init(): pass\ndef run(data): pass\n")
