@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import errno
 import queue
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from fakes import FakeConsole, FakeSpawner, FakeTerminal, FakeWatch
+from live import environment
 
 from devserver import lifecycle
 from devserver.config.sources import read_config
@@ -162,3 +165,12 @@ def test_a_changed_configuration_is_read_again(tmp_path: Path) -> None:
     plan = ReloadPlan(Scope.RESTART, ChangeSet((FileChange("/p/config.json", "modified", Role.CONFIG),)))
     played.play(lifecycle.Changed(plan), launched=2)
     assert [child.briefing.config.log_level for child in played.spawner.children] == ["INFO", "DEBUG"]
+
+
+def test_it_stays_small() -> None:
+    """Nothing is loaded with the supervisor that only generations need, or an error."""
+    code = "import sys, devserver.supervisor.start; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], env=environment({}), capture_output=True, text=True, check=True)
+    found = set(done.stdout.split())
+    heavy = ("flask", "werkzeug", "gunicorn", "waitress", "hashlib", "devserver.diagnostics.hints", "devserver.scoring")
+    assert [name for name in found if name.startswith(heavy)] == []
