@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from devserver.diagnostics.stacks import STACK_LINE, Stack, stack_of
 from devserver.records.diagnostic import Cause, Code, Diagnostic, Excerpt, Facts, Request
-from devserver.text import clean
+from devserver.text import clean, without_colours
 from devserver.usercode import loader
 from devserver.usercode.source import Place, definition_place, line_at, surroundings
 
@@ -30,7 +30,7 @@ def message_of(exception: BaseException) -> str:
         text = "\n".join([text, *(note for note in notes if isinstance(note, str))])
     except BaseException:  # the user's own __str__
         return ""
-    return clean(text[:4000].strip())
+    return clean(without_colours(text[:4000]).strip())
 
 
 def _own_words(exception: BaseException) -> str:
