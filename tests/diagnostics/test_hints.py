@@ -692,8 +692,8 @@ def test_unknown_package_of_the_project_is_named(world: World) -> None:
 WEIGHTS = (
     "Weights only load failed. This file can still be loaded, to do so you have two options, \\x1b[1mdo those steps "
     "only if you trust the source of the checkpoint\\x1b[0m. \\n\\t(1) In PyTorch 2.6, we changed the default value "
-    "of the `weights_only` argument in `torch.load` from `False` to `True`.\\n\\tWeightsUnpickler error: Unsupported global: "
-    "GLOBAL __main__.Net was not an allowed global by default."
+    "of the `weights_only` argument in `torch.load` from `False` to `True`.\\n\\tWeightsUnpickler error: Unsupported "
+    "global: GLOBAL __main__.Net was not an allowed global by default."
 )
 TORCH = f"""
 import pickle
