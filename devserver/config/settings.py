@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devserver import __version__
+from devserver.config.files import KINDS, Kind
 from devserver.config.values import (
     TEN_YEARS,
     between,
@@ -25,6 +26,7 @@ from devserver.config.values import (
 )
 
 PROGRAM = "azmlinfsrv"
+DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,7 @@ class Config:
         help="processes (with waitress: threads) that answer", error_code=1,
     )  # fmt: skip
     server: str = _setting(
-        "waitress" if sys.platform == "win32" else "gunicorn", one_of("gunicorn", "waitress"), flag="--server",
+        DEFAULT_SERVER, one_of("gunicorn", "waitress"), flag="--server",
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(
@@ -245,13 +247,17 @@ class Config:
     @property
     def watched_files(self) -> tuple[str, ...]:
         """Files beside the code that a reload has to notice, whether they exist yet or not."""
-        scripts = [self.script, os.path.realpath(self.script)] if self.script else []
-        folders = [self.app_root, *map(os.path.dirname, scripts)]
-        names = [os.path.join(folder, name) for folder in folders for name in ("config.json", "logging.json")]
-        swagger = ("swagger.json", "swagger2.json", "swagger3.json", "swagger3.1.json")
-        names += [os.path.join(self.app_root, name) for name in swagger]
-        given = [self.config_file] if self.config_file else []
-        return tuple(dict.fromkeys(os.path.abspath(os.path.join(self.base, name)) for name in given + names))
+        given = [os.path.abspath(os.path.join(self.base, self.config_file))] if self.config_file else []
+        return tuple(dict.fromkeys([*given, *(path for kind in KINDS for path in self.places(kind))]))
+
+    def places(self, kind: Kind) -> tuple[str, ...]:
+        """The absolute paths at which a file of this kind is looked for, in this order."""
+        root = os.path.abspath(os.path.join(self.base, self.app_root))
+        return kind.places(root, os.path.realpath(self.script) if self.script else None)
+
+    def file_of(self, kind: Kind) -> str | None:
+        """The file of this kind that counts, where there is one."""
+        return next((path for path in self.places(kind) if os.path.isfile(path)), None)
 
     def environment(self) -> dict[str, str]:
         """The variables that the script finds in its environment because of this configuration."""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
 
 from devserver import __version__
-from devserver.config.files import ConfigError, read_json_object
+from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
 from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
 
@@ -130,13 +130,7 @@ def _find_file(values: Mapping[str, Any], sources: Mapping[str, str], base: str)
         if os.path.getsize(path):
             return path
     found = Config(**values, base=base, sources=sources)
-    folders = [os.path.join(base, found.app_root)]
-    folders += [os.path.dirname(os.path.realpath(found.script))] if found.script else []
-    for folder in folders:
-        path = os.path.join(folder, "config.json")
-        if os.path.isfile(path) and os.path.getsize(path):
-            return path
-    return None
+    return next((path for path in found.places(CONFIG) if os.path.isfile(path) and os.path.getsize(path)), None)
 
 
 def _check_file(path: str, given: str, exit_code: int) -> None:
@@ -146,7 +140,7 @@ def _check_file(path: str, given: str, exit_code: int) -> None:
 
 
 def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> list[str]:
-    content = read_json_object(path)
+    content = read_json_object(path, CONFIG)
     for key, value in content.items():
         setting = FILE_KEYS.get(key)
         if setting is None or setting.name in values or not _is_given(setting.name, value):

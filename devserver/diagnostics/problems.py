@@ -16,16 +16,16 @@ from devserver.usercode import loader, source
 from devserver.usercode.source import Place
 
 
-def script_problem(path: str) -> Diagnostic | None:
-    """Why the file cannot be an entry script: missing, a folder, unreadable, a notebook; None if it may be one."""
-    if path.endswith(".ipynb"):
-        what = "the entry script is a notebook; save its code as a .py file"
-        return problem("load", what, Place(path, 1), code="notebook")
-    try:
-        with open(path, "rb"):
-            return None
-    except OSError as error:
-        return dataclasses.replace(describe(error, "load", script=os.path.abspath(path)), frames=(), traceback="")
+def unreadable_script(path: str, error: OSError) -> Diagnostic:
+    """There is no such file, it is a folder, or it may not be read."""
+    return dataclasses.replace(describe(error, "load", script=os.path.abspath(path)), frames=(), traceback="")
+
+
+def not_python(path: str) -> Diagnostic:
+    """The entry script is another kind of file."""
+    return problem(
+        "load", "the entry script is a notebook; save its code as a .py file", Place(path, 1), code="notebook"
+    )
 
 
 def config_problem(error: ConfigError) -> Diagnostic:

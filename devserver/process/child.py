@@ -5,31 +5,18 @@ from __future__ import annotations
 import json
 import os
 import pickle
-import select
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
 
 from devserver.process.listener import Listener
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import Process, System
 from devserver.process.wire import Briefing, Inbox
 from devserver.records.messages import Gone
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
-
-
-class Process(Protocol):
-    """What a `Child` needs of a process."""
-
-    pid: int
-
-    def wait(self) -> int: ...
-
-    def send_signal(self, number: int, /) -> None: ...
 
 
 def interpreter_command() -> list[str]:
@@ -63,9 +50,9 @@ class Child:
         told, tell = os.pipe()
         hear, heard = os.pipe()
         arguments = [told, heard, *recorder]
-        sockets = [] if WINDOWS else [listener.socket.fileno() for listener in listeners]
+        sockets = [listener.socket.fileno() for listener in listeners]
         try:
-            process = _spawn([*interpreter_command(), LAUNCHER], arguments, sockets, environ)
+            process = System.start([*interpreter_command(), LAUNCHER], arguments, sockets, environ)
         except OSError:
             for descriptor in (told, tell, hear, heard):
                 os.close(descriptor)
@@ -87,9 +74,7 @@ class Child:
     def _brief(self, briefing: Briefing, listeners: Sequence[Listener], path: Sequence[str]) -> None:
         import dataclasses
 
-        shared: tuple[Any, ...] = tuple(listener.socket.fileno() for listener in listeners)
-        if WINDOWS:
-            shared = tuple(each.socket.share(self.process.pid) for each in listeners)  # type: ignore[attr-defined,unused-ignore]
+        shared = tuple(System.share(listener.socket, self.process.pid) for listener in listeners)
         text = json.dumps(list(path)).encode() + b"\n"
         try:
             with os.fdopen(os.dup(self._control), "wb") as pipe:
@@ -104,11 +89,11 @@ class Child:
         inbox = Inbox()
         sources = [hear, ended]
         while True:
-            ready = select.select(sources, [], [])[0] if not WINDOWS else [hear]
+            ready = System.readable(sources)
             content = os.read(hear, 1 << 16) if hear in ready else b""
             for record in inbox.feed(content):
                 deliver(self.generation, record)
-            if not content and (ended in ready or WINDOWS):
+            if not content and ended in ready:
                 break
             if not content:
                 sources = [ended]  # the script has closed what is not its own
@@ -128,40 +113,9 @@ class Child:
 
     def retire(self) -> None:
         """It stops accepting at once, finishes what it has, and ends."""
-        if not WINDOWS:
-            self._signal(signal.SIGTERM)
-            return
         with self._lock:
-            if self._control >= 0:
-                os.write(self._control, b"retire\n")
+            System.ask_to_end(self.process, self._control)
 
     def kill(self) -> None:
         """Ends it now, with its process group."""
-        if WINDOWS:
-            self._signal(signal.SIGTERM)  # which Windows takes as the end, at once
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        try:
-            self.process.send_signal(number)
-        except ProcessLookupError:
-            pass
-
-
-def _spawn(
-    command: list[str], arguments: list[int], sockets: list[int], environ: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """The process, with these descriptors as its arguments; it inherits them and, but on Windows, the sockets."""
-    if not WINDOWS:
-        return subprocess.Popen([*command, *map(str, arguments)], pass_fds=[*arguments, *sockets], env=environ)
-    import msvcrt
-
-    handles = [msvcrt.get_osfhandle(number) for number in arguments]  # type: ignore[attr-defined,unused-ignore]
-    for handle in handles:
-        os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]
-    startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles})  # type: ignore[attr-defined,unused-ignore]
-    return subprocess.Popen([*command, *map(str, handles)], env=environ, startupinfo=startup)
+        System.kill_group(self.process)

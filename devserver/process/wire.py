@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import socket
 import struct
 import threading
@@ -12,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import System
 
 MOST_DESCRIPTORS = 8
 
@@ -121,13 +120,11 @@ def read_briefing(source: BinaryIO) -> Briefing:
 
 def open_listeners(briefing: Briefing) -> list[socket.socket]:
     """The sockets of the briefing, in this process."""
-    if WINDOWS:
-        return [socket.fromshare(shared) for shared in briefing.listeners]  # type: ignore[attr-defined,unused-ignore]
-    return [socket.socket(fileno=descriptor) for descriptor in briefing.listeners]
+    return [System.open_shared(shared) for shared in briefing.listeners]
 
 
 _HEADER = struct.Struct("!IIBH")  # process, message, whether more follows, length
-_ROOM = max(512, getattr(select, "PIPE_BUF", 512)) - _HEADER.size  # what one write passes whole
+_ROOM = System.atomic_write - _HEADER.size  # what one write passes whole
 
 
 class Link:
@@ -137,8 +134,7 @@ class Link:
         self._descriptor = descriptor
         self._lock = threading.RLock()  # a signal may come while a record is sent, and its handler may send, too
         self._count = 0
-        if not WINDOWS:
-            os.register_at_fork(after_in_child=self._after_fork)
+        System.after_fork(self._after_fork)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.samples import Sample
 from devserver.records.stamps import Stamp
-
-if TYPE_CHECKING:
-    from devserver.process.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -86,12 +82,6 @@ class Listening:
     port: int
     address: str
     health: str = ""
-
-    @classmethod
-    def on(cls, listeners: Sequence[Listener]) -> Listening:
-        """On the last of these; one before it is for health checks."""
-        last = listeners[-1]
-        return cls(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import Any
 
@@ -15,16 +14,13 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from devserver.config.settings import Config
-from devserver.diagnostics import azure_advice, exceptions, hints, problems, return_value
-from devserver.records import as_json, diagnostic
-from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Note, Phase
 from devserver.scoring.compat import RUN_FAILED, AMLResponse
 from devserver.scoring.inputs import BadInput, Mode, read_arguments
 from devserver.scoring.logs import write_record
+from devserver.scoring.reporter import Report, Reporter
+from devserver.scoring.request import Request, current
 from devserver.scoring.responses import (
     GENERATION,
-    Ids,
     add_headers,
     drain,
     is_local,
@@ -34,7 +30,6 @@ from devserver.scoring.responses import (
 )
 from devserver.scoring.script import Script
 from devserver.scoring.swagger import Swagger
-from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.scoring.time_limit import TimeLimit
 from devserver.serve import WorkerAborted, WorkerLeaving
 
@@ -45,42 +40,19 @@ DEPRECATED_ID = (
     "x-ms-request-id header has been deprecated and will be removed from future versions of the server. "
     "Please use x-ms-client-request-id."
 )
-BODY_SHOWN = 200
 log = logging.getLogger("azmlinfsrv")
-
-
-class Request(flask.Request):
-    """A request that carries what the server notes about it."""
-
-    ids: Ids
-    begun: float
-    kept_body: bytes | None = None
-
-    def get_data(self, *args: Any, **kwargs: Any) -> Any:
-        """As in Flask; the body is kept for a report in case that run() fails."""
-        data = super().get_data(*args, **kwargs)
-        if isinstance(data, bytes):
-            self.kept_body = data
-        return data
 
 
 @dataclass(frozen=True)
 class Parts:
-    """What an app is made of.
-
-    `notify` takes what went wrong, `enter` what begins; `generation` is None outside of the dev loop; `paused` tells
-    whether a person may have kept the script waiting.
-    """
+    """What an app is made of; `generation` is None outside of the dev loop."""
 
     config: Config
     script: Script
     swagger: Swagger
-    telemetry: Telemetry
     limit: TimeLimit
-    notify: Callable[[Diagnostic | Note], None]
-    enter: Callable[[Phase], None]
+    reporter: Reporter
     generation: int | None = None
-    paused: Callable[[], bool] = lambda: False
 
 
 class ScoringApp(flask.Flask):
@@ -131,6 +103,7 @@ def _allow_origins(blueprint: flask.Blueprint, given: str | None) -> None:
 class _Views:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.reporter = parts.reporter
         self.version = parts.config.server_version
         self.raw = parts.script.form.mode is Mode.RAW
         self.generation = None if parts.generation is None else str(parts.generation)
@@ -138,7 +111,7 @@ class _Views:
     # --- around every request
 
     def before(self) -> ResponseReturnValue | None:
-        request = _current()
+        request = current()
         request.begun = perf_counter()
         request.ids = ids = read_ids(request)
         if ids.service and request.environ.get("HTTP_X_MS_REQUEST_ID"):
@@ -148,7 +121,7 @@ class _Views:
         return message_answer(431, ids.problem)
 
     def after(self, response: flask.Response) -> flask.Response:
-        request = _current()
+        request = current()
         if response.is_streamed and not response.direct_passthrough:
             response.call_on_close(lambda: drain(request))  # what makes the stream may still read the body
         else:
@@ -160,8 +133,7 @@ class _Views:
             milliseconds = (perf_counter() - request.begun) * 1000
             if request.ids.problem is None:
                 _log_request(request, response, milliseconds)
-            if self.parts.config.telemetry_on:
-                self.parts.telemetry.answered(_answered(request, response, milliseconds, self.parts.config))
+            self.reporter.answered(request, response, milliseconds)
         return response
 
     def unhandled(self, error: Exception) -> flask.Response:
@@ -170,7 +142,7 @@ class _Views:
             return flask.make_response(error.get_response())
         if isinstance(error, HTTPException):
             return message_answer(error.code or 500, error.description or "")
-        return self._tell(error, "server", SERVER_FAILED)
+        return self._answer_error(self.reporter.raised(error, current(), "server"), SERVER_FAILED, failed=False)
 
     # --- the routes
 
@@ -182,7 +154,7 @@ class _Views:
         return json_answer(document, status)
 
     def score(self) -> flask.Response:
-        request = _current()
+        request = current()
         if not self.raw and request.method in ("HEAD", "OPTIONS"):
             return message_answer(405, "Method not allowed") if request.method == "HEAD" else AMLResponse("", 200)
         try:
@@ -194,55 +166,42 @@ class _Views:
     # --- run()
 
     def _call(self, arguments: dict[str, Any]) -> flask.Response:
-        parts = self.parts
-        parts.enter("run")
+        parts, reporter = self.parts, self.reporter
+        reporter.run_begins()
         begun = perf_counter()
         try:
             with parts.limit:
                 result = parts.script.run(**arguments)
         except WorkerAborted as error:
-            limit, facts = parts.config.worker_timeout * 1000, _request_facts(_current())
-            parts.notify(problems.timed_out(error, limit, setting="WORKER_TIMEOUT", request=facts, status=500))
+            reporter.aborted(error, current())
             raise
         except WorkerLeaving:
             raise
         except TimeoutError as error:
             return self._timed_out(error)
         except BaseException as error:
-            return self._failed(error)
+            return self._answer_error(reporter.raised(error, current(), "run"), SCRIPT_FAILED)
         finally:
-            parts.enter("idle")
-        milliseconds = (perf_counter() - begun) * 1000
+            reporter.run_ends()
+        seconds = perf_counter() - begun
         answer = self._answer_with(result, arguments)
-        answer.headers[RUN_TIME] = f"{milliseconds:.3f}"
-        if self.generation is not None and (answer.status_code < 500 or isinstance(result, flask.Response)):
-            self._advise(milliseconds / 1000, answer)
+        answer.headers[RUN_TIME] = f"{seconds * 1000:.3f}"
+        if answer.status_code < 500 or isinstance(result, flask.Response):
+            reporter.ran(seconds, answer)
         return answer
-
-    def _advise(self, seconds: float, answer: flask.Response) -> None:
-        """What Azure would make of an answer that run() itself gave."""
-        has_schema = self.parts.script.form.mode is Mode.SCHEMA
-        whole = has_schema and not answer.is_streamed and not answer.direct_passthrough
-        body = answer.get_data() if whole else None
-        seconds = 0.0 if self.parts.paused() else seconds
-        for text in azure_advice.on_answer(
-            azure_advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
-        ):
-            self.parts.notify(Note(text))
 
     def _answer_with(self, result: Any, arguments: dict[str, Any]) -> flask.Response:
         if isinstance(result, flask.Response):
             return self._own_response(result)
+        request = current()
         try:
             text = "{}" if result is None else json.dumps(result)
         except Exception as error:
-            return self._unserialisable(result, error)
-        if self.parts.config.model_data and self.parts.config.telemetry_on:
-            ids = _current().ids
-            self.parts.telemetry.scored(ids.request or "", ids.client or "", _input_of(arguments, self.parts), result)
+            return self._answer_error(self.reporter.no_json(result, error, request), SCRIPT_FAILED)
+        self.reporter.scored(arguments, result, request)
         answer = json_answer(text)
         if result is None or type(result) is tuple or "NaN" in text or "Infinity" in text:
-            return self._warned(result, answer)
+            answer.call_on_close(lambda: self.reporter.odd_result(result, request))
         return answer
 
     def _own_response(self, response: flask.Response) -> flask.Response:
@@ -250,7 +209,7 @@ class _Views:
         if response.status_code >= 500:
             response.headers[RUN_FAILED] = "True"
         if response.is_streamed and not response.direct_passthrough:
-            response.response = self._watched(response.response, _current())
+            response.response = self._watched(response.response, current())
         return response
 
     def _watched(self, body: Iterable[Any], request: Request) -> Iterator[Any]:
@@ -260,75 +219,29 @@ class _Views:
         except GeneratorExit:
             raise
         except Exception as error:
-            self._notify(self._described(error, "response", request, 200), error)
+            self.reporter.body_failed(error, request)
             raise
         finally:
             close = getattr(body, "close", None)
             if close is not None:
                 close()
 
-    def _warned(self, result: Any, answer: flask.Response) -> flask.Response:
-        facts, run = _request_facts(_current()), self.parts.script.run
-
-        def warn() -> None:
-            warning = return_value.result_warning(result, run, request=facts)
-            if warning is not None:
-                self._notify(warning)
-
-        answer.call_on_close(warn)
-        return answer
-
     # --- what went wrong
 
-    def _failed(self, error: BaseException) -> flask.Response:
-        return self._tell(error, "run", SCRIPT_FAILED, failed=True)
-
     def _timed_out(self, error: TimeoutError) -> flask.Response:
-        milliseconds = self.parts.limit.milliseconds
-        message = f"Scoring timeout after {milliseconds} ms"
-        if not self.parts.limit.has_raised(error):
-            return self._tell(error, "run", message, failed=True)
-        facts = _request_facts(_current())
-        self._telemetry_failed(error)
-        return self._answer_error(
-            lambda: problems.timed_out(error, milliseconds, request=facts, status=500), error, message, failed=True
-        )
+        limit, reporter, request = self.parts.limit, self.reporter, current()
+        if limit.has_raised(error):
+            report = reporter.timed_out(error, request, limit.milliseconds)
+        else:
+            report = reporter.raised(error, request, "run")
+        return self._answer_error(report, f"Scoring timeout after {limit.milliseconds} ms")
 
-    def _unserialisable(self, result: Any, error: Exception) -> flask.Response:
-        facts, run = _request_facts(_current()), self.parts.script.run
-        self._telemetry_failed(error)
-        return self._answer_error(
-            lambda: return_value.unserialisable(result, error, run, request=facts), error, SCRIPT_FAILED, failed=True
-        )
-
-    def _tell(self, error: BaseException, phase: str, message: str, failed: bool = False) -> flask.Response:
-        request = _current()
-        self._telemetry_failed(error)
-        return self._answer_error(lambda: self._described(error, phase, request, 500), error, message, failed)
-
-    def _described(self, error: BaseException, phase: str, request: Request, status: int) -> Diagnostic:
-        facts = _request_facts(request)
-        return exceptions.describe(error, phase, function=self.parts.script.run, request=facts, status=status)
-
-    def _telemetry_failed(self, error: BaseException) -> None:
-        ids = _current().ids
-        self.parts.telemetry.failed(error, ids.request or "", ids.client or "")
-
-    def _answer_error(
-        self, describe: Callable[[], Diagnostic], error: BaseException, message: str, failed: bool
-    ) -> flask.Response:
+    def _answer_error(self, report: Report, message: str, failed: bool = True) -> flask.Response:
         """The answer first; what it does not need is worked out when it has been sent."""
-        if self.generation is None or not is_local(_current()):
-            answer = message_answer(500, message, failed)
-            answer.call_on_close(lambda: self._notify(describe(), error))
-            return answer
-        found = describe()
-        answer = message_answer(500, message, failed, as_json.error_object(found))
-        answer.call_on_close(lambda: self._notify(found, error))
+        shown = report.error_object() if self.generation is not None and is_local(current()) else None
+        answer = message_answer(500, message, failed, shown)
+        answer.call_on_close(report.tell)
         return answer
-
-    def _notify(self, found: Diagnostic, error: BaseException | None = None) -> None:
-        self.parts.notify(hints.explain(found, error, model_dir=self.parts.config.model_dir))
 
 
 class AMLHealthy(flask.Response):
@@ -338,46 +251,6 @@ class AMLHealthy(flask.Response):
         super().__init__("Healthy")
 
 
-def _current() -> Request:
-    return flask.request._get_current_object()  # type: ignore[attr-defined, no-any-return]
-
-
-def _target(request: flask.Request) -> str:
-    query = request.query_string.decode("latin-1")
-    return f"{request.path}?{query}" if query else request.path
-
-
-def _log_request(request: flask.Request, response: flask.Response, milliseconds: float) -> None:
+def _log_request(request: Request, response: flask.Response, milliseconds: float) -> None:
     length = response.headers.get("Content-Length") or "N/A"
-    target = _target(request)
-    write_record(log, "%s %s %s %.3fms %s", request.method, target, response.status_code, milliseconds, length)
-
-
-def _answered(request: Request, response: flask.Response, milliseconds: float, config: Config) -> Answered:
-    whole = config.log_response and not response.is_streamed and not response.direct_passthrough
-    return Answered(
-        method=request.method,
-        path=request.path,
-        query=request.query_string.decode("latin-1"),
-        status=response.status_code,
-        duration_ms=milliseconds,
-        started=datetime.now(timezone.utc) - timedelta(milliseconds=milliseconds),
-        request_id=request.ids.request or "",
-        client_request_id=request.ids.client or "",
-        body=response.get_data() if whole else None,
-    )
-
-
-def _request_facts(request: Request) -> diagnostic.Request:
-    body = request.kept_body or b""
-    return diagnostic.Request(
-        method=request.method,
-        path=_target(request),
-        content_type=request.content_type or "",
-        size=request.content_length or len(body),
-        body=body.decode("utf-8", "replace")[:BODY_SHOWN],
-    )
-
-
-def _input_of(arguments: dict[str, Any], parts: Parts) -> Any:
-    return arguments if parts.script.form.mode is Mode.SCHEMA else arguments.get(parts.script.form.first)
+    write_record(log, "%s %s %s %.3fms %s", request.method, request.target, response.status_code, milliseconds, length)

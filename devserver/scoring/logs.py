@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import builtins
-import json
 import logging.config
 import sys
 import time
 from collections.abc import Callable
 from typing import Any
 
-from devserver.config.files import ConfigError
+from devserver.config.files import LOGGING, ConfigError, read_json_object
 
 RECORD_FORMAT = "%(asctime)s %(levelname).1s [%(process)d] %(name)s - %(message)s"
 SERVER_LOGGERS = ("azmlinfsrv", "gunicorn.access", "gunicorn.error")
@@ -85,33 +84,18 @@ def configure(path: str | None, level: str, in_loop: bool) -> None:
     logging.config.dictConfig(packaged(level, in_loop))
     if path is None:
         return
-    content = _read(path)
+    content = read_json_object(path, LOGGING)
     try:
         logging.config.dictConfig(content)
     except Exception as error:
         logging.config.dictConfig(packaged(level, in_loop))  # the other one is half made
-        what = f"the logging configuration cannot be used: {_reasons(error)}"
-        raise ConfigError(what, 3, path=path) from None
+        raise ConfigError(f"{LOGGING.what} cannot be used: {_reasons(error)}", 3, path=path) from None
     for name in (*SERVER_LOGGERS, *imported_ahead):
         logging.getLogger(name).disabled = False
     for logger in list(logging.Logger.manager.loggerDict.values()):
         if isinstance(logger, logging.Logger) and logger.name.startswith("azmlinfsrv."):
             logger.disabled = False
     server_log.info("Loaded logging config from %s", path)
-
-
-def _read(path: str) -> dict[str, Any]:
-    try:
-        with open(path, encoding="utf-8-sig") as file:
-            content = json.load(file)
-    except json.JSONDecodeError as error:
-        what = f"the logging configuration is not JSON: {error.msg}"
-        raise ConfigError(what, 3, path=path, line=error.lineno, column=error.colno) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"the logging configuration cannot be read: {error}", 3, path=path) from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"the logging configuration holds {type(content).__name__}, not an object", 3, path=path)
-    return content
 
 
 def _reasons(error: BaseException | None) -> str:

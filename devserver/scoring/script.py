@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
-from devserver.diagnostics import problems
-from devserver.records.diagnostic import Diagnostic
 from devserver.scoring.compat import RawMark
 from devserver.scoring.inputs import RunForm, SignatureProblem, analyse
 from devserver.usercode import loader
@@ -22,9 +20,36 @@ MODULE_NAME = "entry_module"
 class ScriptProblem(Exception):
     """A script that cannot be used, for another reason than an exception of its own."""
 
-    def __init__(self, error: Diagnostic) -> None:
-        super().__init__(error.message)
-        self.error = error
+
+@dataclass
+class UnreadableFile(ScriptProblem):
+    """There is no such file, or it cannot be read."""
+
+    path: str
+    error: OSError
+
+
+@dataclass
+class NotPython(ScriptProblem):
+    """The file is something else than a Python file, by its name."""
+
+    path: str
+
+
+@dataclass
+class MissingFunction(ScriptProblem):
+    """The script has no function of this name, which it needs."""
+
+    path: str
+    name: str
+
+
+@dataclass
+class WrongSignature(ScriptProblem):
+    """run() cannot be called as the server would do it; `reason` in the words that people search for."""
+
+    run: Callable[..., Any]
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -62,16 +87,24 @@ def load(path: str | None) -> Script:
 def _execute(path: str | None) -> ModuleType:
     if path is None:
         return importlib.import_module("main")
-    problem = problems.script_problem(path)
-    if problem:
-        raise ScriptProblem(problem)
+    _check_file(path)
     return loader.load_script(path, MODULE_NAME)
+
+
+def _check_file(path: str) -> None:
+    if path.endswith(".ipynb"):
+        raise NotPython(path)
+    try:
+        with open(path, "rb"):
+            pass
+    except OSError as error:
+        raise UnreadableFile(path, error) from error
 
 
 def _function(module: ModuleType, name: str, path: str) -> Callable[..., Any]:
     found = getattr(module, name, None)
     if not callable(found):
-        raise ScriptProblem(problems.missing_function(path, name))
+        raise MissingFunction(path, name)
     function: Callable[..., Any] = found
     return function
 
@@ -80,7 +113,7 @@ def _form(run: Callable[..., Any]) -> RunForm:
     try:
         return analyse(run, RawMark.applied)
     except SignatureProblem as problem:
-        raise ScriptProblem(problems.wrong_signature(run, str(problem))) from None
+        raise WrongSignature(run, str(problem)) from None
 
 
 def add_to_search_path(folders: tuple[str, ...]) -> None:

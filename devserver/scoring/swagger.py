@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from devserver.config.files import ConfigError
+from devserver.config.files import SWAGGER, read_json
 from devserver.config.settings import Config
 
 Json = dict[str, Any]
@@ -17,7 +17,6 @@ Say = Callable[[str], None]
 
 DEFAULT_VERSION = "2"
 NAMES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}  # what a client may ask for, as the version it means
-USER_FILES = {"2": ("swagger.json", "swagger2.json"), "3": ("swagger3.json",), "3.1": ("swagger3.1.json",)}
 INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 
@@ -46,12 +45,12 @@ class Swagger:
 def prepare(run: Callable[..., Any], config: Config, say: Say) -> Swagger:
     """The answers for this run(): per version the user's own file in the app root, else a generated document.
 
-    `say` gets the lines for the log. Errors: `ConfigError` with exit code 3 and a place, where a file of the
-    user's is there and cannot be used.
+    `say` gets the lines for the log. Errors: `ConfigError` with exit code 3 and the place, where a file of the user's
+    is there and cannot be used.
     """
     schemas = _schemas_of(run)
     answers = {}
-    for version in USER_FILES:
+    for version in SWAGGER:
         text = _from_user(version, config, say)
         if text is not None:
             answers[version] = (200, text)
@@ -62,7 +61,7 @@ def prepare(run: Callable[..., Any], config: Config, say: Say) -> Swagger:
 
 
 def _summary(answers: Mapping[str, object]) -> str:
-    skipped = [version for version in USER_FILES if version not in answers]
+    skipped = [version for version in SWAGGER if version not in answers]
     if not answers:
         return "No swagger is prepared."
     if skipped:
@@ -91,44 +90,13 @@ def _dumped(version: str, document: Json, say: Say) -> tuple[int, bytes]:
 
 
 def _from_user(version: str, config: Config, say: Say) -> bytes | None:
-    for name in USER_FILES[version]:
-        path = os.path.abspath(os.path.join(config.base, config.app_root, name))
-        text = _read(path)
-        if text is not None:
+    """The first file that is there and holds something, dumped anew."""
+    kind = SWAGGER[version]
+    for path in config.places(kind):
+        if os.path.exists(path) and (value := read_json(path, kind)):
             say(f"Loaded user's swagger file for version [{version}] from {path}")
-            return text
+            return json.dumps(value).encode()
     return None
-
-
-def _read(path: str) -> bytes | None:
-    """The file's content dumped anew; None where there is no file or its value is empty."""
-    try:
-        with open(path, "rb") as file:
-            content = file.read()
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except OSError as error:
-        raise ConfigError(
-            f"the swagger file cannot be read: {error.strerror}", 3, path=path, line=1, column=1
-        ) from None
-    try:
-        value = json.loads(content.decode("utf-8"))  # a byte order mark is refused here, as it is in Azure
-        return json.dumps(value).encode() if value else None
-    except json.JSONDecodeError as error:
-        what = f"the swagger file is not JSON: {error.msg}"
-        raise ConfigError(what, 3, path=path, line=error.lineno, column=error.colno) from None
-    except UnicodeDecodeError as error:
-        line, column = _position(content, error.start)
-        what = f"the swagger file is not UTF-8: {error.reason}"
-        raise ConfigError(what, 3, path=path, line=line, column=column) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigError(f"the swagger file cannot be used: {error}", 3, path=path, line=1, column=1) from None
-
-
-def _position(content: bytes, offset: int) -> tuple[int, int]:
-    """Line and column of a byte, from 1."""
-    before = content[:offset].decode("utf-8")
-    return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 
 # --- what run() takes and returns
@@ -148,7 +116,7 @@ def _schemas_of(run: Callable[..., Any]) -> _Schemas:
     known = sys.modules.get("inference_schema.schema_util")
     if known is None or not known.is_schema_decorated(run):
         anything = {"type": "object", "example": {}}
-        return _Schemas(anything, anything, frozenset(USER_FILES))
+        return _Schemas(anything, anything, frozenset(SWAGGER))
     versions = frozenset(NAMES[name] for name in known.get_supported_versions(run) if name in NAMES)
     return _Schemas(known.get_input_schema(run), known.get_output_schema(run), versions)
 

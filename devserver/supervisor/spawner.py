@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from devserver.process.child import Child
 from devserver.process.listener import Listener
-from devserver.process.platform import LINUX, WINDOWS
+from devserver.process.platform import System
 from devserver.process.wire import Briefing, LaunchOrder, WarmOrder
 from devserver.supervisor.warm_process import WarmProcess
 
@@ -154,8 +154,8 @@ class Spawner:
 
 def _why_never(becomes: bool) -> str | None:
     """What speaks against a warm process on this system, whatever the script does."""
-    if WINDOWS:
+    if not System.lends_descriptors:
         return "on Windows each generation imports the libraries anew"
-    if not LINUX and not becomes:
+    if not System.forks_safely and not becomes:
         return "gunicorn forks, which is not safe on this system once libraries are imported (try --server waitress)"
     return None

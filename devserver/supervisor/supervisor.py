@@ -19,7 +19,8 @@ from devserver.diagnostics.exits import obituary
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model
 from devserver.process import debugger, reaper, table
-from devserver.process.listener import Listener
+from devserver.process.listener import Listener, bind_all, listening_on, with_real_ports
+from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
@@ -31,7 +32,6 @@ from devserver.records.messages import (
     FileWritten,
     Gone,
     Keyboard,
-    Listening,
     LoadReport,
     Look,
     Note,
@@ -138,22 +138,14 @@ class Supervisor:
             self._arrivals.put(lifecycle.ReloadAsked() if started else lifecycle.StartAsked())
 
     def _listen(self, stack: ExitStack) -> None:
-        config = self._config
-        if config.separate_health:
-            self._listeners.append(Listener.bind(config.host, config.health_port, "--health_port"))
-        self._listeners.append(Listener.bind(config.host, config.port))
+        self._listeners = bind_all(self._config)
         for listener in self._listeners:
             stack.callback(listener.close)
-        self._config = self._with_real_ports(config)
-        self._console.show(Listening.on(self._listeners))
-
-    def _with_real_ports(self, config: Config) -> Config:
-        health = self._listeners[0].port if config.separate_health else config.health_port
-        return dataclasses.replace(config, port=self._listeners[-1].port, health_port=health)
+        self._config = with_real_ports(self._config, self._listeners)
+        self._console.show(listening_on(self._listeners))
 
     def _hear_signals(self) -> None:
-        names = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
-        for number in (getattr(signal, name) for name in names if hasattr(signal, name)):
+        for number in System.stop_signals:
             signal.signal(number, lambda *_: self._arrivals.put(lifecycle.StopAsked()))
 
     # --- the loop
@@ -319,7 +311,8 @@ class Supervisor:
         if life is None:
             return  # it could not be started
         stopping = self._model.state is lifecycle.State.STOPPING
-        place = None if stopping else life.recorder.ask_place(table.members(life.child.process.pid))
+        stacks = () if stopping else life.recorder.ask_stacks(table.members(life.child.process.pid))
+        place = next((place for stack in stacks if (place := exits.dumped_place(stack)) is not None), None)
         life.child.kill()
         if place is not None:
             self._console.note(f"a request from before the save was at {shown(place[0], self._config.base)}:{place[1]}")

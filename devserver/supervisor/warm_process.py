@@ -11,8 +11,9 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import LAUNCHER, Process, interpreter_command
+from devserver.process.child import LAUNCHER, interpreter_command
 from devserver.process.listener import Listener
+from devserver.process.platform import Process
 from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up

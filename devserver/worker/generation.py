@@ -7,26 +7,25 @@ import os
 import re
 import signal
 import socket
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NoReturn, TypeVar
+from typing import Any, Literal, NoReturn, TypeVar
 
-from devserver.config.files import ConfigError
+from devserver.config.files import LOGGING, ConfigError
 from devserver.config.settings import Config
-from devserver.diagnostics import azure_advice, exceptions, hints, problems
-from devserver.diagnostics.exits import obituary
+from devserver.diagnostics import exceptions
 from devserver.process import debugger
-from devserver.process.scoreboard import Scoreboard, nameless_file
+from devserver.process.platform import System
+from devserver.process.scoreboard import Scoreboard
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Note, Phase, SawChange, Times
+from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import remembering
 from devserver.scoring import logs, swagger, telemetry
 from devserver.scoring.app import Parts, create_app
-from devserver.scoring.script import Script, ScriptProblem, load
+from devserver.scoring.script import Script, load
 from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
@@ -34,6 +33,7 @@ from devserver.usercode.env_writes import Preparations
 from devserver.usercode.opened_files import OpenedFiles
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
+from devserver.worker.reporter import LoadReporter, RequestReporter
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
@@ -72,6 +72,7 @@ class Generation:
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(post.config.script) if post.config.script else None
+        self.reporter = LoadReporter(post.config, self.path, post.tell)
         self.model_dir = post.config.absolute_model_dir
         folders = [post.config.base, *post.config.search_path, *([self.model_dir] if self.model_dir else [])]
         self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
@@ -82,7 +83,7 @@ class Generation:
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
-        lock = nameless_file() if shared else None
+        lock = System.nameless_file() if shared else None
         files = (self.post.known, loader.loaded, self.opened.stamps, self.absent)
         return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
@@ -114,7 +115,7 @@ class Generation:
             return LOAD_FAILED
         if not self.in_loop and (words.phase, code) == ("idle", 0):
             return None  # it was told to leave: SIGHUP replaces all workers
-        self.post.tell(obituary(words, code, self.path))
+        self.reporter.died(words, code)
         if self.in_loop:
             return 1
         return None if words.phase in ("idle", "run", "told") else LOAD_FAILED
@@ -131,29 +132,23 @@ class Generation:
             return self._answer_with(self.post.hold)
         try:
             app = self._load()
-        except WorkerAborted as error:
-            return self._answer_with(self._described(error), error)
-        except WorkerLeaving:
-            raise
         except BaseException as error:
-            found = hints.explain(self._described(error), error, model_dir=self.config.model_dir)
-            return self._answer_with(found, error)
+            if isinstance(error, WorkerLeaving) and not isinstance(error, WorkerAborted):
+                raise
+            phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
+            return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
         if self.in_loop and not self.post.warm and not self.config.check:
-            threading.Thread(target=self._advise, daemon=True, name="advice").start()
+            # beside the first answers, for it takes a while; a warm generation has seen no import
+            threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
         return self._remembering(app)
 
-    def _advise(self) -> None:
-        """Beside the first answers, for it takes a while; a warm generation has seen no import."""
-        for text in azure_advice.on_load(list(loader.modules), os.path.dirname(self.path or "")):
-            self.post.tell(Note(text))
-
     def _load(self) -> Wsgi:
-        logs.configure(self._logging_file(), self.config.log_level, self.in_loop)
+        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
         self._connect_debugger()
         insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
-        self._hear_unraised()
+        self.reporter.hear_unraised()
         loader.UserCode().install()
         loader.hearers.append(self._file_loaded)
         try:
@@ -195,13 +190,14 @@ class Generation:
         documents = swagger.prepare(script.run, self.config, lambda line: say(self.chatter, "%s", line))
         limit = time_limit(self.config.scoring_timeout_ms, in_main_thread=self.config.server == "gunicorn")
         log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
-        post, enter = self.post, self.recorder.enter
-        return Parts(self.config, script, documents, insights, limit, post.tell, enter, post.number, post.paused)
+        return Parts(self.config, script, documents, limit, self._request_reporter(script, insights), self.post.number)
 
-    def _logging_file(self) -> str | None:
-        folders = [self.config.app_root] + ([os.path.dirname(self.path)] if self.path else [])
-        paths = [os.path.join(folder, "logging.json") for folder in folders]
-        return next((path for path in paths if os.path.isfile(path)), None)
+    def _request_reporter(self, script: Script, insights: telemetry.Telemetry) -> RequestReporter:
+        def enter(phase: Phase) -> None:
+            self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
+
+        post = self.post
+        return RequestReporter(self.config, script, insights, post.tell, enter, self.in_loop, post.paused)
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port
@@ -224,10 +220,7 @@ class Generation:
             self.post.tell(FilesLoaded({path: stamp}))
 
     def _tell_loaded(self, error: Diagnostic | None) -> None:
-        config = self.config
-        searched = (config.base, config.app_root, os.path.join(config.app_root, config.source_directory or ""))
-        if names := loader.found_beside_script(searched):
-            self.post.tell(Note(azure_advice.found_beside_script(names, self.path or "")))
+        self.reporter.advise_on_places()
         self.post.tell(
             LoadReport(
                 ok=error is None,
@@ -265,30 +258,3 @@ class Generation:
         if not self.in_loop or self.config.replay is None:
             return app
         return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")
-
-    def _described(self, error: BaseException) -> Diagnostic:
-        phase = "init" if "init" in self.times else "load"
-        if isinstance(error, ScriptProblem):
-            return error.error
-        if isinstance(error, ConfigError):
-            return problems.config_problem(error)
-        if isinstance(error, WorkerAborted):
-            limit = self.config.worker_timeout * 1000
-            return problems.timed_out(error, limit, phase=phase, setting="WORKER_TIMEOUT")
-        return exceptions.describe(error, phase, script=self.path)
-
-    def _hear_unraised(self) -> None:
-        """What ends a thread of the script, or is ignored by Python, is reported like any other exception."""
-
-        def tell(found: Diagnostic | None, error: BaseException | None) -> None:
-            if found is not None:
-                self.post.tell(hints.explain(found, error, model_dir=self.config.model_dir))
-
-        threading.excepthook = lambda args: tell(exceptions.describe_thread(args), args.exc_value)
-        ignored = sys.unraisablehook
-
-        def unraisable(args: Any) -> None:
-            found = exceptions.describe_unraisable(args)
-            tell(found, args.exc_value) if found is not None else ignored(args)
-
-        sys.unraisablehook = unraisable

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import BinaryIO, NoReturn
 
 from devserver.config.settings import Config
-from devserver.process import debugger, platform, wire
+from devserver.process import debugger, wire
+from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
@@ -25,18 +26,18 @@ NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends wha
 
 def main(pipe: BinaryIO, link: str, *recorder: str) -> NoReturn:
     """The process that the supervisor started; `link` and `recorder` are the descriptors that it passed."""
-    platform.lead_own_group()
+    System.lead_own_group()
     briefing = wire.read_briefing(pipe)
-    sender = wire.Link(platform.inherited_descriptor(link, os.O_WRONLY))
-    page, dump = map(platform.inherited_descriptor, recorder)
-    platform.leave(begin(briefing, sender, Scoreboard((page, dump))))
+    sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
+    page, dump = map(System.inherited_descriptor, recorder)
+    leave(begin(briefing, sender, Scoreboard((page, dump))))
 
 
 def begin(
     briefing: Briefing, link: Link, recorder: Scoreboard, wait_until_told: Callable[[], None] = lambda: None
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
-    platform.adopt_orphans()
+    System.adopt_orphans()
     recorder.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
@@ -62,8 +63,8 @@ def begin(
 def _hear_keyboard(stop: Callable[[], None]) -> None:
     """While the script has the keyboard, Ctrl-C is heard here, and Ctrl-Z would stop what nobody lets go on."""
     signal.signal(signal.SIGINT, lambda *_: stop())
-    if hasattr(signal, "SIGTSTP"):
-        signal.signal(signal.SIGTSTP, lambda *_: None)
+    for number in System.suspend_signals:
+        signal.signal(number, lambda *_: None)
 
 
 def _stand_in(folder: str) -> None:

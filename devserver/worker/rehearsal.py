@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devserver.config.settings import Config
-from devserver.process.platform import LINUX
+from devserver.process.platform import System
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
 
@@ -60,6 +60,7 @@ def _app_of_nothing() -> Wsgi:
     from devserver.scoring.swagger import prepare
     from devserver.scoring.telemetry import start
     from devserver.scoring.time_limit import NoLimit
+    from devserver.worker.reporter import RequestReporter
 
     def run(_data: object) -> dict[str, str]:
         return {}
@@ -69,12 +70,13 @@ def _app_of_nothing() -> Wsgi:
     config = Config(base=OURS)
     script = Script("", lambda: None, run, analyse(run, False))
     documents, insights = prepare(run, config, ignore), start(config, ignore)
-    return create_app(Parts(config, script, documents, insights, NoLimit(), ignore, ignore, 0))
+    reporter = RequestReporter(config, script, insights, ignore, ignore, in_loop=True)
+    return create_app(Parts(config, script, documents, NoLimit(), reporter, 0))
 
 
 def why_not_fork() -> str | None:
     """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
-    if not LINUX:
+    if not System.forks_safely:
         return "nothing can be forked on this system"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from devserver.process.platform import lead_own_group, leave
+from devserver.process.platform import System, leave
 from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Link, Warmed, WarmOrder, receive, send
 from devserver.scoring import logs
 from devserver.worker.libraries import Libraries, import_modules, set_path
@@ -25,7 +25,7 @@ SPARE_AFTER = 0.3  # seconds without orders after which the next generation is f
 
 def main(descriptor: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
-    lead_own_group()
+    System.lead_own_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _Warm(socket.socket(fileno=descriptor)).serve()
 
@@ -225,7 +225,7 @@ def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
     link, page, dump, told = descriptors
     code = 1
     try:
-        lead_own_group()
+        System.lead_own_group()
         code = main.begin(order.briefing, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1

@@ -14,7 +14,7 @@ from xml.etree import ElementTree
 import pytest
 from mistakes import INIT, World
 
-from devserver.config.files import ConfigError, read_json_object
+from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.settings import Config
 from devserver.diagnostics import exceptions, exits, hints, problems, return_value
 from devserver.diagnostics.stacks import stack_of
@@ -119,7 +119,7 @@ def test_a_file_of_settings_that_is_not_json_has_a_place(tmp_path: Path) -> None
     """Path, line and column are fields of the error, and no part of what is wrong."""
     path = tmp_path / "odd: 3:4: name.json"
     path.write_text('{\n  "port": }')
-    error = refused(lambda: read_json_object(str(path)))
+    error = refused(lambda: read_json_object(str(path), CONFIG))
     assert (error.path, error.line, error.column) == (str(path), 2, 11)
     assert str(error) == f"{path}:2:11: {error.problem}"
     found = problems.config_problem(error)

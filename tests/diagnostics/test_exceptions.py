@@ -521,14 +521,12 @@ def test_signature_of_what_is_no_plain_function(world: World, source: str, line:
 
 
 def test_entry_script_that_is_not_there(world: World) -> None:
-    """Missing, a folder and a notebook are told before anything is loaded; a good one is None."""
-    missing = problems.script_problem(str(world.folder / "score.py"))
-    assert missing is not None and missing.type == "FileNotFoundError" and missing.excerpt is None
-    folder = problems.script_problem(str(world.folder))
-    assert folder is not None and folder.type in ("IsADirectoryError", "PermissionError")
-    notebook = problems.script_problem(str(world.folder / "score.ipynb"))
-    assert notebook is not None and "notebook" in notebook.message
-    assert problems.script_problem(world.write({"score.py": ""})) is None
+    """A file that cannot be read is told as what the system says of it, on line 1 of itself, without frames."""
+    path = str(world.folder / "score.py")
+    for kind in (FileNotFoundError, IsADirectoryError, PermissionError):
+        error = problems.unreadable_script(path, kind(1, "not to be read", path))
+        assert (error.path, error.line, error.type, error.frames) == (path, 1, kind.__name__, ())
+        assert error.excerpt is None and error.traceback == ""
 
 
 # -------------------------------------------------------------------- results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 import re
@@ -203,8 +204,9 @@ def test_entry_script_in_another_folder(world: World) -> None:
     """The script is looked for below the working directory, and by a near name."""
     world.write({"src/main_script.py": "", "scores.py": ""})
     for name, says in (("main_script.py", "src/main_script.py"), ("score.py", "scores.py")):
-        error = problems.script_problem(str(world.folder / name))
-        assert error is not None and says in str(hints.explain(error).hint)
+        path = str(world.folder / name)
+        error = problems.unreadable_script(path, FileNotFoundError(errno.ENOENT, "No such file or directory", path))
+        assert says in str(hints.explain(error).hint)
 
 
 # ------------------------------------------------------------------ model folder

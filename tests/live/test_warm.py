@@ -24,6 +24,7 @@ from test_samples import NEEDS, RECIPES, copy_of_samples, run
 from devserver.config.sources import read_config
 from devserver.process import wire
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
 from devserver.records.messages import Gone
@@ -442,8 +443,8 @@ def test_systems_without_a_warm_process_say_so(
     monkeypatch: pytest.MonkeyPatch, linux: bool, windows: bool, becomes: bool, said: str
 ) -> None:
     """Once, with the reason."""
-    monkeypatch.setattr(spawner, "LINUX", linux)
-    monkeypatch.setattr(spawner, "WINDOWS", windows)
+    monkeypatch.setattr(System, "forks_safely", linux)
+    monkeypatch.setattr(System, "lends_descriptors", not windows)
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
     lines: list[str] = []
     starter = spawner.Spawner([], {}, [], print, lines.append, print, warm=True, becomes=becomes)

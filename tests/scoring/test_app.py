@@ -31,6 +31,7 @@ from devserver.scoring.time_limit import NoLimit, time_limit
 from devserver.serve import WorkerAborted
 from devserver.usercode import loader
 from devserver.worker.holding import holding_app
+from devserver.worker.reporter import RequestReporter
 
 ECHO = "def run(data): return data"
 IDS = ("x-request-id", "x-ms-request-id", "x-ms-client-request-id")
@@ -64,7 +65,7 @@ class Recording(Telemetry):
 
 @dataclass
 class Site:
-    """An app, and what it has told."""
+    """An app, and what its reporter has told."""
 
     parts: Parts
     client: FlaskClient
@@ -101,17 +102,11 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         config = Config(base=str(tmp_path), **settings)
         script = load(str(path))
         told, phases, telemetry = list[Diagnostic](), list[str](), Recording()
-        parts = Parts(
-            config=config,
-            script=script,
-            swagger=prepare(script.run, config, lambda line: None),
-            telemetry=telemetry,
-            limit=limit or NoLimit(),
-            notify=told.append,
-            enter=phases.append,
-            generation=generation,
-            paused=lambda: paused,
+        reporter = RequestReporter(
+            config, script, telemetry, told.append, phases.append, generation is not None, lambda: paused
         )
+        documents = prepare(script.run, config, lambda line: None)
+        parts = Parts(config, script, documents, limit or NoLimit(), reporter, generation)
         return Site(parts, create_app(parts).test_client(), told, phases, telemetry)
 
     yield made

@@ -278,7 +278,7 @@ def test_byte_order_mark(use: Callable[..., str], out: Stream) -> None:
     [
         (b"{", ("logging.json:1:2:", "not JSON")),
         (b"", ("logging.json:1:1:", "not JSON")),
-        (b"\xff\xfe{", ("cannot be read", "utf-8")),
+        (b"{\n \xff\xfe{", ("logging.json:2:2:", "not UTF-8")),
         (b"[]", ("list, not an object",)),
         (b"{}", ("version",)),
         (b'{"version": 2}', ("version", "2")),

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from devserver.config.settings import Config
 from devserver.records.diagnostic import Diagnostic
 from devserver.scoring import compat
 from devserver.scoring.inputs import Mode
 from devserver.scoring.script import ScriptProblem, add_to_search_path, load
 from devserver.scoring.time_limit import NoLimit, SignalLimit, ThreadLimit, TimeLimit, time_limit
 from devserver.usercode import loader
+from devserver.worker.reporter import LoadReporter
 
 DEADLINE = 10.0
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGALRM on Windows")
@@ -57,7 +59,7 @@ def write(tmp_path: Path) -> Write:
 def problem(path: str | None) -> Diagnostic:
     with pytest.raises(ScriptProblem) as caught:
         load(path)
-    return caught.value.error
+    return LoadReporter(Config(), path, lambda record: None).failure(caught.value, "load")
 
 
 # --- loading

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.process.platform import System
 from devserver.records.diagnostic import ProcessEnd, TimeLimit
 from devserver.usercode import source
 
@@ -33,15 +33,13 @@ def _killed(facts: Facts) -> str | None:
     end = facts.error.facts
     if not isinstance(end, ProcessEnd) or end.signal != "SIGKILL":
         return None
-    import resource
-
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         if os.path.exists(path):
             with open(path) as file:
                 text = file.read().strip()
             limit = min(limit, int(text)) if text.isdigit() else limit
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = System.peak_memory_of_children()
     used = f", the largest process had {peak / 1e9:.1f} GB" if peak else ""
     return f"the system does this when memory runs out: {limit / 1e9:.1f} GB are allowed here{used}"
 
