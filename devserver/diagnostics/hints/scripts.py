@@ -7,7 +7,7 @@ import re
 from types import FrameType
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
-from devserver.records.diagnostic import Signature
+from devserver.records.diagnostic import LoggingCall, Signature
 from devserver.usercode import loader, source
 
 
@@ -76,7 +76,17 @@ def _job_script(facts: Facts) -> str | None:
     return None
 
 
+def _logging_call(facts: Facts) -> str | None:
+    found = facts.error.facts
+    if not isinstance(found, LoggingCall):
+        return None
+    if found.places < found.values:
+        return 'logging does not append values as print() does: give the text a %s for each, as in "rows: %s"'
+    return "each %s of the text wants a value after it" if found.places > found.values else None
+
+
 HINTS: tuple[Predicate, ...] = (
+    _logging_call,
     _hiding_decorator,
     _more_parameters,
     _batch_driver,
