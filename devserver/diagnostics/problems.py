@@ -21,8 +21,11 @@ def unreadable_script(path: str, error: OSError) -> Diagnostic:
 
 
 def not_python(path: str) -> Diagnostic:
-    """The entry script is another kind of file."""
-    return problem("load", "the entry script is a notebook; save its code as a .py file", Place(path, 1))
+    """The entry script is, by its name, another kind of file."""
+    message = "the name of the entry script does not end in .py, and Azure ML serves no other file"
+    if path.endswith(".ipynb"):
+        message = "the entry script is a notebook; save its code as a .py file"
+    return problem("load", message, Place(path, 1))
 
 
 def config_problem(message: str) -> Diagnostic:
