@@ -153,7 +153,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         try:
             with self.preparations, self.opened:
-                script = self._timed("load", lambda: load(self.path))
+                script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
@@ -162,6 +162,11 @@ class Generation:
                 self._ask_for_cold()
         return create_app(self._parts(script, insights))
 
+    @property
+    def _named(self) -> str | None:
+        """Links are followed for the option, and not for a variable or the file."""
+        return self.path if self.config.sources.get("entry_script") == "command line" else self.config.script
+
     def _ask_for_cold(self) -> NoReturn:
         """The libraries were imported too early for this script; the supervisor ends this process."""
         self.post.tell(ColdWanted(tuple(self.preparations.before_import)))
@@ -169,13 +174,13 @@ class Generation:
         raise SystemExit(1)
 
     def _init(self, script: Script, insights: Telemetry) -> None:
-        log.log(self.chatter, "Invoking user's init function")
+        script_log.log(self.chatter, "Invoking user's init function")
         try:
             self._timed("init", script.init)
         except Exception as error:
             insights.failed(error, "Unknown", "")
             raise
-        log.log(self.chatter, "Users's init has completed successfully")
+        script_log.log(self.chatter, "Users's init has completed successfully")
 
     def _timed(self, phase: Phase, work: Callable[[], Result]) -> Result:
         self.recorder.enter(phase)
