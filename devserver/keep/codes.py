@@ -1,0 +1,77 @@
+"""Trees of code objects: what is inside of what, and which functions of a module can run by themselves."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Iterator
+from types import CodeType
+
+_WORD = re.compile(r"\w+")
+
+
+def inner(code: CodeType) -> list[CodeType]:
+    """The code objects right inside of this one, in the order of the text."""
+    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+
+
+def everything(code: CodeType) -> Iterator[CodeType]:
+    """This code object and all inside of it."""
+    yield code
+    for child in inner(code):
+        yield from everything(child)
+
+
+def is_container(code: CodeType) -> bool:
+    """True for a class body, and for the scope that holds the type parameters of a function or a class."""
+    return not code.co_flags & inspect.CO_OPTIMIZED or code.co_name.startswith("<generic parameters of ")
+
+
+def is_function(code: CodeType) -> bool:
+    """True for what a `def` or a `lambda` has made; comprehensions and class bodies run where they stand."""
+    return not is_container(code) and (code.co_name == "<lambda>" or not code.co_name.startswith("<"))
+
+
+def outer_functions(code: CodeType) -> Iterator[CodeType]:
+    """The functions of a module and of its classes; what is inside of a function runs only after it."""
+    for child in inner(code):
+        if is_function(child):
+            yield child
+        else:
+            yield from outer_functions(child)
+
+
+def names_in(code: CodeType, without: frozenset[int] = frozenset()) -> Iterator[str]:
+    """Names and the words of texts that this code uses, it and all inside but for code objects whose id is left out."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            if id(constant) not in without:
+                yield from names_in(constant, without)
+        else:
+            yield from _words(constant)
+
+
+def _words(constant: object) -> Iterator[str]:
+    if isinstance(constant, bytes):
+        constant = constant.decode("latin-1")
+    if isinstance(constant, str):
+        yield constant
+        yield from _WORD.findall(constant)
+    elif isinstance(constant, (tuple, frozenset)):
+        for part in constant:
+            yield from _words(part)
+
+
+def positions(code: CodeType) -> object:
+    """Lines and columns of this code object alone, to be compared."""
+    spans = tuple(code.co_positions()) if hasattr(code, "co_positions") else tuple(code.co_lines())
+    return code.co_firstlineno, spans
+
+
+def have_moved(old: CodeType, new: CodeType) -> bool:
+    """True when a line or a column differs in it, or in anything inside of it."""
+    ours, theirs = inner(old), inner(new)
+    if len(ours) != len(theirs) or positions(old) != positions(new):
+        return True
+    return any(map(have_moved, ours, theirs))
