@@ -70,11 +70,11 @@ class Change:
     changed: tuple[str, ...]  # functions with another body, for people
 
 
-def compiled(text: str, path: str) -> tuple[CodeType, tuple[str, ...]]:
+def compiled(text: str | bytes, path: str) -> tuple[CodeType, tuple[str, ...]]:
     """The module's code and what the compiler warns of. Errors: SyntaxError, ValueError, RecursionError, MemoryError."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        code = compile(text, path, "exec", dont_inherit=True)
+        code: CodeType = compile(text, path, "exec", dont_inherit=True)
     return code, tuple(sorted(f"{found.category.__name__}: {found.message}" for found in caught))
 
 
@@ -98,7 +98,8 @@ def _definition(new: Source, single: Single, like: CodeType) -> CodeType:
     """Code that defines this one function at its own line, under the module's future imports."""
     node = next(found for found in new.tree.body if isinstance(found, ast.FunctionDef) and found.name == single.name)
     flags = like.co_flags & FUTURE
-    return compile(ast.Module([node], []), like.co_filename, "exec", flags=flags, dont_inherit=True)
+    code: CodeType = compile(ast.Module([node], []), like.co_filename, "exec", flags=flags, dont_inherit=True)
+    return code
 
 
 # --- pairing
@@ -221,18 +222,21 @@ class Holders:
     functions: dict[int, list[FunctionType]]
     suspended: frozenset[int]
     strangers: tuple[FunctionType, ...]
+    lines: frozenset[str]  # files whose line numbers are kept, in log records, warnings or summaries of tracebacks
     classes: tuple[type, ...]
 
 
 def find_holders(loaded: Iterable[Loaded], frozen_before: int = 0) -> Holders:
-    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what the script froze is thawed."""
+    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what is frozen since is thawed."""
     known = {id(code) for one in loaded for code in everything(one.code)}
     paths = {one.code.co_filename for one in loaded}
     if gc.get_freeze_count() != frozen_before:
         gc.unfreeze()
     functions: dict[int, list[FunctionType]] = defaultdict(list)
     suspended: set[int] = set()
-    strangers, classes = [], []
+    strangers: list[FunctionType] = []
+    classes: list[type] = []
+    lines: set[str] = set()
     modules = {one.module.__name__ for one in loaded}
     with quiet():
         for found in gc.get_objects():
@@ -245,9 +249,13 @@ def find_holders(loaded: Iterable[Loaded], frozen_before: int = 0) -> Holders:
                     strangers.append(found)
             elif kind in _FRAMES:
                 suspended.update(map(id, _codes_of(found)))
+            elif kind.__name__ in _KEEP_LINES and kind.__module__ in ("logging", "warnings", "traceback"):
+                lines.add(getattr(found, _KEEP_LINES[kind.__name__], ""))
             elif issubclass(kind, type) and found.__dict__.get("__module__") in modules:
                 classes.append(found)
-    return Holders(dict(functions), frozenset(suspended & known), tuple(strangers), tuple(classes))
+    return Holders(
+        dict(functions), frozenset(suspended & known), tuple(strangers), frozenset(lines & paths), tuple(classes)
+    )
 
 
 _FRAMES = {
@@ -257,6 +265,9 @@ _FRAMES = {
     types.CoroutineType,
     types.AsyncGeneratorType,
 }
+
+
+_KEEP_LINES = {"LogRecord": "pathname", "WarningMessage": "filename", "FrameSummary": "filename"}
 
 
 def _codes_of(found: Any) -> Iterator[CodeType]:
@@ -330,4 +341,3 @@ def _moved_lines(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
             before, after = ([line for *_, line in code.co_lines() if line] for code in (pair.old, pair.new))
             if len(before) == len(after):
                 yield from zip(before, after)
-

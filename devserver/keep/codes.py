@@ -41,15 +41,18 @@ def outer_functions(code: CodeType) -> Iterator[CodeType]:
             yield from outer_functions(child)
 
 
-def names_in(code: CodeType, without: frozenset[int] = frozenset()) -> Iterator[str]:
-    """Names and the words of texts that this code uses, it and all inside but for code objects whose id is left out."""
-    yield from code.co_names
+def used_in(code: CodeType, without: frozenset[int] = frozenset()) -> Iterator[CodeType]:
+    """This code object and all inside of it but for those whose id is left out, with what is inside of them."""
+    yield code
+    for child in inner(code):
+        if id(child) not in without:
+            yield from used_in(child, without)
+
+
+def words_in(code: CodeType) -> Iterator[str]:
+    """The texts among the constants of this code object alone, and their words."""
     for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            if id(constant) not in without:
-                yield from names_in(constant, without)
-        else:
-            yield from _words(constant)
+        yield from _words(constant)
 
 
 def _words(constant: object) -> Iterator[str]:
@@ -67,11 +70,3 @@ def positions(code: CodeType) -> object:
     """Lines and columns of this code object alone, to be compared."""
     spans = tuple(code.co_positions()) if hasattr(code, "co_positions") else tuple(code.co_lines())
     return code.co_firstlineno, spans
-
-
-def have_moved(old: CodeType, new: CodeType) -> bool:
-    """True when a line or a column differs in it, or in anything inside of it."""
-    ours, theirs = inner(old), inner(new)
-    if len(ours) != len(theirs) or positions(old) != positions(new):
-        return True
-    return any(map(have_moved, ours, theirs))

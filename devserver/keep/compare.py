@@ -337,7 +337,21 @@ def _is_constant(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant)
 
 
-_TYPES = {"int", "float", "str", "bytes", "bool", "list", "dict", "set", "frozenset", "tuple", "object", "complex", "type"}
+_TYPES = {
+    "int",
+    "float",
+    "str",
+    "bytes",
+    "bool",
+    "list",
+    "dict",
+    "set",
+    "frozenset",
+    "tuple",
+    "object",
+    "complex",
+    "type",
+}
 
 
 def _is_type(node: ast.expr, imported: set[str]) -> bool:

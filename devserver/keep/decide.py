@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import dis
 import os
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import decode_source
 from types import CodeType
 
-from devserver.keep.change import Change, Holders, Loaded, Pair, compiled, make_change
-from devserver.keep.codes import everything, have_moved, inner, is_function, names_in, outer_functions, positions
+from devserver.keep.change import Change, Holders, Loaded, compiled, make_change
+from devserver.keep.codes import everything, inner, is_function, outer_functions, positions, used_in, words_in
 from devserver.keep.compare import Difference, Single, Source, compare
 from devserver.keep.ran import Record
 from devserver.keep.reasons import Reason, Why
@@ -39,18 +42,19 @@ class Plan:
         return tuple(dict.fromkeys(name for change in self.changes for name in change.changed))
 
 
-def decide(history: History, texts: Mapping[str, str]) -> Plan | Reason:
-    """What to do when these files (absolute paths) have these texts now; files that are not named are as they were.
+def decide(history: History, contents: Mapping[str, bytes], imported_later: Collection[str] = ()) -> Plan | Reason:
+    """What to do when these files (absolute paths) have these contents now; files that are not named are as they were.
 
     Always compared with what was loaded, never with a save in between. A file may be named that has not changed.
+    `imported_later`: files that a generation has imported in a request, and init() has not: a fork will read them anew.
     """
     reason = _why_never(history)
     if reason is not None:
         return reason
     changes: list[Change] = []
     differences: list[Difference] = []
-    for path, text in texts.items():
-        for found in _changes_of(history, path, text):
+    for path, content in contents.items():
+        for found in _changes_of(history, path, content, path in imported_later):
             if isinstance(found, Reason):
                 return replace(found, path=path)
             changes.append(found[0])
@@ -68,30 +72,48 @@ def still_as_left(seen: Seen) -> Reason | None:
 # --- file by file
 
 
-def _changes_of(history: History, path: str, text: str) -> Iterable[tuple[Change, Difference] | Reason]:
+def _changes_of(
+    history: History, path: str, content: bytes, imported_later: bool
+) -> Iterable[tuple[Change, Difference] | Reason]:
     executions = history.of(path)
     if not executions:
-        yield Reason(Why.NOT_COMPILED)
-    elif any(one.source.text != executions[0].source.text for one in executions):
+        if not imported_later or _reader_of(history, path):
+            yield Reason(Why.NOT_COMPILED)
+        return
+    try:
+        text = decode_source(content)
+    except (SyntaxError, UnicodeError, LookupError):
+        yield Reason(Why.BROKEN)
+        return
+    if any(one.source.text != executions[0].source.text for one in executions):
         yield Reason(Why.TEXTS_DIFFER)
     elif text != executions[0].source.text:
         for one in executions:
-            yield _change(one, text)
+            yield _change(one, text, content)
 
 
-def _change(loaded: Loaded, text: str) -> tuple[Change, Difference] | Reason:
+def _change(loaded: Loaded, text: str, content: bytes) -> tuple[Change, Difference] | Reason:
     try:
         new = Source.of(text)
-        code, warned = compiled(text, loaded.code.co_filename)
+        code, warned = compiled(content, loaded.code.co_filename)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         return Reason(Why.BROKEN, line=getattr(error, "lineno", None) or 0)
     difference = compare(loaded.source, new)
     if isinstance(difference, Reason):
         return difference
-    if warned and set(warned) - set(compiled(loaded.source.text, loaded.code.co_filename)[1]):
+    if warned and Counter(warned) - Counter(compiled(loaded.source.text, loaded.code.co_filename)[1]):
         return Reason(Why.COMPILER_WARNS)
     change = make_change(loaded, new, code, difference)
     return change if isinstance(change, Reason) else (change, difference)
+
+
+def _reader_of(history: History, path: str) -> str:
+    """Who has read the text of this file, other than to load it."""
+    real = os.path.realpath(path)
+    for found, who in history.seen.text_read.items():
+        if found == path or (found.endswith(os.path.splitext(path)[1]) and os.path.realpath(found) == real):
+            return who
+    return ""
 
 
 # --- all together
@@ -106,6 +128,8 @@ def _why_never(history: History) -> Reason | None:
         return Reason(Why.PROGRAM, fact=seen.programs[0])
     if seen.pid_taken:
         return Reason(Why.PID, fact=seen.pid_taken)
+    if seen.at_fork:
+        return Reason(Why.AT_FORK, fact=seen.at_fork)
     if seen.exits_unknown:
         return Reason(Why.EXIT_HANDLER)
     return still_as_left(seen)
@@ -119,7 +143,7 @@ def _why_not(history: History, changes: Sequence[Change], differences: Sequence[
         reason = _about_text(history, change, executed) or _about_code(history, change, executed)
         if reason is not None:
             return replace(reason, path=change.loaded.path)
-    return _about_names(history, changes, differences, executed) or _about_lines(changes, executed)
+    return _about_names(history, changes, differences, executed) or _about_lines(history, changes, executed)
 
 
 class Executed:
@@ -132,15 +156,18 @@ class Executed:
         self._idle = frozenset(
             id(code) for one in history.loaded for code in outer_functions(one.code) if not record.ran(code)
         )
-        self.names = frozenset(self.names_of(one.code for one in history.loaded))
+        modules = [one.code for one in history.loaded]
+        self.names = frozenset(_names(self.used(modules)))
+        self.words = self.names | _words(self.used(modules))
 
     def ran(self, code: CodeType) -> bool:
         """For functions of modules and classes; for code inside of them it says what they did."""
         return id(code) not in self._idle
 
-    def names_of(self, modules: Iterable[CodeType], idle: Collection[int] = ()) -> set[str]:
+    def used(self, modules: Iterable[CodeType], idle: Collection[int] = ()) -> list[CodeType]:
+        """All code of these modules but for functions that did not run."""
         left_out = self._idle | frozenset(idle)
-        return {name for module in modules for name in names_in(module, left_out)}
+        return [code for module in modules for code in used_in(module, left_out)]
 
     def idle_in(self, change: Change) -> set[int]:
         """The same functions, in the new code, and those that are new."""
@@ -151,10 +178,8 @@ class Executed:
 
 
 def _about_text(history: History, change: Change, executed: Executed) -> Reason | None:
-    real = os.path.realpath(change.loaded.path)
-    for path, who in history.seen.text_read.items():
-        if path == change.loaded.path or (path.endswith(".py") and os.path.realpath(path) == real):
-            return Reason(Why.TEXT_READ, fact=who)
+    if who := _reader_of(history, change.loaded.path):
+        return Reason(Why.TEXT_READ, fact=who)
     if "__file__" in executed.names and (asked := sorted(_STAMPS & executed.names)):
         return Reason(Why.STAMP_READ, fact=asked[0])
     return None
@@ -186,15 +211,9 @@ def _about_strangers(history: History, change: Change) -> Reason | None:
         if function.__code__.co_filename == change.loaded.code.co_filename:
             return Reason(Why.UNPAIRED, place=function.__qualname__)
     left = [code for code in everything(change.loaded.code) if id(code) not in paired]
-    for code in left:
-        for function in history.holders.functions.get(id(code), ()):
-            if function.__name__ not in change.removed and not _is_inside_changed(code, change.pairs):
-                return Reason(Why.UNPAIRED, place=function.__qualname__)
-    return None
-
-
-def _is_inside_changed(code: CodeType, pairs: Iterable[Pair]) -> bool:
-    return any(pair.place and code in everything(pair.old) for pair in pairs)
+    held = [function for code in left for function in history.holders.functions.get(id(code), ())]
+    lost = [function for function in held if function.__qualname__ not in change.removed]
+    return Reason(Why.UNPAIRED, place=lost[0].__qualname__) if lost else None
 
 
 def _about_names(
@@ -204,17 +223,25 @@ def _about_names(
     singles = [single for difference in differences for single in (*difference.added, *difference.removed)]
     if not singles:
         return None
-    after = _names_after(history, changes, executed)
-    asked = sorted((executed.names & _LOOK_UP) | (_all_names(history, changes) & _SEE_ORDER))
+    after = _words_after(history, changes, executed)
+    asked = _look_ups(history, changes, executed)
     for change, difference in zip(changes, differences):
-        found = [(single, executed.names) for single in difference.added]
+        found = [(single, executed.words) for single in difference.added]
         found += [(single, after) for single in difference.removed]
-        for single, names in found:
-            known = "a name like it" if single.name in names | history.seen.found_classes else ""
-            fact = known or (asked[0] if asked else "") or _stored(history, change, single)
+        for single, words in found:
+            known = "a name like it" if single.name in words | history.seen.found_classes else ""
+            fact = known or asked or _stored(history, change, single)
             if fact:
                 return Reason(Why.NAME, change.loaded.path, single.name, single.line, fact)
     return None
+
+
+def _look_ups(history: History, changes: Sequence[Change], executed: Executed) -> str:
+    """What may have looked through names in init(), or may show their order in run()."""
+    codes = [one.code for one in history.loaded] + [change.pairs[0].new for change in changes]
+    everywhere = _names(code for module in codes for code in everything(module))
+    stars = {"import *"} if "*" in executed.words else set()
+    return min((executed.names & _LOOK_UP) | (everywhere & _SEE_ORDER) | stars, default="")
 
 
 def _stored(history: History, change: Change, single: Single) -> str:
@@ -232,9 +259,6 @@ def _stored(history: History, change: Change, single: Single) -> str:
 
 def _stores(module: CodeType) -> dict[str, int]:
     """How often each name is bound in a file, as far as imports and annotations of new functions need to know."""
-    import dis
-    from collections import Counter
-
     count: Counter[str] = Counter()
     for code in everything(module):
         kinds = ("STORE_NAME", "STORE_GLOBAL") if code is module else ("STORE_GLOBAL",)
@@ -242,27 +266,31 @@ def _stores(module: CodeType) -> dict[str, int]:
     return count
 
 
-def _names_after(history: History, changes: Sequence[Change], executed: Executed) -> set[str]:
+def _words_after(history: History, changes: Sequence[Change], executed: Executed) -> frozenset[str]:
     changed = {id(change.loaded.code): change for change in changes}
-    names = executed.names_of(one.code for one in history.loaded if id(one.code) not in changed)
+    codes = executed.used(one.code for one in history.loaded if id(one.code) not in changed)
     for change in changed.values():
-        names |= executed.names_of([change.pairs[0].new], executed.idle_in(change))
-    return names
+        codes += executed.used([change.pairs[0].new], executed.idle_in(change))
+    return frozenset(_names(codes) | _words(codes))
 
 
-def _all_names(history: History, changes: Sequence[Change]) -> set[str]:
-    codes = [one.code for one in history.loaded] + [change.pairs[0].new for change in changes]
-    return {name for code in codes for name in names_in(code)}
+def _names(codes: Iterable[CodeType]) -> set[str]:
+    return {name for code in codes for name in code.co_names}
 
 
-def _about_lines(changes: Sequence[Change], executed: Executed) -> Reason | None:
+def _words(codes: Iterable[CodeType]) -> set[str]:
+    return {word for code in codes for word in words_in(code)}
+
+
+def _about_lines(history: History, changes: Sequence[Change], executed: Executed) -> Reason | None:
     """Where lines were asked for, not one of them may stand elsewhere or read otherwise, but in the changed functions."""
-    asked = sorted(executed.names & _LINES) or (["inspect"] if {"inspect", "stack"} <= executed.names else [])
-    if not asked:
-        return None
+    asked = min(executed.names & _LINES, default="")
+    if not asked and {"inspect", "stack"} <= executed.names:
+        asked = "inspect.stack"
     for change in changes:
-        if _lines_differ(change):
-            return Reason(Why.LINES_READ, change.loaded.path, fact=asked[0])
+        kept = "a record" if change.loaded.code.co_filename in history.holders.lines else ""
+        if (asked or kept) and _lines_differ(change):
+            return Reason(Why.LINES_READ, change.loaded.path, fact=asked or kept)
     return None
 
 
@@ -281,16 +309,35 @@ def _lines_of(code: CodeType) -> set[int]:
 
 
 _STAMPS = {"stat", "lstat", "getmtime", "getsize", "getctime", "st_mtime", "st_size", "scandir"}
-_LOOK_UP = {"globals", "locals", "vars", "dir", "eval", "exec", "getattr", "hasattr", "setattr", "delattr", "__dict__"} | {
-    *("getmembers", "modules", "__import__", "import_module", "reload", "run_path", "run_module", "__globals__", "*"),
+_LOOK_UP = {
+    "globals",
+    "locals",
+    "vars",
+    "dir",
+    "eval",
+    "exec",
+    "getattr",
+    "hasattr",
+    "setattr",
+    "delattr",
+    "__dict__",
+} | {
+    *("getmembers", "modules", "__import__", "import_module", "reload", "run_path", "run_module", "__globals__"),
     *("get_type_hints", "inspect", "gc"),
 }
 _SEE_ORDER = {"globals", "locals", "vars", "__dict__", "__globals__", "eval", "exec"}
-_LINES = {"f_lineno", "tb_lineno", "co_firstlineno", "co_lines", "co_positions", "lineno", "__firstlineno__", "f_code"} | {
-    *("_getframe", "_current_frames", "currentframe", "getframeinfo", "getouterframes", "getinnerframes", "trace"),
+_LINES = {
+    "f_lineno",
+    "tb_lineno",
+    "co_firstlineno",
+    "co_lines",
+    "co_positions",
+    "lineno",
+    "__firstlineno__",
+    "f_code",
+} | {
+    *("_getframe", "_current_frames", "currentframe", "getframeinfo", "getouterframes", "getinnerframes"),
     *("format_exc", "format_exception", "extract_stack", "extract_tb", "format_tb", "format_stack", "walk_tb"),
     *("walk_stack", "TracebackException", "StackSummary", "getsourcelines", "findsource", "findCaller"),
-    *("catch_warnings", "tb_frame", "tb_lasti", "f_lasti", "__traceback__", "exc_info"),
-} - {"trace"}
-
-__all__ = ["Executed", "History", "Plan", "decide", "have_moved", "still_as_left"]
+    *("tb_frame", "tb_lasti", "f_lasti", "__traceback__", "exc_info"),
+}

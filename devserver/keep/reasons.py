@@ -30,6 +30,7 @@ class Why(enum.Enum):
     PROGRAM = "program"
     WRITTEN = "written"
     PID = "pid"
+    AT_FORK = "at_fork"
     THREADS = "threads"
     CHILDREN = "children"
     DESCRIPTOR = "descriptor"
@@ -74,6 +75,7 @@ SENTENCES = {
     Why.PROGRAM: "the script started a program ({fact})",
     Why.WRITTEN: "{fact}, which init() has written, has changed since",
     Why.PID: "the script asked for the number of its process ({fact})",
+    Why.AT_FORK: "the script wants to hear of forks ({fact})",
     Why.THREADS: "threads run: {fact}",
     Why.CHILDREN: "child processes live: {fact}",
     Why.DESCRIPTOR: "{fact} is open",

@@ -1,4 +1,4 @@
-"""What load and init() looked at and did, apart from running: texts, code and stamps read, files written, programs started.
+"""What load and init() looked at and did, apart from running: texts and code read, files written, programs started.
 
 One audit hook hears it, and a few functions of the standard library are stood in for while it lasts. What an edit
 would change in all that, a fresh start would see: `decide` and `forkable` ask.
@@ -36,6 +36,7 @@ class Seen:
     written: dict[str, Stat]
     programs: tuple[str, ...]
     pid_taken: str | None
+    at_fork: str
     random_seeded: bool
     numpy_seeded: bool
     exit_handlers: tuple[Callable[..., Any], ...]
@@ -53,6 +54,7 @@ class Watch:
         self._written: set[str] = set()
         self._programs: list[str] = []
         self._pid_taken: str | None = None
+        self._at_fork = ""
         self._random_seeded = self._numpy_seeded = False
         self._numpy_was_marked = _numpy_is_marked()
         self._exits: list[Callable[..., Any]] = []
@@ -65,7 +67,7 @@ class Watch:
             "object.__getattr__": self._attribute_read,
             "pickle.find_class": self._class_found,
             "sqlite3.connect": self._wrote_first,
-            **dict.fromkeys(("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod"), self._wrote_first),
+            **dict.fromkeys(_WRITE, self._wrote_first),
             **dict.fromkeys(("os.rename", "os.link", "os.symlink"), self._wrote_both),
             **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"), self._started),
             **dict.fromkeys(("os.fork", "os.forkpty"), self._forked),
@@ -75,6 +77,8 @@ class Watch:
         self._stand_in(linecache, "updatecache", self._getlines)
         for name in ("getpid", "getppid"):
             self._stand_in(os, name, self._getpid)
+        if hasattr(os, "register_at_fork"):
+            self._stand_in(os, "register_at_fork", self._register_at_fork)
         self._stand_in(atexit, "register", self._register)
         for name in ("seed", "setstate"):
             self._stand_in(random, name, self._seed)
@@ -92,13 +96,15 @@ class Watch:
     def seen(self) -> Seen:
         """What happened until now."""
         known = self._exit_count + len(self._exits)
+        written = [path for path in self._written if not path.startswith(("/dev/", "/proc/")) and _PYC not in path]
         return Seen(
             dict(self._text_read),
             dict(self._code_read),
             frozenset(self._found),
-            {path: stat_of(path) for path in self._written},
+            {path: stat_of(path) for path in written},
             tuple(self._programs),
             self._pid_taken,
+            self._at_fork,
             self._random_seeded,
             self._numpy_seeded or (_numpy_is_marked() and not self._numpy_was_marked),
             tuple(self._exits),
@@ -185,6 +191,16 @@ class Watch:
 
         return getpid
 
+    def _register_at_fork(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def register_at_fork(**handlers: Any) -> Any:
+            frame = _quiet_frame(1)
+            if _hook.table and frame is not None and self._is_user(frame.f_code.co_filename):
+                self._at_fork = "os.register_at_fork()"
+            return original(**handlers)
+
+        return register_at_fork
+
     def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def register(func: Any, /, *args: Any, **kwargs: Any) -> Any:
@@ -218,6 +234,8 @@ _READ_THE_HEAD = {  # of a code object: names and kinds of arguments, whether it
     *(("inspect.py", name) for name in ("getfile", "getfullargspec", "_signature_from_callable")),
     ("typing.py", "overload"),
 }
+_WRITE = ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod")
+_PYC = "__pycache__"
 _SHOW_LINES = ("traceback.py", "warnings.py", "logging.py", "_warnings.py")
 _HAND_PIDS_ON = ("psutil", "multiprocessing")  # keep the number for the script, or know it as their own
 
