@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from importlib.util import decode_source
 from types import CodeType
 
-from devserver.keep.change import Change, Holders, Loaded, compiled, make_change
+from devserver.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
 from devserver.keep.codes import everything, inner, is_function, outer_functions, positions, used_in, words_in
 from devserver.keep.compare import Difference, Single, Source, compare
 from devserver.keep.ran import Record
@@ -158,6 +158,8 @@ class Executed:
         )
         modules = [one.code for one in history.loaded]
         self.names = frozenset(_names(self.used(modules)))
+        codes = (code for code in self.used(modules) if not class_notes(code))
+        self.asks_where_classes_begin = min(_names(codes) & {"__firstlineno__"}, default="")
         self.words = self.names | _words(self.used(modules))
 
     def ran(self, code: CodeType) -> bool:
@@ -284,7 +286,7 @@ def _words(codes: Iterable[CodeType]) -> set[str]:
 
 def _about_lines(history: History, changes: Sequence[Change], executed: Executed) -> Reason | None:
     """Where lines were asked for, not one of them may stand elsewhere or read otherwise, but in the changed functions."""
-    asked = min(executed.names & _LINES, default="")
+    asked = min(executed.names & _LINES, default="") or executed.asks_where_classes_begin
     if not asked and {"inspect", "stack"} <= executed.names:
         asked = "inspect.stack"
     for change in changes:
@@ -333,7 +335,6 @@ _LINES = {
     "co_lines",
     "co_positions",
     "lineno",
-    "__firstlineno__",
     "f_code",
 } | {
     *("_getframe", "_current_frames", "currentframe", "getframeinfo", "getouterframes", "getinnerframes"),

@@ -233,6 +233,7 @@ _READ_THE_HEAD = {  # of a code object: names and kinds of arguments, whether it
     *(("inspect.py", name) for name in ("_signature_from_function", "_signature_is_functionlike", "_has_code_flag")),
     *(("inspect.py", name) for name in ("getfile", "getfullargspec", "_signature_from_callable")),
     ("typing.py", "overload"),
+    ("typing.py", "_get_defaults"),
 }
 _WRITE = ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod")
 _PYC = "__pycache__"

@@ -63,7 +63,11 @@ class Finder:
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
         file = os.path.join(self.folder, name + ".py")
-        return importlib.util.spec_from_file_location(name, file, loader=Loader(name, file)) if os.path.isfile(file) else None
+        return (
+            importlib.util.spec_from_file_location(name, file, loader=Loader(name, file))
+            if os.path.isfile(file)
+            else None
+        )
 
 
 def show(path: str, text: str) -> None:
@@ -137,7 +141,9 @@ def initialise(folder: str) -> tuple[ModuleType, Initialised]:
     return module, observer.initialised()
 
 
-def play(before: str | Mapping[str, str], *saves: str | Mapping[str, str], bodies: Sequence[object] = BODIES) -> list[Step]:
+def play(
+    before: str | Mapping[str, str], *saves: str | Mapping[str, str], bodies: Sequence[object] = BODIES
+) -> list[Step]:
     """A step for each save; a text is that of score.py."""
     with tempfile.TemporaryDirectory() as folder:
         folder = os.path.realpath(folder)
