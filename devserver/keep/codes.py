@@ -67,6 +67,5 @@ def _words(constant: object) -> Iterator[str]:
 
 
 def positions(code: CodeType) -> object:
-    """Lines and columns of this code object alone, to be compared."""
-    spans = tuple(code.co_positions()) if hasattr(code, "co_positions") else tuple(code.co_lines())
-    return code.co_firstlineno, spans
+    """Lines and columns of this code object alone, to be compared; unlike ones may be equal places, written otherwise."""
+    return code.co_firstlineno, code.co_linetable

@@ -8,6 +8,7 @@ looked at what is left. Linux only: everything is read in /proc/self.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import os
 import re
 import signal
@@ -40,20 +41,31 @@ class Opened:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """Writable memory that forks would share, by its addresses and what the map calls it."""
+
+    start: int
+    end: int
+    rights: str
+    name: str
+
+
+@dataclass(frozen=True)
 class State:
     """What of a process a fork would share or lose, at one moment."""
 
     opened: dict[int, Opened]
-    shared: frozenset[str]  # writable shared memory, by line of the map
+    shared: frozenset[Shared]
     handlers: dict[int, object]
     timers: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Forkable:
-    """It may be forked; each fork gives these descriptors descriptions of their own."""
+    """It may be forked; each fork gives these descriptors descriptions of their own, and copies of this memory."""
 
-    reopen: tuple[Opened, ...]
+    reopen: tuple[Opened, ...] = ()
+    copy: tuple[Shared, ...] = ()
 
 
 def state_now(ignore: Collection[int] = ()) -> State:
@@ -78,15 +90,16 @@ def differs(before: State, after: State) -> Forkable | Reason:
             return reason
         if opened.kind in (stat.S_IFREG, stat.S_IFDIR):
             reopen.append(opened)
-    shared = after.shared - before.shared
-    if shared:
-        return Reason(Why.SHARED_MEMORY, fact=_name_of_map(min(shared)))
+    shared = sorted(after.shared - before.shared, key=lambda found: found.start)
+    named = next((found.name for found in shared if not _is_nobody_else_s(found)), None)
+    if named is not None:
+        return Reason(Why.SHARED_MEMORY, fact=named)
     handled = [number for number, handler in after.handlers.items() if before.handlers.get(number) != handler]
     if handled:
         return Reason(Why.SIGNALS, fact=", ".join(signal.Signals(number).name for number in handled))
     if after.timers:
         return Reason(Why.TIMER, fact=after.timers[0])
-    return Forkable(tuple(reopen))
+    return Forkable(tuple(reopen), tuple(shared))
 
 
 # --- threads and children
@@ -227,15 +240,45 @@ def reopen(descriptors: Collection[Opened]) -> None:
 # --- memory, signals, timers
 
 
-def _shared_memory() -> frozenset[str]:
+def _shared_memory() -> frozenset[Shared]:
     with quiet(), open("/proc/self/maps") as maps:
-        lines = (line.rstrip("\n") for line in maps)
-        return frozenset(line for line in lines if (fields := line.split(None, 2))[1][1] == "w" and fields[1][3] == "s")
+        rows = [line.rstrip("\n").split(None, 5) for line in maps]
+    return frozenset(_shared(row) for row in rows if row[1][1] == "w" and row[1][3] == "s")
 
 
-def _name_of_map(line: str) -> str:
-    fields = line.split(None, 5)
-    return fields[5] if len(fields) > 5 else "a mapping without a name"
+def _shared(row: list[str]) -> Shared:
+    start, end = (int(address, 16) for address in row[0].split("-"))
+    return Shared(start, end, row[1], row[5] if len(row) > 5 else "a mapping without a name")
+
+
+def _is_nobody_else_s(shared: Shared) -> bool:
+    """Without a name for others to find it by, and small: anonymous memory, the semaphores of locks."""
+    nameless = shared.name == "/dev/zero (deleted)" or _SEMAPHORE.match(shared.name) is not None
+    return nameless and shared.rights == "rw-s" and shared.end - shared.start <= _MOST_COPIED
+
+
+_SEMAPHORE = re.compile(r"/dev/shm/(sem\.)?[\w.-]+ \(deleted\)$")
+_MOST_COPIED = 1 << 20  # bytes
+
+
+def copy_memory(shared: Collection[Shared]) -> None:
+    """Give this process memory of its own in these places, shared with its own forks only. Errors: OSError."""
+    if not shared:
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mmap.restype = ctypes.c_void_p
+    library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_FIXED
+    for found in shared:
+        size = found.end - found.start
+        content = ctypes.string_at(found.start, size)
+        made = library.mmap(found.start, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        if made != found.start:
+            raise OSError(ctypes.get_errno(), f"no memory for a copy of {found.name}")
+        ctypes.memmove(found.start, content, size)
+
+
+_MAP_FIXED = 0x10
 
 
 def _signal_handlers() -> dict[int, object]:

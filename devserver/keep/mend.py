@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from devserver.keep.forkable import Opened, reopen
+from devserver.keep.forkable import Forkable, copy_memory, reopen
 from devserver.keep.watching import Seen
 
 
@@ -27,7 +27,7 @@ class Left:
     reseed_numpy: bool
     exit_handlers: tuple[Callable[..., Any], ...]
     finalizers: tuple[weakref.finalize[..., Any], ...]
-    reopen: tuple[Opened, ...]
+    forkable: Forkable
 
 
 def finalizers_now() -> frozenset[int]:
@@ -35,19 +35,19 @@ def finalizers_now() -> frozenset[int]:
     return frozenset(map(id, _registry()))
 
 
-def left(seen: Seen, finalizers_before: Collection[int], to_reopen: Collection[Opened]) -> Left:
+def left(seen: Seen, finalizers_before: Collection[int], found: Forkable) -> Left:
     """To be taken after init(), before the first fork."""
     return Left(
         random.getstate() if seen.random_seeded else None,
         "numpy.random" in sys.modules and not seen.numpy_seeded,
-        tuple(found for found in seen.exit_handlers if not _serves_any_process(found)),
-        tuple(found for found in _registry() if id(found) not in finalizers_before),
-        tuple(to_reopen),
+        tuple(handler for handler in seen.exit_handlers if not _serves_any_process(handler)),
+        tuple(finalizer for finalizer in _registry() if id(finalizer) not in finalizers_before),
+        found,
     )
 
 
 def mend(state: Left) -> None:
-    """In each fork, before anything else of the script's runs. Errors: OSError where a file cannot be opened anew."""
+    """In each fork, before anything else of the script's runs. Errors: OSError where a file cannot be opened anew, or memory is short."""
     if state.random_state is not None:
         random.setstate(state.random_state)
     if state.reseed_numpy:
@@ -56,7 +56,8 @@ def mend(state: Left) -> None:
         atexit.unregister(handler)
     for finalizer in state.finalizers:
         finalizer.atexit = False
-    reopen(state.reopen)
+    reopen(state.forkable.reopen)
+    copy_memory(state.forkable.copy)
 
 
 def _registry() -> dict[weakref.finalize[..., Any], Any]:

@@ -70,9 +70,10 @@ class Observer:
             self._record.stop()
         may_fork = forkable(self._before, self._ignore)
         holders = find_holders(self._loaded, self._frozen)
-        reopened = may_fork.reopen if isinstance(may_fork, Forkable) else ()
         history = History(tuple(self._loaded), seen, self._record, holders)
-        return Initialised(history, may_fork, left(seen, self._finalizers, reopened))
+        return Initialised(
+            history, may_fork, left(seen, self._finalizers, may_fork if isinstance(may_fork, Forkable) else Forkable())
+        )
 
 
 def resume(stage: Initialised, plan: Plan, refresh: Callable[[str, str], None]) -> None:

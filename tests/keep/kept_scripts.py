@@ -142,13 +142,16 @@ def initialise(folder: str) -> tuple[ModuleType, Initialised]:
 
 
 def play(
-    before: str | Mapping[str, str], *saves: str | Mapping[str, str], bodies: Sequence[object] = BODIES
+    before: str | Mapping[str, str],
+    *saves: str | Mapping[str, str],
+    bodies: Sequence[object] = BODIES,
+    later: Sequence[str] = (),
 ) -> list[Step]:
     """A step for each save; a text is that of score.py."""
     with tempfile.TemporaryDirectory() as folder:
         folder = os.path.realpath(folder)
         write(folder, _files(before))
-        found = in_fork(lambda: _play(folder, [_files(save) for save in saves], bodies))
+        found = in_fork(lambda: _play(folder, [_files(save) for save in saves], bodies, later))
     return [Step(**{**step, "changed": tuple(step["changed"])}) for step in found]
 
 
@@ -156,7 +159,9 @@ def _files(part: str | Mapping[str, str]) -> Mapping[str, str]:
     return {"score.py": part} if isinstance(part, str) else part
 
 
-def _play(folder: str, saves: Sequence[Mapping[str, str]], bodies: Sequence[object]) -> list[dict[str, Any]]:
+def _play(
+    folder: str, saves: Sequence[Mapping[str, str]], bodies: Sequence[object], later: Sequence[str]
+) -> list[dict[str, Any]]:
     sys.dont_write_bytecode = True
     warnings.simplefilter("default")
     warnings.showwarning = lambda *_args, **_kwargs: None
@@ -169,7 +174,11 @@ def _play(folder: str, saves: Sequence[Mapping[str, str]], bodies: Sequence[obje
     for save in saves:
         write(folder, save)
         contents = {os.path.join(folder, name): text.encode() for name, text in save.items()}
-        plan = stage.forkable if isinstance(stage.forkable, Reason) else decide(stage.history, contents)
+        plan = (
+            stage.forkable
+            if isinstance(stage.forkable, Reason)
+            else decide(stage.history, contents, [os.path.join(folder, name) for name in later])
+        )
         if isinstance(plan, Reason):
             steps.append({"why": plan.why.value, "words": sentence(plan), "changed": (), "got": None, "want": None})
             continue

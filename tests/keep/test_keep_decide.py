@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-
 from kept_scripts import play, swap
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
@@ -383,6 +382,51 @@ KEPT = {
         ("return 'int'", "return 'number'"),
         ("return 'str'", "return 'text'"),
     ),
+    "shared memory of requests": edits(
+        HEAD
+        + "import mmap\nM = mmap.mmap(-1, 4096)\n\n\ndef init():\n    M[0] = 5\n\n\ndef run(data):\n    M[0] += 1\n    return M[0]\n",
+        ("return M[0]", "return -M[0]"),
+    ),
+    "a lock that a request does not give back": edits(
+        HEAD
+        + "import multiprocessing\nlock = multiprocessing.Lock()\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    return lock.acquire(timeout=0.01)\n",
+        ("return lock", "return 'a', lock"),
+    ),
+    "a database in memory": edits(
+        HEAD
+        + "import sqlite3\n\n\ndef init():\n    global db\n    db = sqlite3.connect(':memory:')\n    db.execute('create table t (x)')\n\n\ndef run(data):\n    db.execute('insert into t values (1)')\n    return db.execute('select count(*) from t').fetchone()\n",
+        ("count(*)", "-count(*)"),
+    ),
+    "loaded under two names": (
+        {
+            "score.py": HEAD
+            + "import helper\n\n\ndef init():\n    global twin\n    import score as twin\n\n\ndef work():\n    return 1\n\n\ndef run(data):\n    return [work(), twin.work(), helper.use()]\n",
+            "helper.py": "def use():\n    import score\n    return score.work()\n",
+        },
+        {
+            "score.py": HEAD
+            + "import helper\n\n\ndef init():\n    global twin\n    import score as twin\n\n\ndef work():\n    return 2\n\n\ndef run(data):\n    return [work(), twin.work(), helper.use()]\n"
+        },
+    ),
+    "loaded again": (
+        {
+            "score.py": HEAD
+            + "import helper, importlib\nold = helper.clean\n\n\ndef init():\n    importlib.reload(helper)\n\n\ndef run(data):\n    return [old(1), helper.clean(1), old is helper.clean]\n",
+            "helper.py": HELPER,
+        },
+        {"helper.py": swap(HELPER, ("value * FACTOR", "value - FACTOR"))},
+    ),
+    "a random generator of one's own": edits(
+        HEAD
+        + "import random\n\n\ndef init():\n    global dice\n    dice = random.Random(3)\n    dice.random()\n\n\ndef run(data):\n    return dice.random()\n",
+        ("return dice", "return 1 + dice"),
+    ),
+    "lambda of init that calls a helper": edits(
+        HEAD
+        + "def helper(x):\n    return x\n\n\ndef init():\n    global call\n    call = lambda x: helper(x) + 1 / (x - 2)\n\n\ndef run(data):\n    return call(json.loads(data)['x'])\n",
+        ("return x", "return x * 2"),
+        ("import json", "#\nimport json"),
+    ),
     "exit handlers": edits(
         HEAD
         + "import atexit\n\n\n@atexit.register\ndef end():\n    print('end')\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    return 1\n",
@@ -606,7 +650,7 @@ ANEW = {
     ),
     "shared memory": (
         "shared_memory",
-        edits(PLAIN + "\n\nimport mmap\nM = mmap.mmap(-1, 4096)\n", ("value + 1", "value + 2")),
+        edits(PLAIN + "\n\nimport mmap\nM = mmap.mmap(-1, 1 << 22)\n", ("value + 1", "value + 2")),
     ),
     "a file lock": (
         "file_lock",
@@ -723,3 +767,18 @@ def test_a_broken_save_and_the_next_that_mends_it() -> None:
     assert broken.why == "broken"
     assert mended.kept and mended.got == mended.want and mended.changed == ("run",)
     assert more.kept and more.got == more.want and more.changed == ()
+
+
+def test_a_helper_that_only_a_request_has_imported() -> None:
+    script = HEAD + "def init():\n    pass\n\n\ndef run(data):\n    import late\n    return late.VALUE\n"
+    step, unknown, read = (
+        play({"score.py": script, "late.py": "VALUE = 1\n"}, {"late.py": "VALUE = 2\n"}, later=("late.py",))[0],
+        play({"score.py": script, "late.py": "VALUE = 1\n"}, {"late.py": "VALUE = 2\n"})[0],
+        play(
+            {"score.py": script + "\n\nopen('late.py').read()\n", "late.py": "VALUE = 1\n"},
+            {"late.py": "VALUE = 2\n"},
+            later=("late.py",),
+        )[0],
+    )
+    assert step.kept and step.got == step.want == [2, 2, 2]
+    assert (unknown.why, read.why) == ("not_compiled", "not_compiled")

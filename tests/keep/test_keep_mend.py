@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from kept_scripts import in_fork, initialise, show, write
 
 from devserver.keep.decide import Plan, still_as_left
 from devserver.keep.forkable import Forkable, _openmp_runtimes, forkable, pause_openmp, state_now
 from devserver.keep.stage import resume
-from kept_scripts import in_fork, initialise, show, write
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 
