@@ -52,7 +52,8 @@ def run(data):
 """
 LONG = SCRIPT + "".join(
     f"\n\ndef helper_{i}(value, other=1):\n    # a word\n    total = value + {i}\n    for step in range(other):\n"
-    f"        total += step * {i} if step % 2 else value\n    text = f'{{total}} of {{other}}'\n    return [text, total]\n"
+    f"        total += step * {i} if step % 2 else value\n"
+    f"    text = f'{{total}} of {{other}}'\n    return [text, total]\n"
     for i in range(220)
 )
 

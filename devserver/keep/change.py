@@ -71,7 +71,7 @@ class Change:
 
 
 def compiled(text: str | bytes, path: str) -> tuple[CodeType, tuple[str, ...]]:
-    """The module's code and what the compiler warns of. Errors: SyntaxError, ValueError, RecursionError, MemoryError."""
+    """The module's code and what the compiler warns of. Errors: SyntaxError, ValueError, Recursion- and MemoryError."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         code: CodeType = compile(text, path, "exec", dont_inherit=True)
@@ -143,7 +143,7 @@ def _pairs(
     if [code.co_name for code in olds] != [code.co_name for code in news]:
         found = next((code for code in (*news, *olds)), None)
         raise _Unpaired(Why.UNPAIRED, found.co_name if found else "", found.co_firstlineno if found else 0)
-    for old, new in zip(olds, news):
+    for old, new in zip(olds, news, strict=True):
         place = places.get((old.co_name, old.co_firstlineno))
         if is_container(old):
             yield Pair(old, new)
@@ -190,7 +190,7 @@ def _key(constant: object) -> object:
 
 
 class _Pool:
-    """The constants of the loaded code: equal ones of one file are one object, also for what init() has kept of them."""
+    """The constants of the loaded code: equal ones of a file are one object, also for what init() has kept of them."""
 
     def __init__(self, code: CodeType) -> None:
         self._known: dict[object, object] = {}
@@ -227,7 +227,7 @@ class Holders:
 
 
 def find_holders(loaded: Iterable[Loaded], frozen_before: int = 0) -> Holders:
-    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what is frozen since is thawed."""
+    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what was frozen since thaws."""
     known = {id(code) for one in loaded for code in everything(one.code)}
     paths = {one.code.co_filename for one in loaded}
     if gc.get_freeze_count() != frozen_before:
@@ -284,7 +284,7 @@ def _codes_of(found: Any) -> Iterator[CodeType]:
 
 
 def apply(changes: Iterable[Change], holders: Holders, refresh: Callable[[str, str], None]) -> None:
-    """Exchange the code, in the fork. `refresh(path, text)` makes reports, breakpoints and linecache show the new text."""
+    """Exchange the code, in the fork. `refresh(path, text)` has reports, breakpoints and linecache show the new text."""
     with quiet():
         for change in changes:
             for pair in change.pairs:
@@ -340,4 +340,4 @@ def _moved_lines(pairs: Iterable[Pair]) -> Iterator[tuple[int, int]]:
         if not pair.place:
             before, after = ([line for *_, line in code.co_lines() if line] for code in (pair.old, pair.new))
             if len(before) == len(after):
-                yield from zip(before, after)
+                yield from zip(before, after, strict=True)

@@ -67,5 +67,5 @@ def _words(constant: object) -> Iterator[str]:
 
 
 def positions(code: CodeType) -> object:
-    """Lines and columns of this code object alone, to be compared; unlike ones may be equal places, written otherwise."""
+    """Lines and columns of this code object alone, to be compared; the same ones may be written in two ways."""
     return code.co_firstlineno, code.co_linetable

@@ -59,7 +59,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Source:
-    """A text with its tree; made once for what is loaded. Errors: SyntaxError, ValueError, RecursionError, MemoryError."""
+    """A text with its tree; made once for what is loaded. Errors: SyntaxError, ValueError, Recursion- and MemoryError."""
 
     text: str
     tree: ast.Module = field(compare=False, repr=False)
@@ -115,7 +115,7 @@ class _Comparison:
         )
 
     def block(self, before: Sequence[ast.stmt], after: Sequence[ast.stmt], prefix: str) -> None:
-        for one, other in zip(before, after):
+        for one, other in zip(before, after, strict=False):
             self.statement(one, other, prefix)
         if len(before) != len(after):
             at = after[len(before)] if len(after) > len(before) else (after[-1] if after else None)
@@ -206,7 +206,7 @@ class _Comparison:
                 return
             if len(one) != len(other):
                 raise _Differs(Why.STATEMENT)
-            for a, b in zip(one, other):
+            for a, b in zip(one, other, strict=True):
                 self.equal(a, b, prefix)
         elif type(one) is not type(other):
             raise _Differs(Why.STATEMENT)
@@ -296,14 +296,13 @@ def _singles(here: Sequence[ast.stmt], there: Sequence[ast.stmt]) -> list[ast.Fu
     """Plain functions of the module that are only `here`, each defined once."""
     names = Counter(node.name for node in here if isinstance(node, NAMED))
     known = {node.name for node in there if isinstance(node, NAMED)}
-    imported = _imported(here)
     return [
         node
-        for node in here
+        for number, node in enumerate(here)
         if isinstance(node, ast.FunctionDef)
         and node.name not in known
         and names[node.name] == 1
-        and _is_plain(node, imported)
+        and _is_plain(node, _imported(here[:number]))
     ]
 
 
@@ -337,7 +336,7 @@ def _is_constant(node: ast.expr) -> bool:
     return isinstance(node, ast.Constant)
 
 
-_TYPES = {
+BUILTIN_TYPES = {
     "int",
     "float",
     "str",
@@ -359,7 +358,7 @@ def _is_type(node: ast.expr, imported: set[str]) -> bool:
     if isinstance(node, ast.Constant):
         return True
     if isinstance(node, ast.Name):
-        return node.id in _TYPES or node.id in imported
+        return node.id in BUILTIN_TYPES or node.id in imported
     if isinstance(node, ast.Attribute):
         return _is_type(node.value, imported)
     if isinstance(node, ast.Subscript):

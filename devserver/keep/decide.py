@@ -12,7 +12,7 @@ from types import CodeType
 
 from devserver.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
 from devserver.keep.codes import everything, inner, is_function, outer_functions, positions, used_in, words_in
-from devserver.keep.compare import Difference, Single, Source, compare
+from devserver.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
 from devserver.keep.ran import Record
 from devserver.keep.reasons import Reason, Why
 from devserver.keep.watching import Seen, stat_of
@@ -227,12 +227,12 @@ def _about_names(
         return None
     after = _words_after(history, changes, executed)
     asked = _look_ups(history, changes, executed)
-    for change, difference in zip(changes, differences):
+    for change, difference in zip(changes, differences, strict=True):
         found = [(single, executed.words) for single in difference.added]
         found += [(single, after) for single in difference.removed]
         for single, words in found:
             known = "a name like it" if single.name in words | history.seen.found_classes else ""
-            fact = known or asked or _stored(history, change, single)
+            fact = known or asked or _stored(change, single)
             if fact:
                 return Reason(Why.NAME, change.loaded.path, single.name, single.line, fact)
     return None
@@ -246,7 +246,7 @@ def _look_ups(history: History, changes: Sequence[Change], executed: Executed) -
     return min((executed.names & _LOOK_UP) | (everywhere & _SEE_ORDER) | stars, default="")
 
 
-def _stored(history: History, change: Change, single: Single) -> str:
+def _stored(change: Change, single: Single) -> str:
     """What speaks against it in the module as it is now: a new name that is there, an annotation that is set again."""
     space = vars(change.loaded.module)
     if single.name in change.removed:
@@ -256,10 +256,10 @@ def _stored(history: History, change: Change, single: Single) -> str:
     if single.name in space:
         return "it is there already"
     stores = _stores(change.loaded.code)
-    return next((name for name in sorted(single.looked_up) if stores.get(name, 0) > 1), "")
+    return next((name for name in sorted(single.looked_up) if stores[name] > (name not in BUILTIN_TYPES)), "")
 
 
-def _stores(module: CodeType) -> dict[str, int]:
+def _stores(module: CodeType) -> Counter[str]:
     """How often each name is bound in a file, as far as imports and annotations of new functions need to know."""
     count: Counter[str] = Counter()
     for code in everything(module):
@@ -285,7 +285,7 @@ def _words(codes: Iterable[CodeType]) -> set[str]:
 
 
 def _about_lines(history: History, changes: Sequence[Change], executed: Executed) -> Reason | None:
-    """Where lines were asked for, not one of them may stand elsewhere or read otherwise, but in the changed functions."""
+    """Where lines were asked for, none may stand elsewhere or read otherwise, but in the changed functions."""
     asked = min(executed.names & _LINES, default="") or executed.asks_where_classes_begin
     if not asked and {"inspect", "stack"} <= executed.names:
         asked = "inspect.stack"
@@ -301,7 +301,7 @@ def _lines_differ(change: Change) -> bool:
     inside = {line for pair in change.pairs if pair.place for line in _lines_of(pair.old) | _lines_of(pair.new)}
     if len(before) != len(after) or any(not p.place and positions(p.old) != positions(p.new) for p in change.pairs):
         return True
-    pairs = enumerate(zip(before, after), 1)
+    pairs = enumerate(zip(before, after, strict=True), 1)
     return any(old != new and number not in inside for number, (old, new) in pairs)
 
 

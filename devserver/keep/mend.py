@@ -47,7 +47,10 @@ def left(seen: Seen, finalizers_before: Collection[int], found: Forkable) -> Lef
 
 
 def mend(state: Left) -> None:
-    """In each fork, before anything else of the script's runs. Errors: OSError where a file cannot be opened anew, or memory is short."""
+    """In each fork, before anything else of the script's runs.
+
+    Errors: OSError where a file cannot be opened anew, or memory is short.
+    """
     if state.random_state is not None:
         random.setstate(state.random_state)
     if state.reseed_numpy:

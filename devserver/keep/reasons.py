@@ -44,7 +44,7 @@ class Why(enum.Enum):
 
 @dataclass(frozen=True)
 class Reason:
-    """`place`: a function, as in "Model.predict"; `line`: 1-based, in the new text, 0 if there is none; `fact`: a name."""
+    """`place`: a function, as in "Model.predict"; `line`: 1-based, in the new text, 0 if none; `fact`: a name."""
 
     why: Why
     path: str = ""

@@ -25,7 +25,7 @@ from devserver.keep.watching import Watch
 
 @dataclass(frozen=True)
 class Initialised:
-    """A process that has loaded the script and run init(). `forkable` says why it may not be forked, where it may not."""
+    """A process that has loaded the script and run init(); `forkable` may say why it must not be forked."""
 
     history: History
     forkable: Forkable | Reason

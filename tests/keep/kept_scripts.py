@@ -18,8 +18,7 @@ from typing import Any
 
 import devserver.keep
 from devserver.keep.decide import Plan, decide
-from devserver.keep.forkable import Reason
-from devserver.keep.reasons import sentence
+from devserver.keep.reasons import Reason, sentence
 from devserver.keep.stage import Initialised, Observer, resume
 
 OURS = os.path.dirname(devserver.keep.__file__) + os.sep

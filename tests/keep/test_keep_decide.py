@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - scripts in one line
 """Edits, each with whether init() may stay as it is; whatever is kept answers as a fresh start does, to the last byte."""
 
 from __future__ import annotations
@@ -684,6 +685,14 @@ ANEW = {
     "a new name, and their order is shown": (
         "name",
         edits(swap(PLAIN, ("FACTOR}", "list(globals())}")), ("def run", "def fresh():\n    pass\n\n\ndef run")),
+    ),
+    "a new function annotated with what comes later": (
+        "statement",
+        edits(PLAIN, ("def run", "def fresh(x: later.Thing):\n    pass\n\n\nimport json as later\n\n\ndef run")),
+    ),
+    "a new function annotated with a name that is set": (
+        "name",
+        edits("int = 5\n" + PLAIN, ("def run", "def fresh(x: int):\n    pass\n\n\ndef run")),
     ),
     "a new function with a computed default": (
         "statement",

@@ -106,7 +106,7 @@ def test_each_fork_reads_on_where_init_stopped(tmp_path: Path) -> None:
 
 def test_random_numbers_of_a_seeded_script_are_those_of_a_fresh_start(tmp_path: Path) -> None:
     def play():
-        module, stage = stage_in(Path(os.path.realpath(tmp_path)), "random.seed(7)")
+        _, stage = stage_in(Path(os.path.realpath(tmp_path)), "random.seed(7)")
         return [as_fork(stage, random.random) for _ in range(2)]
 
     wanted = random.Random(7).random()
@@ -116,7 +116,7 @@ def test_random_numbers_of_a_seeded_script_are_those_of_a_fresh_start(tmp_path: 
 @pytest.mark.parametrize("seed", ["pass", "random.seed()", "random.seed(1); random.seed(None)"])
 def test_random_numbers_of_others_differ(tmp_path: Path, seed: str) -> None:
     def play():
-        module, stage = stage_in(Path(os.path.realpath(tmp_path)), seed)
+        _, stage = stage_in(Path(os.path.realpath(tmp_path)), seed)
         return [as_fork(stage, random.random) for _ in range(2)]
 
     one, other = in_fork(play)
@@ -137,7 +137,7 @@ def test_numpy_draws_as_init_has_left_it(tmp_path: Path, seed: str, same: bool, 
             import numpy.random
 
             numpy.random.seed()  # as the libraries stage's forks do
-        module, stage = stage_in(Path(os.path.realpath(tmp_path)), f"import numpy.random; {seed}")
+        _, stage = stage_in(Path(os.path.realpath(tmp_path)), f"import numpy.random; {seed}")
         import numpy.random
 
         return [as_fork(stage, numpy.random.rand) for _ in range(2)]

@@ -77,6 +77,11 @@ def under(install: Callable[[Callable | None], None]) -> Callable[[dict], None]:
     return work
 
 
+def refused(space: dict) -> None:
+    with pytest.raises(TypeError):
+        space["called"](1, 2)
+
+
 WAYS: dict[str, tuple[Callable[[dict], object], set[str]]] = {
     "nothing": (lambda space: None, set()),
     "call": (lambda space: space["called"](), {"called"}),
@@ -96,7 +101,7 @@ WAYS: dict[str, tuple[Callable[[dict], object], set[str]]] = {
     "traced": (under(sys.settrace), {"called"}),
     "profiled": (under(sys.setprofile), {"called"}),
     "exec": (lambda space: exec("called()", space), {"called"}),
-    "ends with an error": (lambda space: pytest.raises(TypeError, space["called"], 1, 2), set()),
+    "ends with an error": (refused, set()),
 }
 
 
