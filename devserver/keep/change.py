@@ -227,7 +227,7 @@ class Holders:
 
 
 def find_holders(loaded: Iterable[Loaded], frozen_before: int = 0) -> Holders:
-    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what was frozen since thaws."""
+    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what froze since thaws."""
     known = {id(code) for one in loaded for code in everything(one.code)}
     paths = {one.code.co_filename for one in loaded}
     if gc.get_freeze_count() != frozen_before:
@@ -284,7 +284,7 @@ def _codes_of(found: Any) -> Iterator[CodeType]:
 
 
 def apply(changes: Iterable[Change], holders: Holders, refresh: Callable[[str, str], None]) -> None:
-    """Exchange the code, in the fork. `refresh(path, text)` has reports, breakpoints and linecache show the new text."""
+    """Exchange the code, in the fork. `refresh(path, text)` makes reports, breakpoints and linecache follow."""
     with quiet():
         for change in changes:
             for pair in change.pairs:

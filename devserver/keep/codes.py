@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import lru_cache
 from types import CodeType
 
 _WORD = re.compile(r"\w+")
@@ -64,6 +66,23 @@ def _words(constant: object) -> Iterator[str]:
     elif isinstance(constant, (tuple, frozenset)):
         for part in constant:
             yield from _words(part)
+
+
+@lru_cache(maxsize=1)
+def _get_extra() -> Callable[..., int] | None:
+    for name in ("PyUnstable_Code_GetExtra", "_PyCode_GetExtra"):
+        found = getattr(getattr(ctypes, "pythonapi", None), name, None)
+        if found is not None:
+            found.argtypes = [ctypes.py_object, ctypes.c_ssize_t, ctypes.POINTER(ctypes.c_void_p)]
+            return found  # type: ignore[no-any-return]
+    return None
+
+
+def is_compiled_otherwise(code: CodeType) -> bool:
+    """True where something that runs code in its own way (torch.compile, a debugger) has put a note on it."""
+    ask = _get_extra()
+    note = ctypes.c_void_p()
+    return ask is not None and any(ask(code, number, ctypes.byref(note)) == 0 and note.value for number in range(8))
 
 
 def positions(code: CodeType) -> object:

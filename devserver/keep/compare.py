@@ -59,7 +59,7 @@ class Difference:
 
 @dataclass(frozen=True)
 class Source:
-    """A text with its tree; made once for what is loaded. Errors: SyntaxError, ValueError, Recursion- and MemoryError."""
+    """A text with its tree; made once. Errors: SyntaxError, ValueError, Recursion- and MemoryError."""
 
     text: str
     tree: ast.Module = field(compare=False, repr=False)

@@ -11,7 +11,16 @@ from importlib.util import decode_source
 from types import CodeType
 
 from devserver.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
-from devserver.keep.codes import everything, inner, is_function, outer_functions, positions, used_in, words_in
+from devserver.keep.codes import (
+    everything,
+    inner,
+    is_compiled_otherwise,
+    is_function,
+    outer_functions,
+    positions,
+    used_in,
+    words_in,
+)
 from devserver.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
 from devserver.keep.ran import Record
 from devserver.keep.reasons import Reason, Why
@@ -42,13 +51,16 @@ class Plan:
         return tuple(dict.fromkeys(name for change in self.changes for name in change.changed))
 
 
-def decide(history: History, contents: Mapping[str, bytes], imported_later: Collection[str] = ()) -> Plan | Reason:
+def decide(
+    history: History, contents: Mapping[str, bytes], imported_later: Collection[str] = (), by_fork: bool = True
+) -> Plan | Reason:
     """What to do when these files (absolute paths) have these contents now; files that are not named are as they were.
 
     Always compared with what was loaded, never with a save in between. A file may be named that has not changed.
-    `imported_later`: files that a generation has imported in a request, and init() has not: a fork will read them anew.
+    `imported_later`: files that a generation has imported in a request, and init() has not: forks read them anew.
+    `by_fork` is false for a spare, which is the process that ran init().
     """
-    reason = _why_never(history)
+    reason = _why_never(history, by_fork)
     if reason is not None:
         return reason
     changes: list[Change] = []
@@ -119,18 +131,18 @@ def _reader_of(history: History, path: str) -> str:
 # --- all together
 
 
-def _why_never(history: History) -> Reason | None:
+def _why_never(history: History, by_fork: bool) -> Reason | None:
     """What speaks against it whatever the edit is."""
     seen = history.seen
     if history.record is None:
         return Reason(Why.NO_RECORD)
     if seen.programs:
         return Reason(Why.PROGRAM, fact=seen.programs[0])
-    if seen.pid_taken:
+    if by_fork and seen.pid_taken:
         return Reason(Why.PID, fact=seen.pid_taken)
-    if seen.at_fork:
+    if by_fork and seen.at_fork:
         return Reason(Why.AT_FORK, fact=seen.at_fork)
-    if seen.exits_unknown:
+    if by_fork and seen.exits_unknown:
         return Reason(Why.EXIT_HANDLER)
     return still_as_left(seen)
 
@@ -154,7 +166,10 @@ class Executed:
         assert record is not None
         self._loaded = history.loaded
         self._idle = frozenset(
-            id(code) for one in history.loaded for code in outer_functions(one.code) if not record.ran(code)
+            id(code)
+            for one in history.loaded
+            for code in outer_functions(one.code)
+            if not record.ran(code) and not is_compiled_otherwise(code)
         )
         modules = [one.code for one in history.loaded]
         self.names = frozenset(_names(self.used(modules)))

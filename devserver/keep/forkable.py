@@ -24,6 +24,7 @@ from devserver.keep.watching import quiet
 OMP_PAUSE_HARD = 2
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
 _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
+_HAS_PROC = os.path.isdir("/proc/self/fd") and hasattr(os, "fork")
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
 
@@ -70,6 +71,8 @@ class Forkable:
 
 def state_now(ignore: Collection[int] = ()) -> State:
     """The state of this process. `ignore`: descriptors of the tool's own."""
+    if not _HAS_PROC:
+        return State({}, frozenset(), {}, ())
     return State(_descriptors(ignore), _shared_memory(), _signal_handlers(), _timers())
 
 
@@ -123,8 +126,8 @@ def _openmp_runtimes() -> list[str]:
 
 
 def _threads_left() -> Reason | None:
-    if not sys.platform.startswith("linux"):
-        return Reason(Why.SYSTEM, fact=sys.platform)
+    if not _HAS_PROC:
+        return Reason(Why.SYSTEM, fact="there is no /proc")
     if len(os.listdir("/proc/self/task")) > 1:
         pause_openmp()
     _throw_away_fork()

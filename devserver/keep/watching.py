@@ -183,9 +183,9 @@ class Watch:
         @functools.wraps(original)
         def getpid() -> Any:
             if _hook.table and self._pid_taken is None:
-                frame = _quiet_frame(1)
+                frame = _asker(_quiet_frame(1))
                 path = frame.f_code.co_filename.replace("\\", "/") if frame is not None else ""
-                if self._is_user(path) or any(f"/{package}/" in path for package in _HAND_PIDS_ON):
+                if self._is_user(path) or "/psutil/" in path:  # which keeps the number for the script
                     self._pid_taken = f"os.{original.__name__}()"
             return original()
 
@@ -238,7 +238,6 @@ _READ_THE_HEAD = {  # of a code object: names and kinds of arguments, whether it
 _WRITE = ("os.mkdir", "os.remove", "os.rmdir", "os.truncate", "os.utime", "os.chmod")
 _PYC = "__pycache__"
 _SHOW_LINES = ("traceback.py", "warnings.py", "logging.py", "_warnings.py")
-_HAND_PIDS_ON = ("psutil", "multiprocessing")  # keep the number for the script, or know it as their own
 
 
 def writes(mode: object, flags: object) -> bool:
@@ -260,6 +259,15 @@ def stat_of(path: str) -> Stat:
 def _has_value(args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
     values = [*args, *kwargs.values()]
     return bool(values) and values[0] is not None
+
+
+def _asker(frame: FrameType | None) -> FrameType | None:
+    """Who asks for the number of the process: also by way of `multiprocessing.current_process().pid`."""
+    while frame is not None and os.path.basename(frame.f_code.co_filename) == "process.py":
+        if frame.f_code.co_name != "ident":
+            return None
+        frame = frame.f_back
+    return frame
 
 
 def _who(frame: FrameType) -> str:

@@ -27,7 +27,7 @@ BODIES = ({"x": 1}, {"x": 2}, {"x": 3})
 
 @dataclass(frozen=True)
 class Step:
-    """What became of one save: the reason's word where a fresh start is made, both answers where the script was kept."""
+    """What became of one save: the reason's word where a fresh start is made, both answers where it was kept."""
 
     why: str = ""
     words: str = ""

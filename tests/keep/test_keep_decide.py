@@ -428,6 +428,11 @@ KEPT = {
         ("return x", "return x * 2"),
         ("import json", "#\nimport json"),
     ),
+    "log records hold the process's number": edits(
+        HEAD
+        + "import logging, multiprocessing.util\n\n\ndef init():\n    logging.getLogger('x').warning('hm')\n    multiprocessing.util.Finalize(None, int, exitpriority=1)\n\n\ndef run(data):\n    return 1\n",
+        ("return 1", "return 2"),
+    ),
     "exit handlers": edits(
         HEAD
         + "import atexit\n\n\n@atexit.register\ndef end():\n    print('end')\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    return 1\n",
@@ -606,6 +611,13 @@ ANEW = {
             PLAIN,
             ("FACTOR = 3", "# coding: nonsense\nFACTOR = 3"),
             ("import json, os\n", "# coding: nonsense\nimport json, os\n"),
+        ),
+    ),
+    "process number by multiprocessing": (
+        "pid",
+        edits(
+            PLAIN + "\n\nimport multiprocessing\nPID = multiprocessing.current_process().pid\n",
+            ("value + 1", "value + 2"),
         ),
     ),
     "process number by name": (

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from kept_scripts import in_fork, initialise, show, write
 
-from devserver.keep.decide import Plan, still_as_left
+from devserver.keep.decide import Plan, decide, still_as_left
 from devserver.keep.forkable import Forkable, _openmp_runtimes, forkable, pause_openmp, state_now
 from devserver.keep.stage import resume
 
@@ -189,6 +189,18 @@ def test_a_library_that_has_predicted_can_be_forked_twice(name: str) -> None:
         return results
 
     assert in_fork(play) == [True] * 6
+
+
+def test_a_spare_may_have_asked_for_its_number(tmp_path: Path) -> None:
+    folder = os.path.realpath(tmp_path)
+
+    def play():
+        write(folder, {"score.py": "import os\nPID = os.getpid()\n\n\ndef init(): pass\n\n\ndef run(data): return 1\n"})
+        _, stage = initialise(folder)
+        edit = {os.path.join(folder, "score.py"): Path("score.py").read_bytes().replace(b"return 1", b"return 2")}
+        return [isinstance(decide(stage.history, edit, by_fork=fork), Plan) for fork in (True, False)]
+
+    assert in_fork(play) == [False, True]
 
 
 def test_pausing_where_there_is_no_runtime_does_nothing() -> None:

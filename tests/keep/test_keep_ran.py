@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import pytest
 
-from devserver.keep.codes import outer_functions
+from devserver.keep.codes import is_compiled_otherwise, outer_functions
 from devserver.keep.ran import start_record
 
 SOURCE = """
@@ -129,3 +129,18 @@ def test_what_runs_later_is_not_recorded_and_costs_nothing() -> None:
     assert not any(record.ran(found) for found in outer_functions(code))
     if hasattr(sys, "monitoring"):
         assert all(sys.monitoring.get_tool(number) is None for number in (3, 4))
+
+
+def test_code_that_a_compiler_has_noted_counts_as_run() -> None:
+    api = ctypes.pythonapi
+    new = "PyUnstable_" if sys.version_info >= (3, 12) else "_Py"
+    request = getattr(api, f"{new}Eval_RequestCodeExtraIndex")
+    note = getattr(api, f"{new}Code_SetExtra")
+    request.argtypes, request.restype = [ctypes.c_void_p], ctypes.c_ssize_t
+    note.argtypes = [ctypes.py_object, ctypes.c_ssize_t, ctypes.c_void_p]
+    called, idle = list(outer_functions(compile(SOURCE, "<script>", "exec")))[:2]
+    number = request(None)
+    assert note(called, number, 1) == 0
+    assert is_compiled_otherwise(called)
+    assert not is_compiled_otherwise(idle)
+    assert note(called, number, None) == 0
