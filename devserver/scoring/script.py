@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -86,7 +85,7 @@ def load(path: str | None) -> Script:
 
 def _execute(path: str | None) -> ModuleType:
     if path is None:
-        return importlib.import_module("main")
+        return loader.load_main()
     _check_file(path)
     return loader.load_script(path, MODULE_NAME)
 
