@@ -73,7 +73,7 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
     from devserver.config.rules import prepared
     from devserver.process import debugger
     from devserver.process.child import RUN_VARIABLE
-    from devserver.supervisor.supervisor import Supervisor
+    from devserver.supervisor import start
 
     mark = uuid.uuid4().hex
     environ = dict(os.environ)
@@ -82,7 +82,7 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
         return prepared(read_config(arguments, environ, config.base), debugger.is_loaded())
 
     added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
-    return Supervisor(config, reread, console, {**environ, **added}, mark).run()
+    return start.run(config, reread, console, {**environ, **added}, mark)
 
 
 def _check(config: Config) -> int:
@@ -95,6 +95,7 @@ def _check(config: Config) -> int:
 def _serve(config: Config, console: Console) -> NoReturn:
     from devserver.process.listener import bind_all, listening_on, with_real_ports
     from devserver.process.platform import leave
+    from devserver.process.wire import Briefing
 
     listeners = bind_all(config)
     console.show(listening_on(listeners))
@@ -104,4 +105,5 @@ def _serve(config: Config, console: Console) -> NoReturn:
     from devserver.worker.generation import Post
     from devserver.worker.main import run_generation
 
-    leave(run_generation(Post(config, [each.socket for each in listeners], console.tell)))
+    briefing = Briefing(generation=0, config=config)
+    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell)))

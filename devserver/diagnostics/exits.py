@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from devserver.diagnostics import hints
 from devserver.diagnostics.exceptions import called_place, problem
 from devserver.diagnostics.stacks import STACK_LINE
 from devserver.records.diagnostic import Diagnostic, Frame, ProcessEnd, Request
@@ -20,10 +19,19 @@ from devserver.usercode.source import Place
 _TOLD: dict[Phase, Literal["load", "init", "run"]] = {"start": "load", "load": "load", "init": "init"}
 
 
+def ending_of(
+    told: WorkerDied | None, words: LastWords, code: int, script: str | None, files: Iterable[str] = ()
+) -> WorkerDied:
+    """How a generation ended: as its own parent has told, else as its scoreboard and its exit code say."""
+    return told or obituary(words, code, script, files)
+
+
 def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
     """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
     if words.phase == "told":
         return WorkerDied("run", code, None)
+    from devserver.diagnostics import hints  # not before somebody dies: the supervisor lives long and stays small
+
     phase = _TOLD.get(words.phase, "run")
     error = died(phase, code, idle=words.phase == "idle", dump=words.dump, script=script, files=files)
     return WorkerDied(phase, code, hints.explain(error))

@@ -1,7 +1,8 @@
-"""The border between two processes, both ends of the wire: briefings go to a child, records come back."""
+"""The parent's handle of a generation's process: it briefs it, hears what it tells and how it ends, and can end it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
@@ -9,80 +10,93 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
+from typing import TypeAlias
 
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Inbox
-from devserver.records.messages import Gone
+from devserver.records.messages import Gone, Told
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
 
 
+Deliver: TypeAlias = Callable[[int, Told | Gone], None]
+
+
+def pipe(undo: ExitStack) -> tuple[int, int]:
+    """A new pipe, reading end first; `undo` closes it."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
+
+
 def interpreter_command() -> list[str]:
     """The command for another interpreter like this one."""
+    # nothing public gives the options back; multiprocessing, too, starts its processes with those from here
     return [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
 
 
 class Child:
     """The parent's handle of one generation's process."""
 
-    def __init__(self, process: Process, generation: int, control: int) -> None:
+    def __init__(self, process: Process, generation: int, scoreboard: Scoreboard, control: int = -1) -> None:
         self.process = process
         self.generation = generation
+        self.scoreboard = scoreboard
         self._control = control
         self._lock = threading.Lock()
 
     @classmethod
     def start(
-        cls,
-        briefing: Briefing,
-        listeners: Sequence[Listener],
-        environ: dict[str, str],
-        path: Sequence[str],
-        deliver: Callable[[int, object], None],
-        recorder: Sequence[int],
+        cls, briefing: Briefing, listeners: Sequence[Listener], environ: dict[str, str], deliver: Deliver
     ) -> Child:
         """Start the process; `deliver` gets its records and at last `Gone`, each with the generation's number.
 
-        `recorder` are the descriptors of the recorder that it shall keep. Errors: OSError where no process can be made.
+        Errors: OSError where no process can be made.
         """
-        told, tell = os.pipe()
-        hear, heard = os.pipe()
-        arguments = [told, heard, *recorder]
         sockets = [listener.socket.fileno() for listener in listeners]
-        try:
-            process = System.start([*interpreter_command(), LAUNCHER], arguments, sockets, environ)
-        except OSError:
-            for descriptor in (told, tell, hear, heard):
-                os.close(descriptor)
-            raise
+        with ExitStack() as undo:
+            scoreboard = undo.enter_context(closing(Scoreboard()))
+            told, tell = pipe(undo)
+            hear, heard = pipe(undo)
+            descriptors = [told, heard, *scoreboard.descriptors]
+            process = System.start([*interpreter_command(), LAUNCHER], descriptors, sockets, environ)
+            undo.pop_all()
         os.close(told)
         os.close(heard)
-        child = cls(process, briefing.generation, tell)
-        threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
-        child._brief(briefing, listeners, path)
+        child = cls(process, briefing.generation, scoreboard, tell)
+        child._brief(briefing, listeners)
+        child._hear(hear, deliver)
         return child
 
     @classmethod
-    def adopt(cls, process: Process, generation: int, hear: int, deliver: Callable[[int, object], None]) -> Child:
+    def adopt(cls, process: Process, generation: int, scoreboard: Scoreboard, hear: int, deliver: Deliver) -> Child:
         """The handle of a process that was started by another; `hear` is where its link ends."""
-        child = cls(process, generation, -1)
-        threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
+        child = cls(process, generation, scoreboard)
+        child._hear(hear, deliver)
         return child
 
-    def _brief(self, briefing: Briefing, listeners: Sequence[Listener], path: Sequence[str]) -> None:
-        import dataclasses
+    def close(self) -> None:
+        """After `Gone`: gives back what was kept of it."""
+        self.scoreboard.close()
 
+    def _brief(self, briefing: Briefing, listeners: Sequence[Listener]) -> None:
         shared = tuple(System.share(listener.socket, self.process.pid) for listener in listeners)
-        text = json.dumps(list(path)).encode() + b"\n"
+        text = json.dumps(briefing.path).encode() + b"\n"  # apart: what the rest is made of is imported from there
         try:
             with os.fdopen(os.dup(self._control), "wb") as pipe:
                 pipe.write(text + pickle.dumps(dataclasses.replace(briefing, listeners=shared)))
         except BrokenPipeError:
             pass  # it is gone already; `Gone` tells
 
-    def _listen(self, hear: int, deliver: Callable[[int, object], None]) -> None:
+    def _hear(self, hear: int, deliver: Deliver) -> None:
+        threading.Thread(target=self._listen, args=(hear, deliver), daemon=True, name="listen").start()
+
+    def _listen(self, hear: int, deliver: Deliver) -> None:
         """Until the process has ended; a grandchild that holds the pipe open does not count."""
         ended, end = os.pipe()
         threading.Thread(target=self._wait, args=(end,), daemon=True, name="wait").start()

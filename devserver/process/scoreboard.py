@@ -26,7 +26,7 @@ class Scoreboard:
 
     def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
         if descriptors is None:
-            descriptors = (System.nameless_file(), System.nameless_file())
+            descriptors = _two_files()
             os.write(descriptors[0], bytes(mmap.PAGESIZE))
         self.descriptors = descriptors
         self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
@@ -93,6 +93,15 @@ class Scoreboard:
         self._page.close()
         for descriptor in self.descriptors:
             os.close(descriptor)
+
+
+def _two_files() -> tuple[int, int]:
+    first = System.nameless_file()
+    try:
+        return first, System.nameless_file()
+    except OSError:
+        os.close(first)
+        raise
 
 
 _enable = faulthandler.enable

@@ -1,9 +1,9 @@
-"""What a generation tells the supervisor beside a `LoadReport` and `RunError`s: small frozen records."""
+"""What a generation tells the supervisor, and what people are told beside a `Diagnostic`: small frozen records."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.samples import Sample
@@ -144,3 +144,20 @@ class LoadReport:
     error: Diagnostic | None = None
     warm: bool = False
     environment: tuple[str, ...] = ()
+
+
+Told: TypeAlias = (
+    FilesLoaded
+    | FileWritten
+    | SawChange
+    | WorkerDied
+    | WorkerReplaced
+    | ColdWanted
+    | Note
+    | Keyboard
+    | StopWanted
+    | Remembered
+    | LoadReport
+    | Diagnostic
+)
+"""What a generation tells."""

@@ -17,7 +17,7 @@ SAMPLE = "azmlinfsrv.sample"  # in the WSGI environment: the path of the sample 
 Wsgi = Callable[..., Iterable[bytes]]
 
 
-def remembering(app: Wsgi, tell: Callable[[object], None], only_failed: bool) -> Wsgi:
+def remembering(app: Wsgi, tell: Callable[[Remembered], None], only_failed: bool) -> Wsgi:
     """Tells a `Remembered` for each request to /score (`only_failed`: that got a status from 500), before its answer.
 
     What the tool itself has sent is not told.

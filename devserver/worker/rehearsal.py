@@ -56,9 +56,9 @@ def rehearse() -> None:
 def _app_of_nothing() -> Wsgi:
     from devserver.scoring.app import Parts, create_app
     from devserver.scoring.inputs import analyse
+    from devserver.scoring.insights import start
     from devserver.scoring.script import Script
     from devserver.scoring.swagger import prepare
-    from devserver.scoring.telemetry import start
     from devserver.scoring.time_limit import NoLimit
     from devserver.worker.reporter import RequestReporter
 

@@ -23,7 +23,7 @@ from devserver.diagnostics import azure_advice, exceptions, hints, problems, ret
 from devserver.diagnostics.exits import obituary
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import LastWords, Note, Phase
+from devserver.records.messages import LastWords, Note, Phase, Told
 from devserver.replay.capture import SAMPLE
 from devserver.scoring.inputs import Mode
 from devserver.scoring.request import Request, current
@@ -39,7 +39,7 @@ from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.serve import WorkerAborted
 from devserver.usercode import loader
 
-Tell = Callable[[object], None]
+Tell = Callable[[Told], None]
 
 
 @dataclass(frozen=True)
@@ -241,7 +241,7 @@ class RequestReporter:
         return Answered(
             method=request.method,
             path=request.path,
-            query=request.query_string.decode("latin-1"),
+            url=request.url,
             status=answer.status_code,
             duration_ms=milliseconds,
             started=datetime.now(timezone.utc) - timedelta(milliseconds=milliseconds),

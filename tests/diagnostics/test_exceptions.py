@@ -8,6 +8,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -854,7 +855,7 @@ def logged(module: Any, handler: logging.Handler, text: object, *values: object)
         ("rows %s", (3, 4), "TypeError", "does not append values"),
         ("rows %s of %s", (3,), "TypeError", "wants a value"),
         ("rows %d", ("x",), "TypeError", None),
-        ("50% of %s", (3,), "TypeError", None),
+        ("50% of %s", (3,), "TypeError", "wants a value.*%%"),
         ("50%! %s", (3,), "ValueError", "is written %%"),
         ("%(a)s", ({"b": 1},), "KeyError", None),
     ],
@@ -868,7 +869,7 @@ def test_wrong_logging_call(world: World, text: str, values: tuple[object, ...],
     assert (found.path, found.line) == world.marked()
     assert found.frames[-1].function == "write"
     said = hints.explain(found).hint
-    assert said is None or (hint is not None and hint in said), said
+    assert said is None or (hint is not None and re.search(hint, said)), said
     assert hint is None or said is not None
 
 

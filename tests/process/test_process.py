@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -25,6 +25,7 @@ from live import environment
 from devserver.config.settings import Config
 from devserver.process.child import Child
 from devserver.process.listener import Listener, ListenError, bind_all, listening_on, with_real_ports
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Inbox, Link, read_briefing
 from devserver.records.messages import Gone, Listening
 
@@ -33,6 +34,7 @@ POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the processes are st
 BIG = 5 * getattr(select, "PIPE_BUF", 512)
 WRITERS = """
 import os, sys, threading
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Link
 link = Link(int(sys.argv[1]))
 pids = []
@@ -120,7 +122,7 @@ def test_what_a_script_writes(pipe: tuple[int, int]) -> None:
 
 def test_briefing(pipe: tuple[int, int]) -> None:
     """A briefing reaches the child as it is; where the parent is gone before, that is an EOFError."""
-    briefing = Briefing(3, Config(port=0, events="x"), None, ("--port", "0"))
+    briefing = Briefing(3, Config(port=0, events="x"), arguments=("--port", "0"))
     assert read_briefing(io.BytesIO(pickle.dumps(briefing))) == briefing
     with pytest.raises(EOFError):
         read_briefing(io.BytesIO(b""))
@@ -130,6 +132,7 @@ def test_briefing(pipe: tuple[int, int]) -> None:
 
 TALK = """
 import os, subprocess, sys
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Link
 link = Link(int(sys.argv[1]))
 link.send("x" * 100_000)
@@ -149,9 +152,12 @@ def adopted(pipe: tuple[int, int]) -> Iterator[Callable[[str], tuple[Child, queu
         process = subprocess.Popen(command, pass_fds=[pipe[1]], env=environment({}), start_new_session=True)
         started.append(process)
         os.close(pipe[1])
-        return Child.adopt(process, 4, os.dup(pipe[0]), lambda number, record: heard.put((number, record))), heard
+        scoreboard = boards.enter_context(closing(Scoreboard()))
+        child = Child.adopt(process, 4, scoreboard, os.dup(pipe[0]), lambda *heard_of: heard.put(heard_of))
+        return child, heard
 
-    yield adopt
+    with ExitStack() as boards:
+        yield adopt
     for process in started:
         process.kill()
         process.wait(DEADLINE)
