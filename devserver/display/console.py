@@ -17,7 +17,7 @@ from devserver.display.events import open_events
 from devserver.records import as_json
 from devserver.records.changes import ChangeSet
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied
+from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Console:
         self._repeats = Repeats()
         self._last: Diagnostic | None = None
         self._is_past = False  # whether a load has gone well since the last error
-        self._has_loaded = False
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
@@ -125,6 +124,8 @@ class Console:
                 self._failed(record, None)
             case Note(text):
                 self._note_once(text)
+            case WorkerReplaced():
+                self._begun = self._clock()
             case WorkerDied(phase, code, Diagnostic() as error):
                 self._event("died", phase=phase, code=code, error=error)
                 self._worker_died(error)
@@ -187,18 +188,12 @@ class Console:
         self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
-        seconds = self._seconds_of(loaded, generation)
-        self._has_loaded = self._is_past = True
+        seconds = self._clock() - self._begun
+        self._is_past = True
         facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": self._url()}
         self._event("ready", generation=generation, **facts)
         self._serving = generation
         self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
-
-    def _seconds_of(self, loaded: LoadReport, generation: int | None) -> float:
-        """How long the load took; without a supervisor nobody tells when a worker that replaces another one began."""
-        if generation is None and self._has_loaded:
-            return (loaded.times.script_ms + loaded.times.imports_ms + loaded.times.init_ms) / 1000
-        return self._clock() - self._begun
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False

@@ -20,7 +20,17 @@ from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times, Told
+from devserver.records.messages import (
+    ColdWanted,
+    FilesLoaded,
+    FileWritten,
+    LoadReport,
+    Phase,
+    SawChange,
+    Times,
+    Told,
+    WorkerReplaced,
+)
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
@@ -78,6 +88,7 @@ class Generation:
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.forks = 0
         self.gate = self._gate() if self.in_loop else None
 
     def _gate(self) -> FileGate:
@@ -94,6 +105,9 @@ class Generation:
 
     def forking(self, worker: Any) -> None:
         worker.recorder = Scoreboard()
+        self.forks += 1
+        if not self.in_loop and self.forks > self.config.worker_count:
+            self.post.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
         self.recorder = worker.recorder
