@@ -28,7 +28,7 @@ class Event:
     facts: dict[str, Any]
 
 
-def event(name: str, **facts: Any) -> Event:
+def event(name: str, /, **facts: Any) -> Event:
     return Event(name, facts)
 
 
