@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 
+from devserver.records.reasons import Reason
 from devserver.worker.keep.change import Loaded, apply, find_holders
 from devserver.worker.keep.compare import Source
-from devserver.worker.keep.decide import History, Plan
+from devserver.worker.keep.decide import Plan
+from devserver.worker.keep.executed import History
 from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
 from devserver.worker.keep.mend import Left, finalizers_now, left, mend
 from devserver.worker.keep.ran import start_record
-from devserver.worker.keep.reasons import Reason
 from devserver.worker.keep.watching import Watch
 
 
