@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from devserver.records.reasons import Reason, Why
+from devserver.text import path_for_people
 
 SENTENCES = {
     Why.NOT_COMPILED: "{path} was not loaded from its text",
@@ -36,11 +37,14 @@ SENTENCES = {
     Why.TIMER: "a timer runs ({fact})",
     Why.EXIT_HANDLER: "not all exit handlers are known",
     Why.SYSTEM: "nothing can be forked here ({fact})",
+    Why.GONE: "{path} is gone",
+    Why.LIBRARY: "{path} has changed since it was imported",
+    Why.LOST: "the process that kept it has ended",
 }
 
 
-def sentence(reason: Reason) -> str:
-    """The reason in words, for people; nothing reads it back."""
+def sentence(reason: Reason, folder: str | None = None) -> str:
+    """The reason in words, for people, with paths below `folder` relative to it; nothing reads it back."""
     return SENTENCES[reason.why].format(
-        path=reason.path, place=reason.place, line=reason.line, fact=reason.fact or "it"
+        path=path_for_people(reason.path, folder), place=reason.place, line=reason.line, fact=reason.fact or "it"
     )

@@ -12,18 +12,21 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import Briefing, Inbox
+from devserver.process.wire import Briefing, Inbox, Refused
 from devserver.records.messages import Gone, Told
+from devserver.records.reasons import Reason
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
 
 
+GO = b"!"
+Refusal = TypeVar("Refusal", Refused, Reason)
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]
 
 
@@ -76,7 +79,8 @@ class Child:
             told, tell = pipe(undo)
             hear, heard = pipe(undo)
             descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
-            process = System.start([*interpreter_command(), LAUNCHER], descriptors, origin.sockets, origin.environ)
+            passed = [*origin.sockets, *([briefing.channel] if briefing.channel >= 0 else [])]
+            process = System.start([*interpreter_command(), LAUNCHER], descriptors, passed, origin.environ)
             undo.pop_all()
         os.close(told)
         os.close(heard)
@@ -84,6 +88,28 @@ class Child:
         child._brief(briefing, origin.listeners)
         child._hear(hear, deliver)
         return child
+
+    @classmethod
+    def ask_for(
+        cls, generation: int, ask: Callable[[tuple[int, ...]], Process | Refusal], deliver: Deliver
+    ) -> Child | Refusal:
+        """The handle of a process that another one forks. Errors: OSError.
+
+        `ask` hands on the descriptors of a link, a scoreboard and the pipe on which it is told that it counts: unless
+        it was told before, the end of that ends a process that comes too late.
+        """
+        with ExitStack() as undo:
+            scoreboard: Scoreboard = undo.enter_context(closing(Scoreboard()))
+            hear, heard = pipe(undo)
+            told, tell = pipe(undo)
+            process = ask((heard, *scoreboard.descriptors, told))
+            if isinstance(process, (Refused, Reason)):
+                return process
+            undo.pop_all()
+        os.close(heard)
+        os.close(told)
+        _tell_to_begin(tell)
+        return cls.adopt(process, generation, scoreboard, hear, deliver)
 
     @classmethod
     def adopt(cls, process: Process, generation: int, scoreboard: Scoreboard, hear: int, deliver: Deliver) -> Child:
@@ -145,3 +171,11 @@ class Child:
     def kill(self) -> None:
         """Ends it now, with its process group."""
         System.kill_group(self.process)
+
+
+def _tell_to_begin(pipe: int) -> None:
+    try:
+        os.write(pipe, GO)
+    except BrokenPipeError:
+        pass  # it is gone already; `Gone` tells
+    os.close(pipe)

@@ -48,6 +48,7 @@ if sys.platform == "win32":
         can_fork = False
         forks_safely = False  # also once libraries with threads and locks of their own are imported
         lends_descriptors = False  # to a process that runs already
+        sees_itself = False  # its own descriptors, threads and memory in /proc
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         suspend_signals: tuple[int, ...] = ()
         atomic_write = 512  # bytes that one write to a pipe passes whole
@@ -159,6 +160,11 @@ if sys.platform == "win32":
             return None
 
         @staticmethod
+        def open_descriptors() -> frozenset[int]:
+            """The numbers of all descriptors of this process; none where they cannot be listed."""
+            return frozenset()
+
+        @staticmethod
         def peak_memory_of_children() -> int | None:
             """Bytes that the largest child had which has ended; None where nobody counts."""
             return None
@@ -171,6 +177,7 @@ else:
         can_fork = True
         forks_safely = sys.platform == "linux"
         lends_descriptors = True
+        sees_itself = os.path.isdir("/proc/self/fd")
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
         atomic_write = max(512, select.PIPE_BUF)
@@ -306,6 +313,14 @@ else:
                 return None
             return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
+        @classmethod
+        def open_descriptors(cls) -> frozenset[int]:
+            if not cls.sees_itself:
+                return frozenset()
+            with os.scandir("/proc/self/fd") as entries:
+                found = [int(entry.name) for entry in entries]
+            return frozenset(number for number in found if _is_open(number))
+
         @staticmethod
         def peak_memory_of_children() -> int | None:
             import resource
@@ -319,6 +334,14 @@ def _send(process: Process, number: int) -> None:
         process.send_signal(number)
     except ProcessLookupError:
         pass
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False  # that of the listing itself
+    return True
 
 
 def _temporary_file() -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
+from devserver.records.reasons import Reason
 from devserver.records.samples import Sample
 from devserver.records.stamps import Stamp
 
@@ -126,13 +127,24 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The process in which init() is over and which waits; the user's files (absolute) that are loaded in it."""
+
+    pid: int
+    init_ms: float
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What loading one generation taught.
 
     `files`: absolute path -> stamp of the user's files as loaded. `wanted`: the user's folders in which a missing
     module was looked for; `absent`: the very paths (modules, files that were opened) whose appearance may repair it.
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
-    `environment`: variables that user code set before it imported one of them.
+    `environment`: variables that user code set before it imported one of them. `kept_ms`: how long init() had taken
+    that did not run again; None where it ran. `anew`: why it ran although nothing but code has changed. `unkept`: why
+    it will have to run again whatever changes.
     """
 
     ok: bool
@@ -144,6 +156,9 @@ class LoadReport:
     error: Diagnostic | None = None
     warm: bool = False
     environment: tuple[str, ...] = ()
+    kept_ms: float | None = None
+    anew: Reason | None = None
+    unkept: Reason | None = None
 
 
 Told: TypeAlias = (

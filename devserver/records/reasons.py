@@ -40,6 +40,9 @@ class Why(enum.Enum):
     TIMER = "timer"
     EXIT_HANDLER = "exit_handler"
     SYSTEM = "system"
+    GONE = "gone"
+    LIBRARY = "library"
+    LOST = "lost"
 
 
 @dataclass(frozen=True)

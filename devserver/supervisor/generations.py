@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from devserver.diagnostics import exits
 from devserver.lifecycle import Death
@@ -12,9 +12,11 @@ from devserver.process.child import Child
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
-from devserver.records.changes import ChangeSet
-from devserver.records.messages import WorkerDied
+from devserver.records.changes import ChangeSet, Scope
+from devserver.records.messages import Kept, LoadReport, WorkerDied
+from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.spawner import Spawner
 
 
@@ -26,12 +28,10 @@ class Life:
     files: Versions  # that it has loaded
     written: set[str] = field(default_factory=set)  # files that the script itself opened to write them
     has_keyboard: bool = False
+    has_loaded: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
-
-    def load(self, files: dict[str, Stamp]) -> None:
-        """It has loaded these, too."""
-        self.files |= files
+    anew: Reason | None = None  # why it starts from nothing although only code has changed
 
     def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
         """How it ended, although nobody had asked it to."""
@@ -48,10 +48,16 @@ class Generations:
     """
 
     def __init__(
-        self, spawner: Spawner, terminal: Terminal, reaper: Reaper | None, companions: Collection[int]
+        self,
+        spawner: Spawner,
+        keeping: Keeping,
+        terminal: Terminal,
+        reaper: Reaper | None,
+        companions: Collection[int],
     ) -> None:
         self.died_with: Versions = {}
         self._spawner = spawner
+        self._keeping = keeping
         self._terminal = terminal
         self._reaper = reaper
         self._companions = frozenset(companions)
@@ -66,13 +72,36 @@ class Generations:
         """None for one that is gone, or could not be started."""
         return self._lives.get(generation)
 
-    def launch(self, briefing: Briefing, files: Versions, cold: bool) -> None:
+    def launch(self, briefing: Briefing, files: Versions, scope: Scope) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
         self._newest, self._written = briefing.generation, set()
-        child = self._spawner.launch(briefing, cold)
-        self._lives[briefing.generation] = Life(child, dict(files))
+        kept = self._from_stage(briefing, scope)
+        if isinstance(kept, Child):
+            life = Life(kept, dict(files))
+        else:
+            with self._keeping.offer(briefing) as offered:
+                life = Life(self._spawner.launch(offered, cold=scope >= Scope.REWARM), dict(files), anew=kept)
+        child = life.child
+        self._lives[briefing.generation] = life
         if self._reaper is not None:
             self._reaper.watch_group(child.process.pid)
+
+    def _from_stage(self, briefing: Briefing, scope: Scope) -> Child | Reason | None:
+        if scope > Scope.CODE:
+            self._keeping.forget()
+        return self._keeping.launch(briefing) if briefing.hold is None else None
+
+    def learned(self, generation: int, loaded: LoadReport, is_current: bool) -> LoadReport:
+        """What it has told of its load, with what is known here beside."""
+        self._keeping.learned(generation, loaded, is_current)
+        life = self._lives[generation]
+        life.has_loaded = True
+        return replace(loaded, anew=life.anew)
+
+    @property
+    def kept(self) -> Kept | None:
+        """What is kept of init()."""
+        return self._keeping.kept
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.
@@ -93,6 +122,13 @@ class Generations:
         if life is not None:
             life.child.kill()
 
+    def loads(self, generation: int, files: dict[str, Stamp]) -> None:
+        """It has loaded these, too; after its load it has imported them in a request."""
+        life = self._lives[generation]
+        life.files |= files
+        if life.has_loaded:
+            self._keeping.imported(generation, files)
+
     def place_of(self, generation: int) -> tuple[str, int] | None:
         """Path and line at which it is in the user's code; not all of its processes survive the question."""
         life = self._lives.get(generation)
@@ -107,6 +143,7 @@ class Generations:
         if generation == self._newest:
             self.died_with, self._written = life.files, life.written
         self._terminal.take_back(life.child.process.pid)
+        self._keeping.gone(generation)
         return life
 
     def by_others(self, changes: ChangeSet) -> ChangeSet:
@@ -117,4 +154,4 @@ class Generations:
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""
         living = {life.child.process.pid for life in self._lives.values()}
-        table.end_strays(living | self._companions | self._spawner.pids)
+        table.end_strays(living | self._companions | self._spawner.pids | self._keeping.pids)

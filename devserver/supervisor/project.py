@@ -29,12 +29,17 @@ class Project:
         self._settings = versions(config.watched_files)  # as they were when `config` was read
         self._unusable: Diagnostic | None = None  # the configuration, since it was changed
         self._code: Versions = {}
+        self._loaded: set[str] = set()  # of the code, what has been there
         self._wanted: tuple[str, ...] = ()
 
     @property
     def code(self) -> tuple[str, ...]:
         """The files that were loaded, or whose appearance may repair the load."""
         return tuple(self._code)
+
+    def is_loaded_source(self, path: str) -> bool:
+        """Whether this is a Python file that was loaded, also by the name of a link to it."""
+        return path.endswith(".py") and not self._loaded.isdisjoint((path, os.path.realpath(path)))
 
     @property
     def user_folders(self) -> tuple[str, ...]:
@@ -69,10 +74,11 @@ class Project:
     def learn(self, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
         """What the current generation has loaded; what was known before is kept until a load has gone well."""
         if loaded is not None:
-            self._code = {} if loaded.ok else self._code
+            self._code, self._loaded = ({}, set()) if loaded.ok else (self._code, self._loaded)
             self._wanted = loaded.wanted
             self._code |= dict.fromkeys(loaded.absent)
         self._code |= files
+        self._loaded |= files.keys()
 
     def targets(self) -> Targets:
         """What to watch from now on."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
 
-from devserver.process.child import Child, Deliver, Origin, pipe
+from devserver.process.child import Child, Deliver, Origin
 from devserver.process.platform import System
-from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Refused, Warmed, WarmOrder
 from devserver.records.messages import LoadReport
 from devserver.supervisor.warm_process import WarmProcess
-
-GO = b"!"
 
 
 class Spawner:
@@ -68,23 +63,18 @@ class Spawner:
 
     def _launch_warm(self, warm: WarmProcess, briefing: Briefing) -> Child | None:
         order = dataclasses.replace(briefing, warm=True, listeners=self._origin.sockets)
-        with ExitStack() as undo:
-            scoreboard = undo.enter_context(closing(Scoreboard()))
-            hear, heard = pipe(undo)
-            told, tell = pipe(undo)  # unless it was told before, the end of this ends a process that comes too late
-            process = warm.launch(order, (heard, *scoreboard.descriptors, told))
-            if isinstance(process, Refused):
-                self._refuse(process.reason)
-                return None
-            undo.pop_all()
-        os.close(heard)
-        os.close(told)
-        _tell_to_begin(tell)
-        if process is warm.process:
+        passed = () if briefing.channel < 0 else (briefing.channel,)
+        child = Child.ask_for(
+            briefing.generation, lambda descriptors: warm.launch(order, (*descriptors, *passed)), self._deliver
+        )
+        if isinstance(child, Refused):
+            self._refuse(child.reason)
+            return None
+        if child.process is warm.process:
             warm.let_go()
             self._warm = None
         self._said = ""
-        return Child.adopt(process, briefing.generation, scoreboard, hear, self._deliver)
+        return child
 
     def learned(self, loaded: LoadReport, user_folders: Sequence[str], settings: dict[str, str]) -> None:
         """What a load has taught: the libraries to keep warm, or why they cannot be.
@@ -150,14 +140,6 @@ class Spawner:
     def close(self) -> None:
         """Ends the warm process."""
         self._give_up()
-
-
-def _tell_to_begin(pipe: int) -> None:
-    try:
-        os.write(pipe, GO)
-    except BrokenPipeError:
-        pass  # it is gone already; `Gone` tells
-    os.close(pipe)
 
 
 def _why_not(variables: Sequence[str]) -> str | None:

@@ -18,9 +18,10 @@ from devserver.process.listener import bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
-from devserver.records.messages import Note
+from devserver.records.messages import Gone, Note, Told
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, WarmedUp
 from devserver.supervisor.generations import Generations
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.keys import Keys
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
@@ -53,10 +54,17 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             poll=config.reload_poll,
         )
         stack.callback(watch.close)
+        origin = Origin(listeners, environ, lifeline.descriptor)
+
+        def deliver(generation: int, record: Told | Gone) -> None:
+            arrivals.put(Heard(generation, record))
+
+        keeping = Keeping(origin, deliver)
+        stack.callback(keeping.close)
         spawner = Spawner(
-            Origin(listeners, environ, lifeline.descriptor),
+            origin,
             sys.path,
-            lambda generation, record: arrivals.put(Heard(generation, record)),
+            deliver,
             lambda process, told: arrivals.put(WarmedUp(process, told)),
             console.note,
             console.warmed,
@@ -67,7 +75,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         for number in System.stop_signals:
             signal.signal(number, lambda *_: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
-        generations = Generations(spawner, terminal, reaper, companions)
+        generations = Generations(spawner, keeping, terminal, reaper, companions)
         supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, listeners[-1].address)
         supervisor.begin()
         supervisor.loop()

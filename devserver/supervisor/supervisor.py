@@ -89,6 +89,7 @@ class Supervisor:
     def _take(self, arrival: Arrival) -> None:
         match arrival:
             case Look():
+                self._console.keeping(self._generations.kept)
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
@@ -96,7 +97,7 @@ class Supervisor:
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
                 if foreign := self._generations.by_others(changes):
-                    self._step(lifecycle.Changed(plan_reload(foreign)))
+                    self._step(lifecycle.Changed(plan_reload(foreign, is_loaded_source=self._project.is_loaded_source)))
             case DebuggerCame(attached):
                 self._debugger_came(attached)
             case Heard():
@@ -127,7 +128,7 @@ class Supervisor:
         generation, life, record = heard.generation, self._generations[heard.generation], heard.record
         match record:
             case FilesLoaded(files):
-                life.load(files)
+                self._generations.loads(generation, files)
                 self._learn(generation, files)
             case FileWritten(path):
                 life.written.add(path)
@@ -154,8 +155,10 @@ class Supervisor:
 
     def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
+        loaded = self._generations.learned(generation, loaded, generation == self._model.generation)
         config = self._project.config
-        self._spawner.learned(loaded, self._project.user_folders, config.environment())
+        if loaded.kept_ms is None:
+            self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded),)
         life.good_workers += 1
@@ -200,7 +203,7 @@ class Supervisor:
         report = hold.report if hold is not None else None
         briefing = self._project.briefing(generation, tuple(sys.argv), report, files)
         try:
-            self._generations.launch(briefing, files, cold=scope >= Scope.REWARM)
+            self._generations.launch(briefing, files, scope)
         except OSError as error:
             death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
             self._arrivals.put(lifecycle.Exited(generation, death))

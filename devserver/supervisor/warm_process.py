@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import queue
-import select
-import signal
 import socket
 import subprocess
 import threading
@@ -24,10 +21,10 @@ from devserver.process.wire import (
     receive_answer,
     send,
 )
+from devserver.supervisor.end_codes import EndCodes, ForkedProcess
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
 ENDED = "the process that imported the libraries ended"
-CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has ended
 
 
 class WarmProcess:
@@ -40,9 +37,7 @@ class WarmProcess:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
-        self._codes: dict[int, int] = {}
-        self._is_gone = False
-        self._change = threading.Condition()
+        self._codes = EndCodes()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
         passed = [other.fileno(), origin.lifeline]
@@ -66,26 +61,19 @@ class WarmProcess:
                     case Warmed():
                         deliver(self, answer)
                     case Forked(pid):
-                        self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
+                        self._answers.put(ForkedProcess(pid, descriptors[0], self._codes))
                     case Became():
                         self._answers.put(self.process)
                     case Refused():
                         self._answers.put(answer)
                     case Ended(pid, code):
-                        self._note_end(pid, code)
+                        self._codes.tell(pid, code)
         except (OSError, EOFError):
             pass  # it is gone, or is a generation now, or was closed
-        with self._change:
-            self._is_gone = True
-            self._change.notify_all()
+        self._codes.end()
         self._answers.put(Refused(ENDED))  # whoever waits for an answer
         deliver(self, Warmed(ENDED))
         self.process.wait()
-
-    def _note_end(self, pid: int, code: int) -> None:
-        with self._change:
-            self._codes[pid] = code
-            self._change.notify_all()
 
     def extend(self, order: WarmOrder) -> None:
         """Import more. Errors: OSError where it is gone."""
@@ -101,12 +89,6 @@ class WarmProcess:
         except (OSError, queue.Empty):
             return Refused("the process that imported the libraries does not answer")
 
-    def _code_of(self, pid: int) -> int:
-        """Only its parent learns how a process ended; where that is gone, nobody knows, and it counts as killed."""
-        with self._change:
-            self._change.wait_for(lambda: pid in self._codes or self._is_gone, CODE_LIMIT)
-            return self._codes.pop(pid, -signal.SIGKILL)
-
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
         self.let_go()
@@ -119,26 +101,3 @@ class WarmProcess:
         except OSError:
             pass  # it is gone already
         self._channel.close()
-
-
-class ForkedProcess:
-    """The part of `subprocess.Popen` that a `Child` needs, for a process that another one has forked."""
-
-    def __init__(self, pid: int, descriptor: int, code_of: Callable[[int], int]) -> None:
-        self.pid = pid
-        self._descriptor = descriptor
-        self._code_of = code_of
-        self._lock = threading.Lock()
-        self._code: int | None = None
-
-    def wait(self) -> int:
-        with self._lock:
-            if self._code is None:
-                select.select([self._descriptor], [], [])
-                self._code = self._code_of(self.pid)
-                os.close(self._descriptor)
-            return self._code
-
-    def send_signal(self, number: int) -> None:
-        if self._code is None:
-            os.kill(self.pid, number)

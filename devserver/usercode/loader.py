@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from time import perf_counter
-from types import CodeType, ModuleType, TracebackType
+from types import CodeType, FrameType, ModuleType, TracebackType
 
 from devserver.records.stamps import Stamp, read_stamped, stat_stamp
 from devserver.usercode.ownership import caused_by_user, is_user_file, user_folders
@@ -20,6 +20,7 @@ modules: dict[str, None] = {}  # third-party modules (dotted names, in order) th
 missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
 script: str | None = None  # the absolute path of the entry script, once it was asked for
 entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
+executing: list[Callable[[str, str, CodeType, ModuleType], None]] = []  # called with path, text, code and module
 hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
 
 
@@ -79,20 +80,36 @@ class UserLoader(SourceFileLoader):
             code: CodeType = self.source_to_code(content, path)
         except (SyntaxError, ValueError, LookupError) as error:
             raise _placed(error, content, path) from None
+        _tell_execution(path, code, sys._getframe(1))
         return code
+
+
+def _tell_execution(path: str, code: CodeType, caller: FrameType) -> None:
+    """The standard `exec_module` runs this code next, in its module; others who ask for code are not told of.
+
+    To run it ourselves would leave a call of ours in every traceback of an import.
+    """
+    module = caller.f_locals.get("module") if executing and caller.f_code.co_name == "exec_module" else None
+    if isinstance(module, ModuleType):
+        for hear in executing:
+            hear(os.path.abspath(path), sources[os.path.abspath(path)], code, module)
 
 
 def read_user_file(path: str) -> bytes:
     """The content of a file of the user's; its stamp and text are kept, also for tracebacks. Errors: OSError."""
     content, stamp = read_stamped(path)
-    text = decode(content)
+    know(path, decode(content), stamp)
+    for hear in hearers:
+        hear(os.path.abspath(path), stamp)
+    return content
+
+
+def know(path: str, text: str, stamp: Stamp) -> None:
+    """From now on this is what was loaded from the file, also for tracebacks."""
     name = os.path.abspath(path)
     loaded[name], sources[name] = stamp, text
-    for hear in hearers:
-        hear(name, stamp)
     lines = [line + "\n" for line in text.removesuffix("\n").split("\n")]
     linecache.cache[path] = (len(text), None, lines, path)  # no time: never outdated
-    return content
 
 
 def _placed(error: Exception, content: bytes, path: str) -> SyntaxError:

@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -31,6 +32,7 @@ from devserver.records.messages import (
     Told,
     WorkerReplaced,
 )
+from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
@@ -45,6 +47,7 @@ from devserver.usercode.env_writes import Preparations
 from devserver.usercode.opened_files import OpenedFiles
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
+from devserver.worker.kept import Keeper, Resumption
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 log = logging.getLogger("azmlinfsrv")
@@ -64,6 +67,7 @@ class Post:
     recorder: Scoreboard | None = None
     wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
     paused: Callable[[], bool] = lambda: False  # whether a person may have kept the script waiting
+    keeper: Keeper | None = None  # where init() may be kept from running again
 
     @property
     def number(self) -> int | None:
@@ -72,30 +76,47 @@ class Post:
 
 
 class Generation:
-    """The script's way from file to app, and the witness of the workers in which it happens."""
+    """The script's way from file to app, and the witness of the workers in which it happens.
 
-    def __init__(self, post: Post) -> None:
+    `go_on` is called in forks of the initialised stage, which have this object as it was after init().
+    """
+
+    def __init__(self, post: Post, go_on: Callable[[Generation, Resumption], NoReturn] | None = None) -> None:
         self.post = post
+        self.go_on = go_on
+        self.resumption: Resumption | None = None
+        self.unkept: Reason | None = None
+        self.folder = post.briefing.config.base
         config = self.config = post.briefing.config
         self.recorder = post.recorder or Scoreboard()
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
-        self.reporter = LoadReporter(config, self.path, post.tell)
+        self.reporter = LoadReporter(config, self.path, self.tell)
         self.model_dir = config.absolute_model_dir
         folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
-        self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
+        self.opened = OpenedFiles(folders, lambda path: self.tell(FileWritten(path)))
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
         self.forks = 0
         self.gate = self._gate() if self.in_loop else None
 
+    def tell(self, record: Told) -> None:
+        """Tell the supervisor, on behalf of the generation that this process is now."""
+        self.post.tell(record)
+
+    def take_post(self, post: Post, resumption: Resumption) -> None:
+        """From now on this is another generation, which goes on from where init() was over."""
+        self.post, self.resumption = post, resumption
+        self.recorder = post.recorder or self.recorder
+        self.gate = self._gate()
+
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         lock = System.nameless_file() if shared else None
         files = (self.post.briefing.known, loader.loaded, self.opened.stamps, self.absent)
-        return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
+        return FileGate(files, self._counts, lambda: self.tell(SawChange()), self.recorder, lock)
 
     def _counts(self, path: str) -> bool:
         left_out = self.post.briefing.left_out
@@ -107,7 +128,7 @@ class Generation:
         worker.recorder = Scoreboard()
         self.forks += 1
         if not self.in_loop and self.forks > self.config.worker_count:
-            self.post.tell(WorkerReplaced())
+            self.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
         self.recorder = worker.recorder
@@ -145,14 +166,14 @@ class Generation:
         if self.post.briefing.hold is not None:
             return self._answer_with(self.post.briefing.hold)
         try:
-            app = self._load()
+            app = self._load() if self.resumption is None else self._resume(self.resumption)
         except BaseException as error:
             if isinstance(error, WorkerLeaving) and not isinstance(error, WorkerAborted):
                 raise
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
-        if self.in_loop and not self.post.briefing.warm and not self.config.check:
+        if self.in_loop and not self.post.briefing.warm and not self.config.check and self.resumption is None:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
         return self._remembering(app)
@@ -166,7 +187,7 @@ class Generation:
         loader.UserCode().install()
         loader.hearers.append(self._file_loaded)
         try:
-            with self.preparations, self.opened:
+            with self.preparations, self.opened, self.post.keeper.watching() if self.post.keeper else nullcontext():
                 script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
@@ -174,7 +195,24 @@ class Generation:
         finally:
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
+        self.loaded = (script, insights)
+        self._keep()
         return create_app(self._parts(script, insights))
+
+    def _keep(self) -> None:
+        """Leave the stage behind from which the next generations may come; it never returns from here."""
+        keeper, go_on = self.post.keeper, self.go_on
+        if keeper is not None and go_on is not None:
+            self.folder = os.path.realpath(os.curdir)
+            files = {**loader.loaded, **self._data_files()}
+            self.unkept = keeper.split(lambda resumption: go_on(self, resumption), files, self.times["init"])
+
+    def _resume(self, resumption: Resumption) -> Wsgi:
+        try:
+            resumption.resume()
+        except OSError:
+            self._ask_for_cold()
+        return create_app(self._parts(*self.loaded))
 
     @property
     def _named(self) -> str | None:
@@ -183,7 +221,7 @@ class Generation:
 
     def _ask_for_cold(self) -> NoReturn:
         """The libraries were imported too early for this script; the supervisor ends this process."""
-        self.post.tell(ColdWanted(tuple(self.preparations.before_import)))
+        self.tell(ColdWanted(tuple(self.preparations.before_import)))
         time.sleep(COLD_PATIENCE)
         raise SystemExit(1)
 
@@ -216,7 +254,7 @@ class Generation:
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
 
         post = self.post
-        return RequestReporter(self.config, script, insights, post.tell, enter, self.in_loop, post.paused)
+        return RequestReporter(self.config, script, insights, self.tell, enter, self.in_loop, post.paused)
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port
@@ -236,11 +274,11 @@ class Generation:
 
     def _file_loaded(self, path: str, stamp: Stamp) -> None:
         if self.in_loop:
-            self.post.tell(FilesLoaded({path: stamp}))
+            self.tell(FilesLoaded({path: stamp}))
 
     def _tell_loaded(self, error: Diagnostic | None) -> None:
         self.reporter.advise_on_places()
-        self.post.tell(
+        self.tell(
             LoadReport(
                 ok=error is None,
                 files={**loader.loaded, **self._data_files()},
@@ -251,6 +289,8 @@ class Generation:
                 error=error,
                 warm=self.post.briefing.warm,
                 environment=tuple(self.preparations.before_import),
+                kept_ms=self.times.get("init") if self.resumption is not None else None,
+                unkept=self.unkept,
             )
         )
 
@@ -260,6 +300,8 @@ class Generation:
         return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
 
     def _times(self) -> Times:
+        if self.resumption is not None:
+            return Times()
         script, imports = self.times.get("load", 0.0), loader.import_seconds() * 1000
         return Times(min(imports, script), max(0.0, script - imports), self.times.get("init", 0.0))
 
@@ -279,4 +321,4 @@ class Generation:
         app = knowing_samples(app, self.config.samples)
         if self.config.replay is None:
             return app
-        return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")
+        return remembering(app, self.tell, only_failed=self.config.replay == "failed")

@@ -43,11 +43,13 @@ def decide(
     `imported_later`: files that a generation has imported in a request, and init() has not: forks read them anew.
     `by_fork` is false for a spare, which is the process that ran init().
     """
-    reason = _why_never(history, by_fork)
+    reason = why_never(history, by_fork)
     if reason is not None:
         return reason
     changes: list[Change] = []
     differences: list[Difference] = []
+    if (read := next((path for path in imported_later if _reader_of(history, path)), None)) is not None:
+        return Reason(Why.TEXT_READ, path=read, fact=_reader_of(history, read))
     for path, content in contents.items():
         for found in _changes_of(history, path, content, path in imported_later):
             if isinstance(found, Reason):
@@ -114,7 +116,7 @@ def _reader_of(history: History, path: str) -> str:
 # --- all together
 
 
-def _why_never(history: History, by_fork: bool) -> Reason | None:
+def why_never(history: History, by_fork: bool) -> Reason | None:
     """What speaks against it whatever the edit is."""
     seen = history.seen
     if history.record is None:

@@ -18,13 +18,13 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from devserver.process.platform import System
 from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.hook import quiet
 
 OMP_PAUSE_HARD = 2
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
 _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
-_HAS_PROC = os.path.isdir("/proc/self/fd") and hasattr(os, "fork")
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
 
@@ -71,7 +71,7 @@ class Forkable:
 
 def state_now(ignore: Collection[int] = ()) -> State:
     """The state of this process. `ignore`: descriptors of the tool's own."""
-    if not _HAS_PROC:
+    if not System.sees_itself:
         return State({}, frozenset(), {}, ())
     return State(_descriptors(ignore), _shared_memory(), _signal_handlers(), _timers())
 
@@ -126,7 +126,7 @@ def _openmp_runtimes() -> list[str]:
 
 
 def _threads_left() -> Reason | None:
-    if not _HAS_PROC:
+    if not System.sees_itself:
         return Reason(Why.SYSTEM, fact="there is no /proc")
     if len(os.listdir("/proc/self/task")) > 1:
         pause_openmp()

@@ -55,6 +55,14 @@ def mend(state: Left) -> None:
         random.setstate(state.random_state)
     if state.reseed_numpy:
         sys.modules["numpy.random"].seed()
+    part(state)
+
+
+def part(state: Left) -> None:
+    """In a process from which another one was forked that keeps all this: they share nothing from here on.
+
+    Errors: OSError as of `mend`.
+    """
     for handler in state.exit_handlers:
         atexit.unregister(handler)
     for finalizer in state.finalizers:

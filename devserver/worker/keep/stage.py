@@ -52,8 +52,10 @@ class Observer:
         self._watch.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._watch.__exit__()
+        if kind is not None and self._record is not None:
+            self._record.stop()
 
     def executing(self, path: str, text: str, code: CodeType, module: ModuleType) -> None:
         """To be called by the loader before it executes `code`, which was compiled from `text`."""
