@@ -26,6 +26,7 @@ from devserver.process import Briefing, Link
 from devserver.recorder import Phase, Recorder, nameless_file
 from devserver.report import LoadReport, RunError, Times
 from devserver.scoring import compat, logs, swagger, telemetry
+from devserver.scoring.answers import GENERATION
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.memory import remembering
 from devserver.scoring.script import Script, ScriptProblem, add_to_search_path, load, time_limit
@@ -132,6 +133,7 @@ def run_generation(post: Post) -> int:
         graceful_timeout=NO_LIMIT if post.number is not None else 30.0,
         preload=config.worker_preload and post.number is None,
         close_connections=post.number is not None,
+        headers=() if post.number is None else ((GENERATION, str(post.number)),),
         gate=generation.gate,
         witness=generation,
     )

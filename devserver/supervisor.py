@@ -39,6 +39,7 @@ from devserver.process import Briefing, Child, Gone, Listener
 from devserver.recorder import Recorder
 from devserver.replay import Replays
 from devserver.report import LoadReport, RunError
+from devserver.serve.handoff import Handoff
 from devserver.syntax import shown
 from devserver.terminal import Terminal
 from devserver.watch import Targets, Watch, exclude_pattern
@@ -118,7 +119,7 @@ class Supervisor:
             stack.callback(self._watch.close)
             say, warmed = self._console.note, self._console.warmed
             self._nursery = Nursery(
-                self._listeners,
+                self._sockets(stack),
                 self._environ,
                 sys.path,
                 self._heard,
@@ -167,6 +168,14 @@ class Supervisor:
             stack.callback(listener.close)
         self._config = self._with_real_ports(config)
         self._console.show(Listening.on(self._listeners))
+
+    def _sockets(self, stack: ExitStack) -> list[Listener]:
+        """What every generation gets: the listeners, and the handoff of connections between generations."""
+        handoff = Handoff.make()
+        if handoff is None:
+            return self._listeners
+        stack.callback(handoff.close)
+        return [*self._listeners, *(Listener(end, "") for end in handoff.sockets)]
 
     def _with_real_ports(self, config: Config) -> Config:
         health = self._listeners[0].port if config.separate_health else config.health_port

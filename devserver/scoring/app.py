@@ -35,7 +35,7 @@ from devserver.scoring.logs import write_record
 from devserver.scoring.script import Script, TimeLimit
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.telemetry import Answered, Telemetry
-from devserver.serve import WorkerAborted, WorkerLeaving
+from devserver.serve import AnswerFailed, WorkerAborted, WorkerLeaving
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -249,18 +249,23 @@ class _Views:
         if response.status_code >= 500:
             response.headers[RUN_FAILED] = "True"
         if response.is_streamed and not response.direct_passthrough:
-            response.response = self._watched(response.response, _current())
+            response.response = self._watched(response, response.response, _current())
         return response
 
-    def _watched(self, body: Iterable[Any], request: Request) -> Iterator[Any]:
-        """The body itself; an exception in it is reported before it cuts the connection."""
+    def _watched(self, response: flask.Response, body: Iterable[Any], request: Request) -> Iterator[Any]:
+        """The body itself; an exception in it is reported before it cuts the connection.
+
+        Before the first byte the client gets a 500 of the server's instead. Errors: AnswerFailed.
+        """
+        begun = False
         try:
-            yield from body
-        except GeneratorExit:
-            raise
+            for part in body:
+                yield part
+                begun = begun or bool(part) or "gunicorn.socket" in request.environ  # waitress sends no empty part
         except Exception as error:
-            self._notify(self._described(error, "response", request, 200), error)
-            raise
+            status = response.status_code if begun else 500
+            self._notify(self._described(error, "response", request, status), error)
+            raise AnswerFailed(str(error)) from error
         finally:
             close = getattr(body, "close", None)
             if close is not None:
