@@ -17,6 +17,7 @@ class Framing:
 
     def __init__(self, most: int | None = None) -> None:
         self.is_whole = False
+        self.is_bare = False  # the head has come, and nothing of the body
         self.expects_continue = False  # the client waits for a word before it sends the body
         self._most = most
         self._head: bytearray | None = bytearray()
@@ -28,6 +29,7 @@ class Framing:
     def feed(self, data: bytes) -> bool:
         """The next bytes. Returns whether the request is whole now."""
         if not self.is_whole:
+            self.is_bare = False
             self.is_whole = self._takes(data)
         return self.is_whole
 
@@ -51,7 +53,9 @@ class Framing:
         if end < 0:
             return _is_hopeless(head, len(data))
         self._head = None
-        return self._begins_body(bytes(head[: end + 2]).lower()) or self._takes(bytes(head[end + len(_END) :]))
+        rest = bytes(head[end + len(_END) :])
+        self.is_bare = not rest
+        return self._begins_body(bytes(head[: end + 2]).lower()) or self._takes(rest)
 
     def _begins_body(self, head: bytes) -> bool:
         """True where there is none, or the server would not read it."""

@@ -28,6 +28,7 @@ MOST = 1000 if not WINDOWS else 200  # connections that are kept; select() on Wi
 IDLE = 120.0  # seconds without a byte after which one is closed
 LINGER = 2.0  # seconds in which a client that has its answer may still be sending
 BACKLOG = 1 << 26  # bytes of an answer that may wait for its client
+QUIET = 0.25  # seconds without a byte of the body after which a request is tried without it
 FIRST = 1 << 14  # bytes of the first look, which most requests fit in
 ROUND = 1 << 22  # bytes that are read of one connection before the others have their turn
 ROW = 512  # bytes that a connection takes in a message beside its content, about
@@ -37,6 +38,7 @@ _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 log = logging.getLogger("azmlinfsrv")
 Headers = Sequence[tuple[str, str]]
 Phase = Literal["request", "answer", "linger"]
+Trial = Literal["none", "now", "failed"]
 
 
 @dataclass(eq=False)
@@ -54,24 +56,30 @@ class Kept:
     phase: Phase = "request"
     heard: float = field(default_factory=time.monotonic)
     continued: bool = False  # the client was told to send the body
+    trial: Trial = "none"
 
     @property
     def is_whole(self) -> bool:
-        return self.phase == "request" and self.framing.is_whole
+        """Whether it may have its turn."""
+        return self.phase == "request" and (self.framing.is_whole or self.trial == "now")
 
 
 class Intake:
     """The connections of one worker that are not in anybody's hands.
 
-    `headers` go into every answer that is made here; `most` is the size of a body that the server refuses.
+    `headers` go into every answer that is made here; `most` is the size of a body that the server refuses. Where the
+    server `tries`, a request whose body does not come has one turn without it: the app may not want to read it.
     """
 
-    def __init__(self, handoff: Handoff | None, headers: Headers = (), most: int | None = None) -> None:
+    def __init__(
+        self, handoff: Handoff | None, headers: Headers = (), most: int | None = None, tries: bool = False
+    ) -> None:
         self.handoff = handoff
         self.headers = headers
         self.kept: dict[int, Kept] = {}  # by descriptor, those that something is waited for
         self.whole: deque[Kept] = deque()  # those that wait for their turn
         self._most = most
+        self._tries = tries
         self._told: set[str] = set()
 
     # --- the way of a request
@@ -218,9 +226,18 @@ class Intake:
         self._close(oldest)
         return True
 
+    def put_back(self, one: Kept, client: socket.socket) -> None:
+        """The server could not do without the body, which had not come."""
+        one.socket, one.trial = client, "failed"
+        one.store.rewind()
+        self._keep(one)
+
     def expire(self) -> None:
-        """Close those on which nothing has happened for too long."""
+        """Look for those on which nothing has happened: too long, or long enough to try them."""
         now = time.monotonic()
+        for one in [one for one in self.kept.values() if self._tries and _may_be_tried(one, now)]:
+            one.trial = "now"
+            self._take_back(self.kept.pop(one.socket.fileno()))
         for one in [one for one in self.kept.values() if now - one.heard > _patience(one)]:
             self._close(one)
 
@@ -278,6 +295,10 @@ class Intake:
         self.whole.clear()
 
 
+def _may_be_tried(one: Kept, now: float) -> bool:
+    return one.phase == "request" and one.framing.is_bare and one.trial == "none" and now - one.heard > QUIET
+
+
 def _patience(one: Kept) -> float:
     return LINGER if one.phase == "linger" else IDLE
 
@@ -296,6 +317,7 @@ class _Row:
     phase: Phase
     heard: float
     continued: bool
+    trial: Trial
     content: bytes
     has_file: bool
     begin: int
@@ -307,7 +329,7 @@ _Packed = tuple[Kept, _Row, list[int]]
 def _packed(one: Kept) -> _Packed:
     content, file, begin = one.store.passed()
     descriptors = [one.socket.fileno(), *([] if file is None else [file])]
-    facts = (one.address, one.listener, one.framing, one.phase, one.heard, one.continued)
+    facts = (one.address, one.listener, one.framing, one.phase, one.heard, one.continued, one.trial)
     return one, _Row(one.socket.family, *facts, content, file is not None, begin), descriptors
 
 
@@ -341,7 +363,7 @@ def _unpacked(content: bytes, descriptors: list[int]) -> list[Kept]:
             break
         client = socket.socket(row.family, socket.SOCK_STREAM, fileno=numbers[0])
         store = Store(row.content, numbers[1] if row.has_file else None, row.begin)
-        facts = (row.phase, row.heard, row.continued)
+        facts = (row.phase, row.heard, row.continued, row.trial)
         found.append(Kept(client, row.address, row.listener, row.framing, store, *facts))
     return found
 

@@ -51,6 +51,10 @@ class Store:
         self._begin += len(found)
         return found
 
+    def rewind(self) -> None:
+        """Put back all that was taken."""
+        self._begin = 0
+
     def to_file(self) -> int:
         """The descriptor of the file that has them, which is made where there is none. Errors: OSError."""
         if self._file is None:

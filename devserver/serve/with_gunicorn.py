@@ -33,7 +33,7 @@ from devserver.process import leave
 from devserver.recorder import nameless_file
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi, is_told
 from devserver.serve.handoff import Handoff, split
-from devserver.serve.intake import BACKLOG, LINGER, Intake, Kept
+from devserver.serve.intake import BACKLOG, LINGER, QUIET, Intake, Kept
 from devserver.serve.store import PIECE, Store
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
@@ -175,6 +175,10 @@ def _own_interrupt(plan: Plan) -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
+class _BodyMissing(WorkerLeaving):
+    """Raised where a request that has its turn without its body cannot do without."""
+
+
 class _Pulse:
     """The file by which a worker shows that it lives; gunicorn's own needs a folder that can be written."""
 
@@ -208,8 +212,8 @@ class _Client(socket.socket):
         self.setblocking(True)
         self.is_over = False  # the client has sent its request and nothing more
         self._intake = intake
+        self._kept = kept
         self._read = kept.store
-        self._was_continued = kept.continued
         self._unsent: Store | None = None
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -220,6 +224,8 @@ class _Client(socket.socket):
         return super().recv(size, flags)
 
     def _recv_late(self, size: int) -> bytes:
+        if self._kept.trial == "now":
+            raise _BodyMissing
         self.settimeout(LATE)
         try:
             return super().recv(size)
@@ -227,7 +233,7 @@ class _Client(socket.socket):
             self.settimeout(None)
 
     def send(self, data: Any, flags: int = 0) -> int:
-        if data == CONTINUE and self._was_continued:
+        if data == CONTINUE and self._kept.continued:
             return len(data)
         return super().send(data, flags)
 
@@ -269,8 +275,14 @@ class _Client(socket.socket):
     def close(self) -> None:
         if self.fileno() >= 0:
             self._read.close()
-            plain = socket.socket(self.family, self.type, self.proto, fileno=self.detach())
-            self._intake.finish(plain, self._unsent, self.is_over)
+            self._intake.finish(self._plain(), self._unsent, self.is_over)
+
+    def put_back(self) -> None:
+        """The request has to wait for its body."""
+        self._intake.put_back(self._kept, self._plain())
+
+    def _plain(self) -> socket.socket:
+        return socket.socket(self.family, self.type, self.proto, fileno=self.detach())
 
 
 class _Draft:
@@ -320,7 +332,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
     def run(self) -> None:
         if self.plan.witness is not None:
             self.plan.witness.booted(self)
-        self.intake = Intake(split(self.plan.listeners)[1], self.plan.headers)
+        self.intake = Intake(split(self.plan.listeners)[1], self.plan.headers, tries=True)
         self._attend_at = 0.0
         self._sources: dict[int, Callable[[], object]] = {self.PIPE[0]: self._woken}
         self._sources |= {listener.fileno(): lambda: None for listener in self.sockets}
@@ -402,6 +414,8 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         waiter = select.poll()
         for descriptor in self._sources:
             waiter.register(descriptor, select.POLLIN)
+        if self.intake.kept:
+            seconds = min(seconds, QUIET)
         self._poll(waiter, 0 if self.intake.whole else seconds)
         self.intake.expire()
         self._attend_at = time.monotonic() + ATTEND
@@ -440,6 +454,9 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         client.close()
 
     def handle_error(self, request: Any, client: Any, address: Any, error: BaseException) -> None:
+        if isinstance(error, _BodyMissing):
+            client.put_back()
+            return
         super().handle_error(request, _Draft(client, self.plan.headers), address, error)
 
     def handle_abort(self, _number: int, _frame: FrameType | None) -> None:
