@@ -20,7 +20,7 @@ class Framing:
         self.is_bare = False  # the head has come, and nothing of the body
         self.expects_continue = False  # the client waits for a word before it sends the body
         self._most = most
-        self._head: bytearray | None = bytearray()
+        self._head: bytes | None = b""
         self._left = 0  # bytes of the body, or of the chunk, that are still to come
         self._line: bytearray | None = None  # of a chunked body, between two chunks
         self._in_trailers = False
@@ -46,16 +46,17 @@ class Framing:
         self._left -= len(data)
         return self._left <= 0
 
-    def _takes_head(self, head: bytearray, data: bytes) -> bool:
+    def _takes_head(self, head: bytes, data: bytes) -> bool:
         searched = max(0, len(head) - len(_END) + 1)
-        head += data
-        end = head.find(_END, searched)
+        whole = head + data if head else data
+        end = whole.find(_END, searched)
         if end < 0:
-            return _is_hopeless(head, len(data))
+            self._head = whole
+            return _is_hopeless(whole, len(data))
         self._head = None
-        rest = bytes(head[end + len(_END) :])
+        rest = whole[end + len(_END) :]
         self.is_bare = not rest
-        return self._begins_body(bytes(head[: end + 2]).lower()) or self._takes(rest)
+        return self._begins_body(whole[: end + 2].lower()) or self._takes(rest)
 
     def _begins_body(self, head: bytes) -> bool:
         """True where there is none, or the server would not read it."""
@@ -101,7 +102,7 @@ class Framing:
         return size < 0 or self._is_too_long(self._length)
 
 
-def _is_hopeless(head: bytearray, news: int) -> bool:
+def _is_hopeless(head: bytes, news: int) -> bool:
     """Whether the server refuses this beginning of a head: it is too long, or lines do not end as they have to.
 
     The last `news` bytes have not been looked at before.

@@ -234,6 +234,8 @@ class Intake:
 
     def expire(self) -> None:
         """Look for those on which nothing has happened: too long, or long enough to try them."""
+        if not self.kept:
+            return
         now = time.monotonic()
         for one in [one for one in self.kept.values() if self._tries and _may_be_tried(one, now)]:
             one.trial = "now"

@@ -15,7 +15,7 @@ class Store:
     """Bytes are added at its end and taken from its beginning; `len()` is what is left."""
 
     def __init__(self, content: bytes = b"", file: int | None = None, begin: int = 0) -> None:
-        self._memory = bytearray(content)
+        self._memory: bytes | bytearray = content
         self._file: IO[bytes] | None = None if file is None else open(file, "r+b", buffering=0)
         self._begin = begin
         self._end = len(content) if file is None else os.fstat(file).st_size
@@ -27,11 +27,14 @@ class Store:
         """Errors: OSError where there is no room for a file."""
         if self._file is None and self._end + len(data) > KEPT:
             self.to_file()
-        if self._file is None:
-            self._memory += data
-        else:
+        if self._file is not None:
             self._file.seek(self._end)
             _write(self._file, data)
+        elif self._end:
+            self._memory = self._memory if isinstance(self._memory, bytearray) else bytearray(self._memory)
+            self._memory += data
+        else:
+            self._memory = data
         self._end += len(data)
 
     def peek(self, size: int = PIECE) -> bytes:
@@ -60,7 +63,7 @@ class Store:
         if self._file is None:
             self._file = _nameless()
             _write(self._file, self._memory)
-            self._memory = bytearray()
+            self._memory = b""
         return self._file.fileno()
 
     def passed(self) -> tuple[bytes, int | None, int]:

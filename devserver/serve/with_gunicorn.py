@@ -14,7 +14,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from types import FrameType
@@ -269,11 +269,25 @@ class _Client(socket.socket):
             left -= len(part)
         return 0
 
+    def has_sent_all(self) -> bool:
+        """Whether the client has sent its whole request and nothing more; else closing now could cut off the answer."""
+        if not self._kept.framing.is_whole:
+            return False
+        try:
+            return not super().recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)  # nothing: it has closed its side
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def shutdown(self, _how: int) -> None:
         raise OSError(errno.ENOTCONN, "the intake does that")
 
     def close(self) -> None:
-        if self.fileno() >= 0:
+        if self.is_over and self._unsent is None:
+            self._read.close()
+            super().close()
+        elif self.fileno() >= 0:
             self._read.close()
             self._intake.finish(self._plain(), self._unsent, self.is_over)
 
@@ -338,6 +352,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
         self._sources |= {listener.fileno(): lambda: None for listener in self.sockets}
         if self.intake.handoff is not None:
             self._sources[self.intake.handoff.fileno()] = self.intake.collect
+        self._idle = _waiter(self._sources)
         for listener in self.sockets:
             listener.setblocking(False)
         while self.alive:
@@ -411,16 +426,15 @@ class _Worker(SyncWorker):  # type: ignore[misc]
 
     def _attend(self, seconds: float) -> None:
         """Wait so long for something to happen, and look after the connections that are not done yet."""
-        waiter = select.poll()
-        for descriptor in self._sources:
-            waiter.register(descriptor, select.POLLIN)
-        if self.intake.kept:
-            seconds = min(seconds, QUIET)
-        self._poll(waiter, 0 if self.intake.whole else seconds)
-        self.intake.expire()
+        if not self.intake.kept:
+            self._poll(self._idle, 0 if self.intake.whole else seconds)
+        else:
+            self._poll(_waiter(self._sources), 0 if self.intake.whole else min(seconds, QUIET))
+            self.intake.expire()
         self._attend_at = time.monotonic() + ATTEND
 
     def _poll(self, waiter: select.poll, seconds: float) -> None:
+        """Wait for the connections that are kept, too."""
         for descriptor, one in self.intake.kept.items():
             waiter.register(descriptor, select.POLLOUT if one.phase == "answer" else select.POLLIN)
         for descriptor, _ in waiter.poll(seconds * 1000):
@@ -450,7 +464,7 @@ class _Worker(SyncWorker):  # type: ignore[misc]
 
     def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
         super().handle_request(listener, request, client, address)
-        client.is_over = _is_over(request, client)
+        client.is_over = client.has_sent_all()
         client.close()
 
     def handle_error(self, request: Any, client: Any, address: Any, error: BaseException) -> None:
@@ -476,20 +490,12 @@ class _Worker(SyncWorker):  # type: ignore[misc]
             raise WorkerLeaving(0)  # nothing is in flight yet
 
 
-def _is_over(request: Any, client: Any) -> bool:
-    """Whether the client has sent its whole request and nothing more; else closing now could cut off the answer."""
-    client.setblocking(False)
-    try:
-        return not request.body.read(1) and not _has_data(client)
-    except Exception:
-        return False
-
-
-def _has_data(client: Any) -> bool:
-    try:
-        return bool(client.recv(1, socket.MSG_PEEK))  # nothing to read: the client has closed its side
-    except BlockingIOError:
-        return False
+def _waiter(descriptors: Iterable[int]) -> select.poll:
+    """Waits until one of them can be read."""
+    waiter = select.poll()
+    for descriptor in descriptors:
+        waiter.register(descriptor, select.POLLIN)
+    return waiter
 
 
 def _leave(error: BaseException | None) -> None:

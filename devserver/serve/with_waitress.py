@@ -116,6 +116,7 @@ class _Desk:
         )
         self.intake = Intake(handoff, plan.headers, adjustments.max_request_body_size)
         self.is_listening = True
+        self.is_watching = False
         self.sockets: dict[int, Any] = {}
         self.servers = [
             _Server(self, app, dispatcher, adjustments, number, each) for number, each in enumerate(listeners)
@@ -140,6 +141,9 @@ class _Desk:
 
     def watch_kept(self) -> None:
         """Let the loop look at the connections that the intake keeps, and at no others of its."""
+        if not self.intake.kept and not self.is_watching:
+            return
+        self.is_watching = bool(self.intake.kept)
         for descriptor in self.intake.kept:
             if descriptor not in self.sockets:
                 self.sockets[descriptor] = _Watched(self, descriptor)
