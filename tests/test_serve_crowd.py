@@ -277,8 +277,9 @@ def test_the_generation_of_a_refusal(tmp_path: Path, server: str, sent: bytes, s
         ) == reload
 
 
-def test_no_folder_for_temporary_files(tmp_path: Path) -> None:
-    """gunicorn needs none."""
+@both
+def test_no_folder_for_temporary_files(tmp_path: Path, server: str) -> None:
+    """Neither server needs one, also for a large body."""
     program = (
         "import sys, tempfile, runpy\n"
         "tempfile._get_default_tempdir = lambda *_: (_ for _ in ()).throw(FileNotFoundError(2, 'none'))\n"
@@ -287,7 +288,7 @@ def test_no_folder_for_temporary_files(tmp_path: Path) -> None:
     )
     (tmp_path / "score.py").write_text(answering("ok"))
     command = (sys.executable, "-c", program)
-    with Server("--entry_script", "score.py", folder=tmp_path, command=command) as running:
+    with Server("--entry_script", "score.py", "--server", server, folder=tmp_path, command=command) as running:
         assert running.post("/score", "{}").json() == "ok"
         assert running.post("/score", b"x" * 2_000_000).json() == "ok"
         assert "Traceback" not in running.output()

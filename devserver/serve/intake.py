@@ -9,19 +9,17 @@ server tells which of the connections are ready.
 from __future__ import annotations
 
 import logging
-import os
 import pickle
 import socket
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
-from typing import Any, Literal
+from collections.abc import Sequence
+from typing import Any
 
 from devserver.process import WINDOWS
 from devserver.serve.framing import Framing
-from devserver.serve.handoff import MOST_BYTES, MOST_DESCRIPTORS, Handoff
+from devserver.serve.handoff import Handoff
+from devserver.serve.kept import Kept, batches, unpacked
 from devserver.serve.store import PIECE, Store
 
 MOST = 1000 if not WINDOWS else 200  # connections that are kept; select() on Windows takes no more than 512
@@ -31,37 +29,11 @@ BACKLOG = 1 << 26  # bytes of an answer that may wait for its client
 QUIET = 0.25  # seconds without a byte of the body after which a request is tried without it
 FIRST = 1 << 14  # bytes of the first look, which most requests fit in
 ROUND = 1 << 22  # bytes that are read of one connection before the others have their turn
-ROW = 512  # bytes that a connection takes in a message beside its content, about
 TLS = 0x16  # the first byte of a TLS handshake
 SPEAKS_TLS = "this port speaks http, not https: use a URL that begins with http://"
 _AT_ONCE = getattr(socket, "MSG_DONTWAIT", 0)
 log = logging.getLogger("azmlinfsrv")
 Headers = Sequence[tuple[str, str]]
-Phase = Literal["request", "answer", "linger"]
-Trial = Literal["none", "now", "failed"]
-
-
-@dataclass(eq=False)
-class Kept:
-    """A connection. In the phase `request` the store has what was read, in `answer` what is still to be written.
-
-    `listener` is the number of the listener that it came by; `heard` is when something happened on it last.
-    """
-
-    socket: socket.socket
-    address: Any
-    listener: int
-    framing: Framing
-    store: Store = field(default_factory=Store)
-    phase: Phase = "request"
-    heard: float = field(default_factory=time.monotonic)
-    continued: bool = False  # the client was told to send the body
-    trial: Trial = "none"
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether it may have its turn."""
-        return self.phase == "request" and (self.framing.is_whole or self.trial == "now")
 
 
 class Intake:
@@ -263,7 +235,7 @@ class Intake:
             return
         phases = ("request", "answer") if answers else ("request",)
         waiting = [*self.whole, *(one for one in self.kept.values() if one.phase in phases)]
-        for batch in _batches(waiting):
+        for batch in batches(waiting):
             rows, descriptors = [row for _, row, _ in batch], [each for _, _, some in batch for each in some]
             if not self.handoff.put(pickle.dumps(rows), descriptors):
                 continue
@@ -279,7 +251,7 @@ class Intake:
             message = self.handoff.take()
             if message is None:
                 break
-            for one in _unpacked(*message):
+            for one in unpacked(*message):
                 self._take_back(one)
                 found.append(one)
         return [one for one in found if not one.is_whole]
@@ -303,71 +275,6 @@ def _may_be_tried(one: Kept, now: float) -> bool:
 
 def _patience(one: Kept) -> float:
     return LINGER if one.phase == "linger" else IDLE
-
-
-# --- packed
-
-
-@dataclass(frozen=True)
-class _Row:
-    """A connection without its descriptors: that of its socket, and that of its store where it `has_file`."""
-
-    family: int
-    address: Any
-    listener: int
-    framing: Framing
-    phase: Phase
-    heard: float
-    continued: bool
-    trial: Trial
-    content: bytes
-    has_file: bool
-    begin: int
-
-
-_Packed = tuple[Kept, _Row, list[int]]
-
-
-def _packed(one: Kept) -> _Packed:
-    content, file, begin = one.store.passed()
-    descriptors = [one.socket.fileno(), *([] if file is None else [file])]
-    facts = (one.address, one.listener, one.framing, one.phase, one.heard, one.continued, one.trial)
-    return one, _Row(one.socket.family, *facts, content, file is not None, begin), descriptors
-
-
-def _batches(waiting: Iterable[Kept]) -> Iterator[list[_Packed]]:
-    """As many at a time as one message can take."""
-    batch: list[_Packed] = []
-    size = 0
-    for one in waiting:
-        try:
-            packed = _packed(one)
-        except OSError:
-            continue  # no room for its file: it stays where it is
-        grown = size + len(packed[1].content) + packed[1].framing.size + ROW
-        if batch and (grown > MOST_BYTES or 2 * len(batch) + 2 > MOST_DESCRIPTORS):
-            yield batch
-            batch, grown = [], grown - size
-        batch.append(packed)
-        size = grown
-    if batch:
-        yield batch
-
-
-def _unpacked(content: bytes, descriptors: list[int]) -> list[Kept]:
-    """Those whose descriptors all came through; a process may have no room for more."""
-    found, given = [], iter(descriptors)
-    for row in pickle.loads(content):
-        numbers = list(islice(given, 2 if row.has_file else 1))
-        if len(numbers) < (2 if row.has_file else 1):
-            for number in numbers:
-                os.close(number)
-            break
-        client = socket.socket(row.family, socket.SOCK_STREAM, fileno=numbers[0])
-        store = Store(row.content, numbers[1] if row.has_file else None, row.begin)
-        facts = (row.phase, row.heard, row.continued, row.trial)
-        found.append(Kept(client, row.address, row.listener, row.framing, store, *facts))
-    return found
 
 
 # --- answers

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import Callable
 from types import FrameType
@@ -23,7 +24,8 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi, is_told
 from devserver.serve.handoff import split
-from devserver.serve.intake import BACKLOG, MOST, Intake, Kept
+from devserver.serve.intake import BACKLOG, MOST, Intake
+from devserver.serve.kept import Kept
 
 IDLE_WAIT = 1.0  # seconds
 CHANNELS = 2 * MOST + 16  # sockets in all; more than the intake keeps
@@ -113,6 +115,7 @@ class _Desk:
             clear_untrusted_proxy_headers=False,
             connection_limit=CHANNELS,
             outbuf_high_watermark=BACKLOG,
+            **_without_files(),
         )
         self.intake = Intake(handoff, plan.headers, adjustments.max_request_body_size)
         self.is_listening = True
@@ -189,6 +192,15 @@ class _Desk:
         """Pass on what is not done, and close the rest."""
         self.intake.set_aside()
         self.intake.close()
+
+
+def _without_files() -> dict[str, int]:
+    """The settings that keep waitress from making files, where no folder for them can be written."""
+    try:
+        tempfile.gettempdir()
+    except OSError:
+        return {"inbuf_overflow": sys.maxsize, "outbuf_overflow": sys.maxsize}
+    return {}
 
 
 class _Watched:
@@ -323,7 +335,11 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError:
             pass  # the client has gone away, which the channel will see
         channel = self.channel_class(self, request.socket, request.address, self.adj, map=self._map)
-        channel.begin(request)
+        try:
+            channel.begin(request)
+        except OSError as error:
+            self.logger.error("a request cannot be kept: %s", error.strerror or error)
+            channel.handle_close()
 
 
 def _is_served(channel: Any) -> bool:
