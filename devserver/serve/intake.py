@@ -104,7 +104,8 @@ class Intake:
         try:
             one.store.add(data)
         except OSError as error:
-            log.error("a request of more than %d bytes cannot be kept: %s", len(one.store), error.strerror or error)
+            size = len(one.store) + len(data)
+            log.error("a request of %d bytes and more cannot be kept: %s", size, error.strerror or error)
             return self.refuse(one, "507 Insufficient Storage", "There is no room for this request.")
         if not one.framing.feed(data) and one.framing.expects_continue:
             one.framing.expects_continue = False
