@@ -133,7 +133,7 @@ class _Desk:
         if gate is not None and gate.is_over():
             self.stop.ask()
         if self.stop.is_asked() or self.is_full():
-            self.intake.set_aside()  # the threads may take long, and another generation has time
+            self.intake.set_aside()
         is_open = gate is None or gate.is_open()
         self.is_listening = is_open and not self.stop.is_asked() and not self.is_full()
         self.watch_kept()
@@ -163,7 +163,9 @@ class _Desk:
             self.intake.refuse(whole.popleft(), "503 Service Unavailable", RELOADED)
 
     def serve(self, request: Kept) -> None:
-        """Let a thread answer this one."""
+        """Let a thread answer this one; by the time that it begins, whoever has to wait is where no crash can harm."""
+        if self.is_full(with_another=1):
+            self.intake.set_aside()
         self.servers[request.listener].open_channel(request)
 
     def is_admitting(self) -> bool:
@@ -172,9 +174,11 @@ class _Desk:
             return False
         return self.plan.gate is None or (not self.is_full() and self.plan.gate.is_open())
 
-    def is_full(self) -> bool:
+    def is_full(self, with_another: int = 0) -> bool:
         """Whether no thread is free, where that matters; one whose client has not taken the answer is free."""
-        return self.plan.gate is not None and sum(map(_is_served, self.channels())) >= self.plan.workers
+        if self.plan.gate is None:
+            return False
+        return sum(map(_is_served, self.channels())) + with_another >= self.plan.workers
 
     def is_idle(self) -> bool:
         """Whether nothing is being answered."""
