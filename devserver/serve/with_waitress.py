@@ -247,7 +247,8 @@ class _Returned(wasyncore.dispatcher):  # type: ignore[misc]
         return False
 
     def handle_read_event(self) -> None:
-        self.desk.intake.collect()
+        if self.desk.is_admitting():  # the last free thread may have got work since the loop began to wait
+            self.desk.intake.collect()
 
 
 class _ClosingTask(WSGITask):  # type: ignore[misc]
