@@ -50,6 +50,7 @@ if sys.platform == "win32":
         lends_descriptors = False  # to a process that runs already
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         suspend_signals: tuple[int, ...] = ()
+        most_connections = 200  # that are looked at together; select() takes no more than 512
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
         @staticmethod
@@ -173,6 +174,7 @@ else:
         lends_descriptors = True
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
+        most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
         _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 

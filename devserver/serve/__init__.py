@@ -1,4 +1,4 @@
-"""Answers on sockets that are bound already, with gunicorn or waitress, until told to stop."""
+"""Answers on bound sockets with gunicorn or waitress until told to stop; neither of the two is known to the rest."""
 
 from __future__ import annotations
 
@@ -18,6 +18,15 @@ class WorkerLeaving(SystemExit):
 
 class WorkerAborted(WorkerLeaving):
     """Raised in a worker that has not answered, or not loaded, within its time."""
+
+
+class AnswerFailed(Exception):
+    """Raised by an app whose answer broke off, with the cause: it has been told, and the server only cuts it off."""
+
+
+def is_told(error: BaseException | None) -> bool:
+    """Whether the server has nothing to say about this: it was told already, or is no error."""
+    return isinstance(error, (WorkerLeaving, AnswerFailed))
 
 
 class Gate(Protocol):
@@ -58,7 +67,8 @@ class Witness(Protocol):
 class Plan:
     """How to serve. `factory` is called in the process that will answer; times are in seconds.
 
-    `limit_loading` makes the worker timeout count for the factory, too.
+    `limit_loading` makes the worker timeout count for the factory, too. Among the listeners may be the two ends of a
+    `handoff`. `headers` go into every answer that the server makes by itself.
     """
 
     server: str
@@ -70,6 +80,7 @@ class Plan:
     limit_loading: bool = False
     preload: bool = False
     close_connections: bool = False
+    headers: Sequence[tuple[str, str]] = ()
     gate: Gate | None = None
     witness: Witness | None = None
 

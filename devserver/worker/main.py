@@ -16,6 +16,7 @@ from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
 from devserver.scoring import compat, logs
+from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import add_to_search_path
 from devserver.serve import Plan, serve
 from devserver.worker.breakpoints import lend_to_breakpoints
@@ -82,6 +83,7 @@ def run_generation(post: Post) -> int:
         graceful_timeout=NO_LIMIT if in_loop else 30.0,
         preload=config.worker_preload and not in_loop,
         close_connections=in_loop,
+        headers=((GENERATION, str(post.number)),) if in_loop else (),
         gate=generation.gate,
         witness=generation,
     )

@@ -64,8 +64,8 @@ class Listener:
     def aborted(self, error: WorkerAborted, request: Request) -> None:
         self.heard.append("aborted")
 
-    def body_failed(self, error: Exception, request: Request) -> None:
-        self.heard.append(("body failed", type(error).__name__))
+    def body_failed(self, error: Exception, request: Request, status: int) -> None:
+        self.heard.append(("body failed", type(error).__name__, status))
 
     def odd_result(self, result: object, request: Request) -> None:
         self.heard.append(("odd", result))
@@ -157,7 +157,7 @@ def test_a_stream_that_breaks(ask: Ask) -> None:
     """It is told when it breaks."""
     with pytest.raises(ZeroDivisionError):
         ask(STREAM, heard := [])
-    assert heard[-1] == ("body failed", "ZeroDivisionError")
+    assert heard[-1] == ("body failed", "ZeroDivisionError", 200)
 
 
 def test_the_scoring_half_stands_alone() -> None:
