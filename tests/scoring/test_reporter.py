@@ -18,7 +18,7 @@ from devserver.scoring.request import Request
 from devserver.scoring.script import load
 from devserver.scoring.swagger import prepare
 from devserver.scoring.time_limit import NoLimit, time_limit
-from devserver.serve import WorkerAborted
+from devserver.serve import AnswerFailed, WorkerAborted
 from devserver.usercode import loader
 
 ALLOWED = ("config", "records", "usercode", "serve", "text", "scoring")
@@ -155,7 +155,7 @@ def test_a_worker_that_is_ended(ask: Ask) -> None:
 
 def test_a_stream_that_breaks(ask: Ask) -> None:
     """It is told when it breaks."""
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(AnswerFailed):
         ask(STREAM, heard := [])
     assert heard[-1] == ("body failed", "ZeroDivisionError", 200)
 
