@@ -10,22 +10,22 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
 from devserver.config.settings import Config
 from devserver.diagnostics import azure_advice, exits
-from devserver.diagnostics.exits import obituary
+from devserver.diagnostics.exits import ending_of
 from devserver.display import verdicts
 from devserver.display.verdicts import SampleVerdict, Verdict
-from devserver.process.child import RUN_VARIABLE, Child
+from devserver.process.child import RUN_VARIABLE, Child, Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.reaper import Reaper
-from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Gone, LoadReport, Note, WorkerDied
+from devserver.records.messages import Gone, LastWords, LoadReport, Note, Told, WorkerDied
 from devserver.records.samples import Sample, SampleSent, Unusable
 from devserver.replay.client import Wire, limit_of, send_all
 from devserver.replay.reader import read_sample
@@ -43,6 +43,7 @@ class _Heard:
     notes: list[str] = dataclasses.field(default_factory=list)
     ending: WorkerDied | None = None
     gone: Gone | None = None
+    words: LastWords = dataclasses.field(default_factory=lambda: LastWords("start"))
     sent: SampleSent | None = None
 
 
@@ -79,18 +80,20 @@ class _Check:
         self._mark = uuid.uuid4().hex
         self._config = dataclasses.replace(config, reload=False, worker_count=1, separate_health=False)
         self._environ = {**environ, RUN_VARIABLE: self._mark}
-        self._arrivals: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self._arrivals: queue.SimpleQueue[Told | Gone | SampleSent] = queue.SimpleQueue()
         self._heard = _Heard()
 
     def verdict(self) -> Verdict:
         """Load the script in a process of its own, and send it the samples."""
         begun = time.monotonic()
         with ExitStack() as stack:
+            lifeline = stack.enter_context(closing(Lifeline()))
             guard = Reaper.start(self._mark)
             if guard is not None:
                 stack.callback(guard.close)
             listener = Listener.bind("127.0.0.1", 0)
             stack.callback(listener.close)
+            self._origin = Origin([listener], self._environ, lifeline.descriptor)
             stack.callback(self._end)
             self._start(listener)
             samples = list(self._samples(listener)) if self._heard.loaded and self._heard.loaded.ok else []
@@ -99,15 +102,12 @@ class _Check:
     def _start(self, listener: Listener) -> None:
         """A process that has loaded the script, or has told why not."""
         config = dataclasses.replace(self._config, port=listener.port)
-        self._recorder = Scoreboard()
-        briefing = Briefing(generation=1, config=config, hold=None, arguments=tuple(sys.argv))
+        briefing = Briefing(generation=1, config=config, arguments=tuple(sys.argv), path=tuple(sys.path))
         self._heard = _Heard(notes=self._heard.notes)
-        self._child = Child.start(
-            briefing, [listener], self._environ, sys.path, self._deliver, self._recorder.descriptors
-        )
+        self._child = Child.start(briefing, self._origin, self._deliver)
         self._hear(lambda: self._heard.loaded is not None, None)
 
-    def _deliver(self, _generation: int, record: object) -> None:
+    def _deliver(self, _generation: int, record: Told | Gone) -> None:
         self._arrivals.put(record)
 
     def _hear(self, enough: Callable[[], bool], seconds: float | None) -> None:
@@ -119,7 +119,7 @@ class _Check:
             except queue.Empty:
                 return
 
-    def _note(self, record: object) -> None:
+    def _note(self, record: Told | Gone | SampleSent) -> None:
         heard = self._heard
         match record:
             case LoadReport():
@@ -133,7 +133,8 @@ class _Check:
             case SampleSent():
                 heard.sent = record
             case Gone():
-                heard.gone = record
+                heard.gone, heard.words = record, self._child.scoreboard.last_words()
+                self._child.close()
 
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
         config = self._config
@@ -184,11 +185,10 @@ class _Check:
         notes = list(heard.notes)
         if heard.loaded is not None and self._config.script:
             notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
-        self._recorder.close()
         return Verdict(error, heard.loaded, tuple(samples), tuple(dict.fromkeys(notes)), seconds)
 
     def _death(self) -> Diagnostic:
         heard = self._heard
         code = heard.gone.code if heard.gone is not None else 1
-        ending = heard.ending or obituary(self._recorder.last_words(), code, self._config.script)
+        ending = ending_of(heard.ending, heard.words, code, self._config.script)
         return ending.error or exits.died(ending.phase, ending.code, script=self._config.script)

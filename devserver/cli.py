@@ -1,4 +1,4 @@
-"""The command line: decides which of supervise, serve, check and write editor files was asked for, and exits with its code."""
+"""The command line: supervise, serve, check or write editor files, and the exit code."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from devserver.config.sources import HelpAsked, read_config
 
 if TYPE_CHECKING:
     from devserver.display.console import Console
-    from devserver.process.listener import Listener, ListenError
+    from devserver.process.listener import ListenError
 
 
 def main() -> None:
@@ -45,10 +45,11 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
     from devserver.config.rules import prepared
     from devserver.display.colour import wants_colour
     from devserver.display.console import Console
+    from devserver.process import debugger
     from devserver.process.listener import ListenError
 
     try:
-        config = prepared(config)
+        config = prepared(config, debugger.is_loaded())
         if config.init_vscode:
             return _init_vscode(config, arguments)
         if config.check:
@@ -70,18 +71,18 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
     import uuid
 
     from devserver.config.rules import prepared
+    from devserver.process import debugger
     from devserver.process.child import RUN_VARIABLE
-    from devserver.process.debugger import QUIET
-    from devserver.supervisor.supervisor import Supervisor
+    from devserver.supervisor import start
 
     mark = uuid.uuid4().hex
     environ = dict(os.environ)
 
     def reread() -> Config:
-        return prepared(read_config(arguments, environ, config.base))
+        return prepared(read_config(arguments, environ, config.base), debugger.is_loaded())
 
-    added = {RUN_VARIABLE: mark, **(QUIET if config.debug is not None else {})}
-    return Supervisor(config, reread, console, {**environ, **added}, mark).run()
+    added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
+    return start.run(config, reread, console, {**environ, **added}, mark)
 
 
 def _check(config: Config) -> int:
@@ -92,25 +93,17 @@ def _check(config: Config) -> int:
 
 
 def _serve(config: Config, console: Console) -> NoReturn:
-    import dataclasses
-
+    from devserver.process.listener import bind_all, listening_on, with_real_ports
     from devserver.process.platform import leave
-    from devserver.records.messages import Listening
+    from devserver.process.wire import Briefing
 
-    listeners = _bind(config)
-    console.show(Listening.on(listeners))
-    config = dataclasses.replace(config, port=listeners[-1].port, health_port=listeners[0].port)
+    listeners = bind_all(config)
+    console.show(listening_on(listeners))
+    config = with_real_ports(config, listeners)
     console.starting()
 
     from devserver.worker.generation import Post
     from devserver.worker.main import run_generation
 
-    leave(run_generation(Post(config, [each.socket for each in listeners], console.tell)))
-
-
-def _bind(config: Config) -> list[Listener]:
-    """The health port first, where there is one, then the port."""
-    from devserver.process.listener import Listener
-
-    health = [Listener.bind(config.host, config.health_port, "--health_port")] if config.separate_health else []
-    return [*health, Listener.bind(config.host, config.port)]
+    briefing = Briefing(generation=0, config=config)
+    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell)))

@@ -1,4 +1,4 @@
-"""The lifecycle of generations as a pure table: `step` says what an event makes of the model, and what has to be done."""
+"""The lifecycle of generations as a pure table: `step` says what an event makes of the model, and what to do."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import LoadReport, Note
+from devserver.records.samples import ReplayReport, SampleSent
 
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the next start, by the number of deaths in a row
 NOTHING_CHANGED = ChangeSet()
@@ -26,13 +29,13 @@ class State(Enum):
 class Death:
     """How a process ended that nobody had asked to end.
 
-    `signal` is a name ("SIGSEGV"), `phase` where it was; `report` is what else is known (a `RunError`), handed through.
+    `signal` is a name ("SIGSEGV"), `phase` where it was; `report` is what else is known, handed through.
     """
 
     signal: str | None = None
     exit_code: int | None = None
     phase: Literal["load", "init", "run"] | None = None
-    report: object = None
+    report: Diagnostic | None = None
 
 
 @dataclass(frozen=True)
@@ -98,16 +101,16 @@ class News:
 
 @dataclass(frozen=True)
 class Loaded(News):
-    """It answers; with several workers, one of them does. `report` (a `LoadReport`) is handed through."""
+    """It answers; with several workers, one of them does. `report` is handed through."""
 
-    report: object = None
+    report: LoadReport | None = None
 
 
 @dataclass(frozen=True)
 class LoadFailed(News):
     """It answers with the error: the code could not be loaded, or it was told to hold. `report` is handed through."""
 
-    report: object = None
+    report: LoadReport | None = None
 
 
 @dataclass(frozen=True)
@@ -131,7 +134,7 @@ class Overdue(News):
 class Noted(News):
     """It tells something to show."""
 
-    note: object
+    note: Diagnostic | Note | SampleSent | ReplayReport
 
 
 @dataclass(frozen=True)
@@ -165,7 +168,7 @@ class Ready:
     """The generation answers."""
 
     generation: int
-    report: object = None
+    report: LoadReport | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class NotReady:
     """The generation answers with the error."""
 
     generation: int
-    report: object = None
+    report: LoadReport | None = None
 
 
 @dataclass(frozen=True)
@@ -359,7 +362,7 @@ def _launch(model: Model, scope: Scope = Scope.RELOAD) -> Step:
     return launched, (Launch(generation, scope, model.hold),)
 
 
-def _ready(model: Model, report: object) -> Step:
+def _ready(model: Model, report: LoadReport | None) -> Step:
     replay = () if model.unreplayed is None else (Replay(model.generation, model.unreplayed),)
     running = replace(model, state=State.RUNNING, hold=None, unreplayed=None)
     return running, (Show(Ready(model.generation, report)), *replay)

@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
-from pathlib import PurePath
 
 
-def relative(path: str, folder: str) -> str:
-    try:
-        return str(PurePath(path).relative_to(folder))
-    except ValueError:
-        return path
-
-
-def working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:  # somebody removed the project folder and made it again: ours is the removed one
-        return ""
-
-
-def printable(text: str) -> str:
-    # A file name may hold a line break, or bytes that no terminal can encode: printing must not fail on it.
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)
-
-
-def path_for_people(path: str, cwd: str | None) -> str:
-    return clean(shown(path, cwd)).replace("\n", "\\n") or "?"
+def path_for_people(path: str, folder: str | None = None) -> str:
+    """The path as it is printed: short where it lies below `folder`, on one line, with nothing that cannot be shown."""
+    return clean(shown(path, folder)).replace("\n", "\\n") or "?"
 
 
 def clean(text: str) -> str:
@@ -36,6 +18,14 @@ def clean(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n")
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def without_colours(text: str) -> str:
+    """The text without the sequences that colour a terminal, or move in it."""
+    return _SEQUENCE.sub("", text) if "\x1b" in text else text
+
+
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Za-z0-9])")
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.7) -> str | None:
@@ -51,7 +41,7 @@ def shown(path: str, folder: str | None = None) -> str:
     """The path relative to `folder` (default: the working directory) when it lies below it."""
     try:
         folder = folder or os.getcwd()
-    except FileNotFoundError:
+    except OSError:
         return path  # the script stands in a folder that was removed
     for base in (folder, os.path.realpath(folder)):
         if path.startswith(base.rstrip(os.sep) + os.sep):

@@ -12,10 +12,12 @@ from dataclasses import replace
 from devserver.diagnostics import exceptions, exits, hints, problems, return_value
 from devserver.display import blocks, lines
 from devserver.records import as_json
+from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.diagnostic import Diagnostic, Request
 from devserver.records.messages import LoadReport, Times
 from devserver.usercode import loader
 
+_SAVED = ChangeSet(tuple(FileChange(f"/p/{name}.py", "modified", Role.CODE) for name in ("score", "preprocess")))
 _INIT = "import json\n\n\ndef init():\n    pass\n\n\n"
 _RUN = "\n\ndef run(raw_data):\n    return {}\n"
 
@@ -171,7 +173,7 @@ def show(colour: bool, width: int) -> str:
     parts += ["\n# --full_traceback", blocks.block(found[4][1], colour=colour, width=width, full_traceback=True)]
     parts += [
         "\n# begin and end lines",
-        lines.restarting("score.py and preprocess.py changed", colour=colour),
+        lines.restarting(_SAVED, "/p", colour=colour),
         lines.ready(LoadReport(True, times=Times(120, 4, 2300)), 2.5, "http://127.0.0.1:5001/score", colour=colour),
         lines.not_ready(replace(error, phase="load"), 0.1, colour=colour),
         lines.given_up(replace(error, phase="init"), colour=colour),

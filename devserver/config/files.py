@@ -12,25 +12,25 @@ from typing import Any
 class ConfigError(Exception):
     """Settings that cannot be used. `str(error)` is one line for the person; `exit_code` is the command's.
 
-    `path`, `line` and `column` (from 1) say where the mistake stands, as far as it stands in a file.
+    `problem` is what is wrong; `path`, `line` and `column` (from 1) say where, as far as it stands in a file.
     """
 
     def __init__(
         self,
-        message: str,
+        problem: str,
         exit_code: int = 1,
         *,
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
     ) -> None:
-        super().__init__(message)
-        self.message, self.exit_code = message, exit_code
+        super().__init__(problem)
+        self.problem, self.exit_code = problem, exit_code
         self.path, self.line, self.column = path, line, column
 
     def __str__(self) -> str:
         place = [str(part) for part in (self.path, self.line, self.column) if part is not None]
-        return ": ".join([":".join(place), self.message] if place else [self.message])
+        return ": ".join([":".join(place), self.problem] if place else [self.problem])
 
 
 @dataclass(frozen=True)

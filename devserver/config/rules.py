@@ -5,11 +5,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import sys
 
 from devserver.config.files import ConfigError
-from devserver.config.settings import Config
-from devserver.process.debugger import is_loaded
+from devserver.config.settings import DEFAULT_SERVER, Config
 
 INSTRUMENTATION_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 REMOVED = ("AML_DBG_MODEL_INFO", "AML_DBG_RESOURCE_INFO")
@@ -29,7 +27,7 @@ def check(config: Config) -> list[str]:
         raise ConfigError("argument --health_port: 0 is not a port (1 to 65535)")
     if config.separate_health and config.port == config.health_port != 0:
         raise ConfigError(f"--port and --health_port are both {config.port}; choose another for one of them")
-    if config.server == "gunicorn" and sys.platform == "win32":
+    if config.server == "gunicorn" != DEFAULT_SERVER:
         raise ConfigError("gunicorn does not run on Windows; leave --server out, or give --server waitress")
     return [*_without_effect(config), *_limits_of_waitress(config), *_about_model_dir(config)]
 
@@ -80,9 +78,12 @@ def with_usable_telemetry(config: Config) -> Config:
     return dataclasses.replace(config, appinsights_enabled=False, notes=(*config.notes, note))
 
 
-def prepared(config: Config) -> Config:
-    """These settings as they are under a debugger: nothing is cut off for taking long, and nothing is forked."""
-    listening = config.debug is not None or is_loaded()
+def prepared(config: Config, is_debugged: bool) -> Config:
+    """These settings as they are under a debugger: nothing is cut off for taking long, and nothing is forked.
+
+    `is_debugged` says that the command itself was started under one.
+    """
+    listening = config.debug is not None or is_debugged
     if not listening and config.debug_port is None:
         return config
     notes = ["debugging: no time limits, and the libraries are imported anew on each reload"]

@@ -26,6 +26,7 @@ from devserver.config.values import (
 )
 
 PROGRAM = "azmlinfsrv"
+DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Config:
         help="processes (with waitress: threads) that answer", error_code=1,
     )  # fmt: skip
     server: str = _setting(
-        "waitress" if sys.platform == "win32" else "gunicorn", one_of("gunicorn", "waitress"), flag="--server",
+        DEFAULT_SERVER, one_of("gunicorn", "waitress"), flag="--server",
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(

@@ -8,10 +8,9 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from devserver.diagnostics import hints
 from devserver.diagnostics.exceptions import called_place, problem
 from devserver.diagnostics.stacks import STACK_LINE
-from devserver.records.diagnostic import Diagnostic, Frame, Request
+from devserver.records.diagnostic import Diagnostic, Frame, ProcessEnd, Request
 from devserver.records.messages import LastWords, Phase, WorkerDied
 from devserver.text import clean
 from devserver.usercode import loader, source
@@ -20,10 +19,19 @@ from devserver.usercode.source import Place
 _TOLD: dict[Phase, Literal["load", "init", "run"]] = {"start": "load", "load": "load", "init": "init"}
 
 
+def ending_of(
+    told: WorkerDied | None, words: LastWords, code: int, script: str | None, files: Iterable[str] = ()
+) -> WorkerDied:
+    """How a generation ended: as its own parent has told, else as its scoreboard and its exit code say."""
+    return told or obituary(words, code, script, files)
+
+
 def obituary(words: LastWords, code: int, script: str | None, files: Iterable[str] = ()) -> WorkerDied:
     """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
     if words.phase == "told":
         return WorkerDied("run", code, None)
+    from devserver.diagnostics import hints  # not before somebody dies: the supervisor lives long and stays small
+
     phase = _TOLD.get(words.phase, "run")
     error = died(phase, code, idle=words.phase == "idle", dump=words.dump, script=script, files=files)
     return WorkerDied(phase, code, hints.explain(error))
@@ -55,7 +63,9 @@ def died(
         if code >= 0
         else f"the worker died{inside}: {signal_in_words(-code)}"
     )
-    error = problem(phase, message + native, place or called_place(phase, None, script))
+    facts = ProcessEnd(code, signal_name(-code) if code < 0 else None)
+    place = place or called_place(phase, None, script)
+    error = problem(phase, message + native, place, code="process-end", facts=facts)
     frames = [
         Frame(path, line, None, None, None, name, source.line_at(path, line).strip()) for path, line, name in stack
     ]
@@ -83,7 +93,8 @@ def signal_in_words(number: int) -> str:
 
 def _dumped(dump: str) -> list[tuple[str, int, str]]:
     """The stack of the thread that crashed, as faulthandler wrote it: (path, line, function), innermost first."""
-    parts = re.split(r"^(?=Current thread |Thread )", dump, flags=re.M)
+    last = dump.rpartition("Fatal Python error")[2]  # before it stand those of child processes that crashed earlier
+    parts = re.split(r"^(?=Current thread |Thread )", last, flags=re.M)
     mine = next((part for part in parts if part.startswith("Current thread")), parts[-1])
     return [(_unescaped(path), int(line), name) for path, line, name in STACK_LINE.findall(mine)]
 
@@ -116,6 +127,6 @@ def _ends_process(call: ast.Call, code: int) -> bool:
         given = getattr(call.args[0], "value", code) if call.args else code
         return name == "_exit" and given == code
     if name == "abort":
-        return signal_in_words(-code).startswith("SIGABRT")
+        return signal_name(-code) == "SIGABRT"
     sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
-    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_in_words(-code).split()[0] in sent)
+    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_name(-code) in sent)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import inspect
+import json
 import os
 import re
 
-from devserver.diagnostics.exceptions import called_place, describe, problem
-from devserver.diagnostics.stacks import Where, calls_of, frames_of, library_part, of_user, span_of
-from devserver.records.diagnostic import Diagnostic, Request
+from devserver.config.files import ConfigError
+from devserver.diagnostics.exceptions import called_place, chain_of, describe, problem
+from devserver.diagnostics.stacks import Where, stack_of
+from devserver.records.diagnostic import Diagnostic, MissingFunction, Request, Signature, TimeLimit
 from devserver.text import nearest
 from devserver.usercode import loader, source
 from devserver.usercode.source import Place
@@ -25,18 +28,16 @@ def not_python(path: str) -> Diagnostic:
     message = "the name of the entry script does not end in .py, and Azure ML serves no other file"
     if path.endswith(".ipynb"):
         message = "the entry script is a notebook; save its code as a .py file"
-    return problem("load", message, Place(path, 1))
+    return problem("load", message, Place(path, 1), code="notebook" if path.endswith(".ipynb") else "not-python")
 
 
-def config_problem(message: str) -> Diagnostic:
-    """A setting that cannot be used; the place is taken from a message that begins with `path:line:column: `."""
-    found = re.match(r"(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<rest>.*)", message, re.S)
-    if found is None:
-        path, colon, rest = message.partition(": ")
-        place = Place(path, 1) if colon and os.path.isabs(path) else Place(loader.script or "", 1)
-        return problem("config", rest if colon and os.path.isabs(path) else message, place)
-    place = Place(found["path"], int(found["line"]), int(found["column"]), int(found["column"]) + 1)
-    return problem("config", found["rest"], place)
+def config_problem(error: ConfigError) -> Diagnostic:
+    """A setting that cannot be used, placed in the file that it stands in; a command line has no place."""
+    place = None
+    if error.path is not None:
+        column = error.column or 1
+        place = Place(error.path, error.line or 1, column, column + 1 if error.column else 1)
+    return problem("config", error.problem, place, code="configuration")
 
 
 def missing_function(path: str, name: str) -> Diagnostic:
@@ -44,7 +45,9 @@ def missing_function(path: str, name: str) -> Diagnostic:
     line, found = _meant(path, name)
     message = f"User script at {os.path.abspath(path)} does not have a {name}() function defined."
     hint = found and f"line {line} {found}"
-    error = problem("load", message, source.def_line(path, line) if found else Place(path, 1), hint=hint)
+    place = source.def_line(path, line) if found else Place(path, 1)
+    facts = MissingFunction(name, line if found else None)
+    error = problem("load", message, place, hint=hint, code="missing-function", facts=facts)
     return error if found else dataclasses.replace(error, excerpt=None)
 
 
@@ -82,7 +85,50 @@ def _buried(tree: ast.Module, name: str) -> tuple[int, str] | None:
 
 def wrong_signature(function: object, message: str, *, name: str = "run", script: str | None = None) -> Diagnostic:
     """The function cannot be called as the server calls it: placed at its `def`, past decorators."""
-    return problem("load", message, source.definition_place(function, name, script or loader.script))
+    place = source.definition_place(function, name, script or loader.script)
+    return problem("load", message, place, code="signature", facts=Signature(_is_variadic(function)))
+
+
+def _is_variadic(function: object) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return False
+    return any(each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) for each in parameters)
+
+
+def of_sample(error: Diagnostic, exception: BaseException, path: str) -> Diagnostic:
+    """The error of a request that was made of the sample at `path`: placed there if that is no JSON."""
+    broken = next((each for _, each in chain_of(exception) if isinstance(each, json.JSONDecodeError)), None)
+    place = _place_in_sample(path, broken) if broken is not None else None
+    if broken is None or place is None:
+        return error
+    script = os.path.basename(loader.script or "") or "run()"
+    hint = f"the sample is not JSON; {script} was given it as it is"
+    return dataclasses.replace(
+        problem(error.phase, broken.msg, place, hint, code="sample"),
+        type=type(broken).__name__,
+        frames=error.frames,
+        raised_in=error.raised_in,
+        hidden=error.hidden,
+        request=error.request,
+        traceback=error.traceback,
+        status=error.status,
+    )
+
+
+def _place_in_sample(path: str, broken: json.JSONDecodeError) -> Place | None:
+    """The mistake's place in the file, of which the body is all, or all after the head of a request."""
+    text, body = loader.source_of(path), broken.doc.replace("\r\n", "\n")
+    start = -1 if text is None else text.rfind(body) if body.strip() else 0
+    if text is None or start < 0 or (text.strip() and not body.strip()) or not _BODY_BEGINS.search(text[:start]):
+        return None
+    before = text[:start] + broken.doc[: broken.pos].replace("\r\n", "\n")
+    column = len(before) - before.rfind("\n")
+    return Place(path, before.count("\n") + 1, column, column + 1)
+
+
+_BODY_BEGINS = re.compile(r"^\ufeff?$|\n[ \t]*\n$")
 
 
 def timed_out(
@@ -98,20 +144,20 @@ def timed_out(
 
     `where` is the exception that interrupted it, or the frame in which its thread is.
     """
-    calls = calls_of(where)
-    users = of_user(calls)
+    stack = stack_of(where)
     limit = f"{limit_ms:g} ms" if setting.endswith("_MS") else f"{limit_ms / 1000:g} s"
     what = "loading the script" if phase == "load" else f"{phase}()"
-    hidden, raised_in = library_part(calls, users)
     return dataclasses.replace(
         problem(
             phase,
             f"{what} timed out after {limit} ({setting})",
-            span_of(users[-1])[0] if users else called_place(phase, None, loader.script),
+            stack.place or called_place(phase, None, loader.script),
+            code="time-limit",
+            facts=TimeLimit(setting, limit_ms),
         ),
-        frames=frames_of(users),
-        hidden=hidden,
-        raised_in=raised_in,
+        frames=stack.frames,
+        hidden=stack.hidden,
+        raised_in=stack.raised_in,
         request=request,
         status=status,
     )

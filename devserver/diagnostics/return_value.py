@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from devserver.diagnostics.exceptions import full_text, message_of, problem, type_name
-from devserver.records.diagnostic import Diagnostic, Request
+from devserver.records.diagnostic import Code, Diagnostic, Request, ResultPart
 from devserver.text import clean
 from devserver.usercode import loader, source
 from devserver.usercode.source import Place
@@ -102,13 +102,13 @@ def unserialisable(
 ) -> Diagnostic:
     """What run() returned cannot be written as JSON: says which part; placed at its `return`, else at the `def`."""
     part = _first(value, _no_json, _no_key)
-    message = message_of(exception)
+    message, facts = message_of(exception), None
     if part is not None:
-        where = _spelled(part.steps)
-        message += f": a key of {where} is {_kind(part.value)}" if part.key else f": {where} is {_kind(part.value)}"
+        facts = ResultPart(_spelled(part.steps), _kind(part.value), part.key)
+        message += f": {'a key of ' if facts.key else ''}{facts.where} is {facts.type}"
     steps = part.steps if part else ()
     place = _async_place(function, value) or _return(function, value, steps)
-    error = problem("response", message, place)
+    error = problem("response", message, place, code="unserialisable", facts=facts)
     return dataclasses.replace(
         error, type=type_name(exception), request=request, status=status, traceback=full_text(exception)
     )
@@ -120,7 +120,7 @@ def _async_place(function: object, value: object) -> Place | None:
     return source.definition_place(function, "run", loader.script) if mine else None
 
 
-def _return(function: object, value: object, steps: Sequence[object]) -> Place:
+def _return(function: object, value: object, steps: Sequence[object]) -> Place | None:
     place = source.return_place(function, "run", loader.script, value, steps)
     return place or source.definition_place(function, "run", loader.script)
 
@@ -131,9 +131,12 @@ def result_warning(value: object, function: object, *, request: Request | None =
     Look into the text for "NaN" and "Infinity" before: this walks the value.
     """
     steps: tuple[object, ...] = ()
+    code: Code = "result-not-a-number"
     if value is None:
+        code = "result-none"
         message = "run() returned None: the client gets {}"
     elif type(value) is tuple:
+        code = "result-tuple"
         message = f"run() returned a tuple of {len(value)}: the client gets a list, with status 200"
     elif part := _first(value, _no_number, lambda _key: False):
         steps = part.steps
@@ -143,7 +146,7 @@ def result_warning(value: object, function: object, *, request: Request | None =
         message = f"run() returned something that holds NaN or Infinity: {_INVALID}"
     else:
         return None
-    error = problem("response", message, _return(function, value, steps))
+    error = problem("response", message, _return(function, value, steps), code=code)
     return dataclasses.replace(error, severity="warning", request=request, status=200)
 
 

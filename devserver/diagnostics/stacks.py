@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from types import CodeType, FrameType, TracebackType
 from typing import NamedTuple
 
@@ -28,44 +30,83 @@ _MANY = 5000
 _INLINE = {"<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>"}
 
 
-def calls_of(where: Where) -> list[Call]:
-    """The calls that led to a place, outermost first; of very many the first and the last."""
-    if isinstance(where, FrameType):
-        return _stack(where)[::-1]
+@dataclass(frozen=True)
+class Stack:
+    """The calls that led to a place, outermost first; `mine` are the paths among theirs that are the user's."""
+
+    calls: tuple[Call, ...]
+    mine: frozenset[str]
+
+    @cached_property
+    def users(self) -> tuple[Call, ...]:
+        """The calls in the user's own code."""
+        return tuple(call for call in self.calls if call.path in self.mine)
+
+    @cached_property
+    def shown(self) -> tuple[Call, ...]:
+        """What a traceback shows: from the user's first call on, without ours; all where none is the user's."""
+        if not self.users:
+            return self.calls
+        below = self.calls[self.calls.index(self.users[0]) :]
+        return tuple(call for call in below if call.path in self.mine or not ownership.is_own_code(call.path))
+
+    @property
+    def place(self) -> Place | None:
+        """The user's innermost call, with its columns."""
+        return _span(self.users[-1])[0] if self.users else None
+
+    @property
+    def innermost(self) -> Place | None:
+        """The innermost call, whoever's it is."""
+        return _span(self.calls[-1])[0] if self.calls else None
+
+    @property
+    def line(self) -> Place | None:
+        """The line of the user's innermost call; cheaper than `place`."""
+        return Place(os.path.abspath(self.users[-1].path), self.users[-1].line) if self.users else None
+
+    @property
+    def frames(self) -> tuple[Frame, ...]:
+        """The user's calls as frames: cycles folded, a comprehension's call joined to the line that holds it."""
+        return _frames(self.users)
+
+    @property
+    def hidden(self) -> int:
+        """How many library calls stand below the user's first call."""
+        return sum(call.path not in self.mine for call in self.shown) if self.users else 0
+
+    @property
+    def raised_in(self) -> str | None:
+        """The library call that raised, in words, if one did below the user's calls."""
+        last = self.shown[-1] if self.users else None
+        return None if last is None or last.path in self.mine else _library_name(last)
+
+
+def stack_of(where: Where) -> Stack:
+    """The way to where something happened, walked once; of very many calls the first and the last."""
+    calls = _frame_calls(where)[::-1] if isinstance(where, FrameType) else _trace_calls(where)
+    if len(calls) > _MANY:
+        calls = calls[: _MANY // 10] + calls[-_MANY:]
+    paths = {call.path for call in calls}
+    return Stack(tuple(calls), frozenset(path for path in paths if loader.is_user_code(path)))
+
+
+def _trace_calls(where: BaseException | TracebackType | None) -> list[Call]:
     trace = where.__traceback__ if isinstance(where, BaseException) else where
     found = []
     while trace is not None:
         code = trace.tb_frame.f_code
         found.append(Call(code, trace.tb_lineno or code.co_firstlineno, trace.tb_lasti))
         trace = trace.tb_next
-    return found if len(found) <= _MANY else found[: _MANY // 10] + found[-_MANY:]
+    return found
 
 
-def _stack(frame: FrameType | None) -> list[Call]:
+def _frame_calls(frame: FrameType | None) -> list[Call]:
     found = []
     while frame is not None:
         found.append(Call(frame.f_code, frame.f_lineno or frame.f_code.co_firstlineno, frame.f_lasti))
         frame = frame.f_back
     return found
-
-
-def of_user(calls: Sequence[Call]) -> list[Call]:
-    known = {path: loader.is_user_code(path) for path in {call.path for call in calls}}
-    return [call for call in calls if known[call.path]]
-
-
-def is_ours(call: Call) -> bool:
-    return ownership.is_own_file(call.path) or call.path.startswith("<frozen importlib")
-
-
-def library_part(calls: Sequence[Call], users: Sequence[Call]) -> tuple[int, str | None]:
-    """How many library calls stand below the user's first call, and the one that raised if it is one of them."""
-    if not users:
-        return 0, None
-    mine = {call.path for call in users}
-    below = [call for call in calls[calls.index(users[0]) :] if call.path in mine or not is_ours(call)]
-    theirs = sum(call.path not in mine for call in below)
-    return theirs, None if below[-1].path in mine else _library_name(below[-1])
 
 
 def _library_name(call: Call) -> str:
@@ -79,7 +120,7 @@ def _library_name(call: Call) -> str:
     return f"{os.path.basename(path)} {call.code.co_name}"
 
 
-def span_of(call: Call) -> tuple[Place, int | None]:
+def _span(call: Call) -> tuple[Place, int | None]:
     """The place of a call's instruction (without columns before Python 3.11) and the line where its span ends."""
     path = os.path.abspath(call.path)
     positions = getattr(call.code, "co_positions", None)
@@ -93,7 +134,7 @@ def span_of(call: Call) -> tuple[Place, int | None]:
 
 
 def _frame(call: Call, function: str, repeats: int) -> Frame:
-    place, end_line = span_of(call)
+    place, end_line = _span(call)
     known = end_line is not None
     return Frame(
         path=place.path,
@@ -107,8 +148,7 @@ def _frame(call: Call, function: str, repeats: int) -> Frame:
     )
 
 
-def frames_of(users: Sequence[Call]) -> tuple[Frame, ...]:
-    """The user's calls as frames: cycles folded, a comprehension's call joined to the line that holds it."""
+def _frames(users: Sequence[Call]) -> tuple[Frame, ...]:
     found: list[Frame] = []
     for call, repeats in _folded(users, 20):
         last = found[-1] if found else None

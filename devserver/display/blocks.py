@@ -42,20 +42,24 @@ def block(
 
 
 def headline(error: Diagnostic, *, colour: bool = False, cwd: str | None = None, count: int = 1) -> str:
-    """`path:line:column: error: Type: message`, one line."""
+    """`path:line:column: error: Type: message`, one line; without a place `error: Type: message`."""
     return paint([_headline(error, cwd, count)], colour)
 
 
 def _headline(error: Diagnostic, cwd: str | None, count: int) -> Line:
     message = one_line(_message_lines(error)[0])
-    line = [
-        ("place", f"{path_for_people(error.path, cwd)}:{error.line}:{error.column}:"),
-        ("", " "),
-        (error.severity, f"{error.severity}: {error.type or cut(message, _MESSAGE)}"),
-    ]
+    line = _place(error, cwd)
+    line.append((error.severity, f"{error.severity}: {error.type or cut(message, _MESSAGE)}"))
     if error.type and message:
         line.append(("", f": {cut(message, _MESSAGE)}"))
     return [*line, ("dim", f" ({count} times)")] if count > 1 else line
+
+
+def _place(error: Diagnostic, cwd: str | None) -> Line:
+    """`path:line:column: `; nothing for what has no place."""
+    if error.path is None:
+        return []
+    return [("place", f"{path_for_people(error.path, cwd)}:{error.line}:{error.column}:"), ("", " ")]
 
 
 def _message_lines(error: Diagnostic) -> list[str]:
@@ -104,13 +108,17 @@ def _frame_lines(error: Diagnostic, width: int) -> list[Line]:
     """At most three `File` lines, outermost first; the last one is the place."""
     frames = list(error.frames)
     last = frames[-1] if frames else None
-    if last is None or (last.path, last.line) != (error.path, error.line):
+    if (
+        error.path is not None
+        and error.line is not None
+        and (last is None or (last.path, last.line) != (error.path, error.line))
+    ):
         frames.append(Frame(error.path, error.line, None, None, None, "", ""))
     skipped = len(frames) - 3
     if skipped > 0:
         frames = [frames[0], *frames[-2:]]
     notes = [f" ... {skipped} more call{'s' if skipped > 1 else ''}" if skipped > 0 else "", "", ""]
-    notes[len(frames) - 1] = f", in thread {one_line(error.thread)}" if error.thread else ""
+    notes[max(0, len(frames) - 1)] = f", in thread {one_line(error.thread)}" if error.thread else ""
     return [_frame_line(frame, width, note, frame is frames[-1]) for frame, note in zip(frames, notes, strict=False)]
 
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
 from devserver.display.cells import cut, indented, no_headline, one_line, request_in_words
 from devserver.display.colour import Line, paint
+from devserver.records.changes import ChangeSet, Targets
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
 from devserver.replay.compare import MOST_LINES as MOST_ANSWER_LINES
-from devserver.replay.compare import pretty
+from devserver.replay.compare import SHOWN, pretty
 from devserver.text import path_for_people
 
-if TYPE_CHECKING:
-    from devserver.records.changes import Targets
+MOST_NAMES = 3  # of changed files in one line
 
 
 def starting(script: str, *, colour: bool = False) -> str:
@@ -23,9 +22,17 @@ def starting(script: str, *, colour: bool = False) -> str:
     return bracket("", f"starting {path_for_people(script, None)}", colour)
 
 
-def restarting(changes: str, *, colour: bool = False) -> str:
-    """The line that opens a reload: what changed, or why else."""
-    return bracket("", f"restarting: {one_line(changes) or 'as asked'}", colour)
+def restarting(changes: ChangeSet, folder: str, *, colour: bool = False) -> str:
+    """The line that opens a reload: what changed, with paths below `folder` relative to it, or why else."""
+    return bracket("", f"restarting: {files_in_words(changes, folder) or 'as asked'}", colour)
+
+
+def files_in_words(changes: ChangeSet, folder: str | None = None) -> str:
+    """`score.py, helper.py` or `model/iris.pkl and 199 more`; empty when nothing changed."""
+    paths = list(dict.fromkeys(change.path for change in changes.changes))
+    named = paths if len(paths) <= MOST_NAMES else paths[:1]
+    names = ", ".join(path_for_people(path, folder) for path in named)
+    return names if len(named) == len(paths) else f"{names} and {len(paths) - 1} more"
 
 
 def restarting_after_death(pause: float, *, colour: bool = False) -> str:
@@ -86,6 +93,12 @@ def request_failed(error: Diagnostic, *, colour: bool = False) -> str:
     return bracket(error.severity, f"{verb}: {what}{status}" if what or status else verb, colour)
 
 
+def past(error: Diagnostic, *, colour: bool = False) -> str:
+    """The line above an error that was before the code that answers now."""
+    what = "was repaired" if error.phase in ("config", "load", "init") else "is from before the last load"
+    return bracket("", f"the last error {what}; the script is ready", colour)
+
+
 def end_of_report(reloads: bool = True, *, colour: bool = False) -> str:
     """The line that closes the report of a request; `reloads`: its version goes on serving until a save."""
     what = "; still serving this version. Save a change to reload." if reloads else ""
@@ -118,10 +131,9 @@ def _answer_lines(sent: SampleSent, width: int) -> list[Line]:
         return []
     if sent.answer is None:
         return [[("dim", f"  no text: {one_line(sent.content_type) or 'no content type'}")]]
-    lines = pretty(sent.answer, width - 2)
+    lines = pretty(sent.answer, width - 2, whole=len(sent.answer) < SHOWN)
     shown = [_plain_answer(line, width) for line in lines[:MOST_ANSWER_LINES]]
-    left = len(lines) - len(shown)
-    return [*shown, *([[("dim", f"  … {left} more lines")]] if left else [])]
+    return [*shown, *([("dim", f"  {line}")] for line in lines[MOST_ANSWER_LINES:])]
 
 
 def _plain_answer(line: str, width: int) -> Line:

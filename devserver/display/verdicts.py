@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -14,6 +13,7 @@ from devserver.records.as_json import to_json
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import SampleSent
+from devserver.text import shown
 
 FAILED_LOAD, FAILED_SAMPLE = 3, 4
 
@@ -117,10 +117,10 @@ def _as_annotations(verdict: Verdict, config: Config) -> str:
 
 
 def _annotation(error: Diagnostic) -> str:
-    place = f"file={_property(os.path.relpath(error.path))},line={error.line},col={error.column}"
+    place = f"file={_property(shown(error.path))},line={error.line},col={error.column}," if error.path else ""
     text = f"{error.type}: {error.message}" if error.type else error.message
     hint = f"\nhint: {error.hint}" if error.hint else ""
-    return f"::{error.severity} {place},title={_property(error.phase)}::{_data(text + hint)}"
+    return f"::{error.severity} {place}title={_property(error.phase)}::{_data(text + hint)}"
 
 
 def _data(text: str) -> str:

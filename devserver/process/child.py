@@ -1,114 +1,125 @@
-"""The border between two processes, both ends of the wire: briefings go to a child, records come back."""
+"""The parent's handle of a generation's process: it briefs it, hears what it tells and how it ends, and can end it."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import pickle
-import select
-import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from typing import TypeAlias
 
 from devserver.process.listener import Listener
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import Process, System
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Inbox
-from devserver.records.messages import Gone
+from devserver.records.messages import Gone, Told
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
 
 
-class Process(Protocol):
-    """What a `Child` needs of a process."""
+Deliver: TypeAlias = Callable[[int, Told | Gone], None]
 
-    pid: int
 
-    def wait(self) -> int: ...
+@dataclass(frozen=True)
+class Origin:
+    """What every process of the tool gets from it: its listeners, its environment, and what it ends with."""
 
-    def send_signal(self, number: int, /) -> None: ...
+    listeners: Sequence[Listener]
+    environ: dict[str, str]
+    lifeline: int
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors of the listeners."""
+        return tuple(listener.socket.fileno() for listener in self.listeners)
+
+
+def pipe(undo: ExitStack) -> tuple[int, int]:
+    """A new pipe, reading end first; `undo` closes it."""
+    ends = os.pipe()
+    for end in ends:
+        undo.callback(os.close, end)
+    return ends
 
 
 def interpreter_command() -> list[str]:
     """The command for another interpreter like this one."""
+    # nothing public gives the options back; multiprocessing, too, starts its processes with those from here
     return [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
 
 
 class Child:
     """The parent's handle of one generation's process."""
 
-    def __init__(self, process: Process, generation: int, control: int) -> None:
+    def __init__(self, process: Process, generation: int, scoreboard: Scoreboard, control: int = -1) -> None:
         self.process = process
         self.generation = generation
+        self.scoreboard = scoreboard
         self._control = control
         self._lock = threading.Lock()
 
     @classmethod
-    def start(
-        cls,
-        briefing: Briefing,
-        listeners: Sequence[Listener],
-        environ: dict[str, str],
-        path: Sequence[str],
-        deliver: Callable[[int, object], None],
-        recorder: Sequence[int],
-    ) -> Child:
+    def start(cls, briefing: Briefing, origin: Origin, deliver: Deliver) -> Child:
         """Start the process; `deliver` gets its records and at last `Gone`, each with the generation's number.
 
-        `recorder` are the descriptors of the recorder that it shall keep. Errors: OSError where no process can be made.
+        Errors: OSError where no process can be made.
         """
-        told, tell = os.pipe()
-        hear, heard = os.pipe()
-        arguments = [told, heard, *recorder]
-        sockets = [] if WINDOWS else [listener.socket.fileno() for listener in listeners]
-        try:
-            process = _spawn([*interpreter_command(), LAUNCHER], arguments, sockets, environ)
-        except OSError:
-            for descriptor in (told, tell, hear, heard):
-                os.close(descriptor)
-            raise
+        with ExitStack() as undo:
+            scoreboard = undo.enter_context(closing(Scoreboard()))
+            told, tell = pipe(undo)
+            hear, heard = pipe(undo)
+            descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
+            process = System.start([*interpreter_command(), LAUNCHER], descriptors, origin.sockets, origin.environ)
+            undo.pop_all()
         os.close(told)
         os.close(heard)
-        child = cls(process, briefing.generation, tell)
-        threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
-        child._brief(briefing, listeners, path)
+        child = cls(process, briefing.generation, scoreboard, tell)
+        child._brief(briefing, origin.listeners)
+        child._hear(hear, deliver)
         return child
 
     @classmethod
-    def adopt(cls, process: Process, generation: int, hear: int, deliver: Callable[[int, object], None]) -> Child:
+    def adopt(cls, process: Process, generation: int, scoreboard: Scoreboard, hear: int, deliver: Deliver) -> Child:
         """The handle of a process that was started by another; `hear` is where its link ends."""
-        child = cls(process, generation, -1)
-        threading.Thread(target=child._listen, args=(hear, deliver), daemon=True, name="listen").start()
+        child = cls(process, generation, scoreboard)
+        child._hear(hear, deliver)
         return child
 
-    def _brief(self, briefing: Briefing, listeners: Sequence[Listener], path: Sequence[str]) -> None:
-        import dataclasses
+    def close(self) -> None:
+        """After `Gone`: gives back what was kept of it."""
+        self.scoreboard.close()
 
-        shared: tuple[Any, ...] = tuple(listener.socket.fileno() for listener in listeners)
-        if WINDOWS:
-            shared = tuple(each.socket.share(self.process.pid) for each in listeners)  # type: ignore[attr-defined,unused-ignore]
-        text = json.dumps(list(path)).encode() + b"\n"
+    def _brief(self, briefing: Briefing, listeners: Sequence[Listener]) -> None:
+        shared = tuple(System.share(listener.socket, self.process.pid) for listener in listeners)
+        text = json.dumps(briefing.path).encode() + b"\n"  # apart: what the rest is made of is imported from there
         try:
             with os.fdopen(os.dup(self._control), "wb") as pipe:
                 pipe.write(text + pickle.dumps(dataclasses.replace(briefing, listeners=shared)))
         except BrokenPipeError:
             pass  # it is gone already; `Gone` tells
 
-    def _listen(self, hear: int, deliver: Callable[[int, object], None]) -> None:
+    def _hear(self, hear: int, deliver: Deliver) -> None:
+        threading.Thread(target=self._listen, args=(hear, deliver), daemon=True, name="listen").start()
+
+    def _listen(self, hear: int, deliver: Deliver) -> None:
         """Until the process has ended; a grandchild that holds the pipe open does not count."""
         ended, end = os.pipe()
         threading.Thread(target=self._wait, args=(end,), daemon=True, name="wait").start()
         inbox = Inbox()
         sources = [hear, ended]
         while True:
-            ready = select.select(sources, [], [])[0] if not WINDOWS else [hear]
+            ready = System.readable(sources)
             content = os.read(hear, 1 << 16) if hear in ready else b""
             for record in inbox.feed(content):
                 deliver(self.generation, record)
-            if not content and (ended in ready or WINDOWS):
+            if not content and ended in ready:
                 break
             if not content:
                 sources = [ended]  # the script has closed what is not its own
@@ -128,40 +139,9 @@ class Child:
 
     def retire(self) -> None:
         """It stops accepting at once, finishes what it has, and ends."""
-        if not WINDOWS:
-            self._signal(signal.SIGTERM)
-            return
         with self._lock:
-            if self._control >= 0:
-                os.write(self._control, b"retire\n")
+            System.ask_to_end(self.process, self._control)
 
     def kill(self) -> None:
         """Ends it now, with its process group."""
-        if WINDOWS:
-            self._signal(signal.SIGTERM)  # which Windows takes as the end, at once
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            self._signal(signal.SIGKILL)
-
-    def _signal(self, number: int) -> None:
-        try:
-            self.process.send_signal(number)
-        except ProcessLookupError:
-            pass
-
-
-def _spawn(
-    command: list[str], arguments: list[int], sockets: list[int], environ: dict[str, str]
-) -> subprocess.Popen[bytes]:
-    """The process, with these descriptors as its arguments; it inherits them and, but on Windows, the sockets."""
-    if not WINDOWS:
-        return subprocess.Popen([*command, *map(str, arguments)], pass_fds=[*arguments, *sockets], env=environ)
-    import msvcrt
-
-    handles = [msvcrt.get_osfhandle(number) for number in arguments]  # type: ignore[attr-defined,unused-ignore]
-    for handle in handles:
-        os.set_handle_inheritable(handle, True)  # type: ignore[attr-defined,unused-ignore]
-    startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles})  # type: ignore[attr-defined,unused-ignore]
-    return subprocess.Popen([*command, *map(str, handles)], env=environ, startupinfo=startup)
+        System.kill_group(self.process)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
+import errno
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devserver.process.platform import WINDOWS
+from devserver.config.settings import Config
+from devserver.process.platform import System
+from devserver.records.messages import Listening
 
 BACKLOG = 2048
-DEFER_SECONDS = 600
 
 
 class ListenError(OSError):
@@ -34,7 +38,7 @@ class Listener:
             raise ListenError(f"{host!r} is no address to listen on ({why}); choose another with --host") from None
         bound = socket.socket(family, kind, protocol)
         try:
-            _prepare(bound)
+            System.prepare_listener(bound)
             bound.bind(address)
             bound.listen(BACKLOG)
         except OSError as error:
@@ -57,20 +61,31 @@ class Listener:
         self.socket.close()
 
 
-def _prepare(bound: socket.socket) -> None:
-    if WINDOWS:
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)  # type: ignore[attr-defined,unused-ignore]
-        return
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    if hasattr(socket, "TCP_DEFER_ACCEPT"):
-        # A connection is handed out when its request begins: one that only waits belongs to no generation and blocks
-        # no worker.
-        bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
+def bind_all(config: Config) -> list[Listener]:
+    """The health port first, where there is one, then the port. Errors: `ListenError`."""
+    if not config.separate_health:
+        return [Listener.bind(config.host, config.port)]
+    health = Listener.bind(config.host, config.health_port, "--health_port")
+    try:
+        return [health, Listener.bind(config.host, config.port)]
+    except ListenError:
+        health.close()
+        raise
+
+
+def with_real_ports(config: Config, listeners: Sequence[Listener]) -> Config:
+    """The configuration with the ports that were bound for it, also where 0 was asked for."""
+    health = listeners[0].port if config.separate_health else config.health_port
+    return dataclasses.replace(config, port=listeners[-1].port, health_port=health)
+
+
+def listening_on(listeners: Sequence[Listener]) -> Listening:
+    """Where the tool can be called: on the last of these; one before it is for health checks."""
+    last = listeners[-1]
+    return Listening(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
 
 
 def _why_not(host: str, port: int, option: str, error: OSError) -> str:
-    import errno
-
     if error.errno == errno.EADDRINUSE:
         return f"port {port} is in use; choose another with {option}, or stop the program that listens on it"
     if error.errno == errno.EACCES:

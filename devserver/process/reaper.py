@@ -7,7 +7,7 @@ import signal
 import time
 from typing import Any
 
-from devserver.process.platform import WINDOWS, adopt_orphans
+from devserver.process.platform import System
 from devserver.process.table import find, kill_all
 from devserver.process.terminal import mender, settings
 
@@ -20,7 +20,7 @@ OVER = b"over"
 class Reaper:
     """A small process that outlives this one, even by kill -9, for as long as it takes to end all that it started.
 
-    Start it before threads, sockets and children exist. On Windows there is none.
+    Start it before threads, sockets and children exist. Where nothing can be forked there is none.
     """
 
     def __init__(self, pid: int, pipe: int) -> None:
@@ -30,9 +30,9 @@ class Reaper:
     @classmethod
     def start(cls, mark: str) -> Reaper | None:
         """Fork the guard of the run with this mark. From now on `end_strays` works in this process."""
-        if WINDOWS:
+        if not System.can_fork:
             return None
-        adopt_orphans()
+        System.adopt_orphans()
         reading, writing = os.pipe()
         saved = settings()  # now: the terminal may be another one when the new process comes to it
         pid = os.fork()

@@ -5,16 +5,14 @@ from __future__ import annotations
 import faulthandler
 import mmap
 import os
-import signal
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-from devserver.diagnostics import exits
+from devserver.process.platform import System
 from devserver.records.messages import LastWords, Phase
 
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
 _PHASE, _ADMITS, _RETIRED = range(3)  # bytes of the page
-_ASK = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None  # asks a process for its stacks
 _PATIENCE = 1.0  # seconds for all that are asked
 _PAUSE = 0.02  # seconds without news after which one has told all
 DUMP_LIMIT = 1 << 16  # bytes of a dump
@@ -28,7 +26,7 @@ class Scoreboard:
 
     def __init__(self, descriptors: tuple[int, int] | None = None) -> None:
         if descriptors is None:
-            descriptors = (nameless_file(), nameless_file())
+            descriptors = _two_files()
             os.write(descriptors[0], bytes(mmap.PAGESIZE))
         self.descriptors = descriptors
         self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
@@ -52,35 +50,32 @@ class Scoreboard:
         return bool(self._page[_RETIRED])
 
     def watch_crashes(self) -> None:
-        """From now on a crash of this process leaves its stack here."""
-        faulthandler.enable(self.descriptors[1], all_threads=False)
+        """From now on a crash of this process leaves its stack here, also where the script or a library of its asks.
+
+        faulthandler has room for one file, and the report names the line for which people ask it.
+        """
+        _enable(self.descriptors[1], all_threads=False)
+        faulthandler.enable = _nothing
+        faulthandler.disable = _nothing
 
     def answer_when_asked(self) -> None:
-        """From now on `ask_place` works for this process and those that it forks, whatever they do then."""
-        if _ASK is not None:
-            faulthandler.register(_ASK, self.descriptors[1], all_threads=True)
+        """From now on `ask_stacks` works for this process and those that it forks, whatever they do then."""
+        System.dump_when_asked(self.descriptors[1])
 
-    def ask_place(self, processes: Iterable[int]) -> tuple[str, int] | None:
-        """Path and line at which user code is in one of these, which are to be ended: not all survive this.
+    def ask_stacks(self, processes: Iterable[int]) -> Iterator[str]:
+        """What faulthandler writes of each of these, which are to be ended: not all survive this.
 
-        One after the other: two that write at once would spoil each other's lines.
+        One after the other, when the next text is asked for: two that write at once would spoil each other's lines.
         """
         end = time.monotonic() + _PATIENCE
         for pid in processes:
-            place = exits.dumped_place(self._stacks_of(pid, end))
-            if place is not None:
-                return place
-        return None
+            yield self._stacks_of(pid, end)
 
     def _stacks_of(self, pid: int, end: float) -> str:
         """What it writes when asked, up to a pause; nothing where it has ended, or the system knows no such signal."""
-        if _ASK is None:
-            return ""
         before = seen = len(_content(self.descriptors[1]))
         now = since = time.monotonic()
-        try:
-            os.kill(pid, _ASK)
-        except OSError:
+        if not System.ask_for_dump(pid):
             return ""
         while now < end and (seen == before or now - since < _PAUSE):
             time.sleep(_PAUSE / 4)
@@ -100,6 +95,22 @@ class Scoreboard:
             os.close(descriptor)
 
 
+def _two_files() -> tuple[int, int]:
+    first = System.nameless_file()
+    try:
+        return first, System.nameless_file()
+    except OSError:
+        os.close(first)
+        raise
+
+
+_enable = faulthandler.enable
+
+
+def _nothing(file: object = None, all_threads: bool = True, c_stack: bool = True) -> None:
+    """In place of functions that would take the crash away."""
+
+
 def _content(descriptor: int) -> bytes:
     """The whole file; where its processes stand in it stays as it is, also where the system has no pread."""
     size = os.fstat(descriptor).st_size
@@ -107,13 +118,3 @@ def _content(descriptor: int) -> bytes:
         return b""
     with mmap.mmap(descriptor, size, access=mmap.ACCESS_READ) as content:
         return content[:DUMP_LIMIT]
-
-
-def nameless_file() -> int:
-    """The descriptor of a new file, in memory where the system can do that: no disk can be full then."""
-    if hasattr(os, "memfd_create"):
-        return os.memfd_create("azmlinfsrv")
-    import tempfile
-
-    with tempfile.TemporaryFile() as file:
-        return os.dup(file.fileno())

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import System
 
 KEYBOARD = 0  # the descriptor of standard input
 
@@ -83,7 +83,7 @@ def _set_mode(mode: list[Any] | None) -> None:
 
 def settings() -> list[Any] | None:
     """The settings of the terminal, None where there is none."""
-    if WINDOWS or not _is_terminal():
+    if not System.lends_keyboard(KEYBOARD):
         return None
     import termios
 
@@ -127,7 +127,7 @@ class Loan:
         self._turn.acquire()
         self.used = True
         self._depth += 1
-        if self._depth == 1 and not WINDOWS and _is_terminal():
+        if self._depth == 1 and System.lends_keyboard(KEYBOARD):
             _lock(True)
             self._take()
             self._tell(True)
@@ -151,13 +151,6 @@ class Loan:
         _hand_to(os.getpgrp())
         self._mode = termios.tcgetattr(KEYBOARD)
         _set_mode([*self._mode[:3], self._mode[3] | termios.ECHO | termios.ICANON, *self._mode[4:]])
-
-
-def _is_terminal() -> bool:
-    try:
-        return os.isatty(KEYBOARD)
-    except OSError:
-        return False
 
 
 def _lock(wanted: bool) -> None:

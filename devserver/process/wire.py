@@ -4,17 +4,61 @@ from __future__ import annotations
 
 import os
 import pickle
-import select
 import socket
 import struct
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import BinaryIO, TypeAlias
 
-from devserver.process.platform import WINDOWS
+from devserver.config.settings import Config
+from devserver.process.platform import SharedSocket, System
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import Told
+from devserver.records.stamps import Stamp
 
 MOST_DESCRIPTORS = 8
+
+
+@dataclass(frozen=True)
+class Briefing:
+    """All that a generation has to know.
+
+    `hold`: do not load, answer with that. `known` are other files than it loads, on which it depends, None for one that
+    is not there. `left_out` is an expression for the paths (with forward slashes) of which a change does not count.
+    `generation` counts from 1; it is 0 outside of the dev loop.
+
+    Who starts the process fills in the rest: `path` is its sys.path, `listeners` are its sockets, `warm` says that it
+    comes from a process that has imported the libraries.
+    """
+
+    generation: int
+    config: Config
+    hold: Diagnostic | None = None
+    arguments: tuple[str, ...] = ()  # the command line as the person typed it, for sys.argv
+    known: Mapping[str, Stamp | None] = field(default_factory=dict)
+    left_out: str = ""
+    warm: bool = False
+    path: tuple[str, ...] = ()
+    listeners: tuple[SharedSocket, ...] = ()
+
+
+def read_briefing(source: BinaryIO) -> Briefing:
+    """The briefing that the parent wrote. Errors: EOFError where the parent is gone."""
+    briefing = pickle.load(source)
+    assert isinstance(briefing, Briefing)
+    return briefing
+
+
+def open_listeners(briefing: Briefing) -> list[socket.socket]:
+    """The sockets of the briefing, in this process."""
+    return [System.open_shared(shared) for shared in briefing.listeners]
+
+
+# --- the supervisor and a process that generations come from
+
+# A `Briefing` orders the next generation, which loads the script when it is told to. With it come the descriptors of
+# its link, of its scoreboard, and of the pipe on which it is told.
 
 
 @dataclass(frozen=True)
@@ -39,17 +83,6 @@ class Warmed:
 
 
 @dataclass(frozen=True)
-class LaunchOrder:
-    """Here is the next generation; it loads the script when it is told to.
-
-    With the message come the descriptors of its link, of its recorder, and of the pipe on which it is told.
-    """
-
-    briefing: Briefing
-    path: tuple[str, ...]
-
-
-@dataclass(frozen=True)
 class Forked:
     """The generation is a fork; a descriptor of its process comes with the message."""
 
@@ -62,6 +95,13 @@ class Became:
 
 
 @dataclass(frozen=True)
+class Refused:
+    """There is no generation, and never will be one from here."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class Ended:
     """A generation's process is gone; `code` as subprocess says it."""
 
@@ -69,23 +109,39 @@ class Ended:
     code: int
 
 
+Order: TypeAlias = WarmOrder | Briefing
+Answer: TypeAlias = Warmed | Forked | Became | Refused | Ended
+
 _LENGTH = struct.Struct("!I")
 
 
-def send(channel: socket.socket, message: object, descriptors: Sequence[int] = ()) -> None:
+def send(channel: socket.socket, message: Order | Answer, descriptors: Sequence[int] = ()) -> None:
     """Pass a message on, with descriptors. Errors: OSError where nobody listens any more."""
     content = pickle.dumps(message)
     socket.send_fds(channel, [_LENGTH.pack(len(content))], descriptors)
     channel.sendall(content)
 
 
-def receive(channel: socket.socket) -> tuple[object, list[int]]:
-    """The next message and its descriptors. Errors: OSError, EOFError where nobody sends any more."""
+def receive_order(channel: socket.socket) -> tuple[Order, list[int]]:
+    """The next order and its descriptors. Errors: OSError, EOFError where nobody sends any more."""
+    content, descriptors = _receive(channel)
+    order: Order = pickle.loads(content)
+    return order, descriptors
+
+
+def receive_answer(channel: socket.socket) -> tuple[Answer, list[int]]:
+    """The next answer and its descriptors. Errors: OSError, EOFError where nobody sends any more."""
+    content, descriptors = _receive(channel)
+    answer: Answer = pickle.loads(content)
+    return answer, descriptors
+
+
+def _receive(channel: socket.socket) -> tuple[bytes, list[int]]:
     header, descriptors, _, _ = socket.recv_fds(channel, _LENGTH.size, MOST_DESCRIPTORS)
     content = _read(channel, _LENGTH.unpack(header)[0]) if len(header) == _LENGTH.size else b""
     if not content:
         raise EOFError
-    return pickle.loads(content), descriptors
+    return content, descriptors
 
 
 def _read(channel: socket.socket, length: int) -> bytes:
@@ -98,36 +154,10 @@ def _read(channel: socket.socket, length: int) -> bytes:
     return content
 
 
-@dataclass(frozen=True)
-class Briefing:
-    """All that a generation has to know. `config` is a `Config`, `hold` a `RunError` or None; both pass through."""
-
-    generation: int
-    config: Any
-    hold: Any
-    arguments: tuple[str, ...]  # the command line as the person typed it, for sys.argv
-    warm: bool = False  # forked from a process that has imported the libraries
-    known: Any = None  # other files than it loads, on which it depends: path -> stamp, None for one that is not there
-    left_out: str = ""  # an expression for the paths (with forward slashes) of which a change does not count
-    listeners: tuple[Any, ...] = ()  # descriptors, or on Windows what socket.share() gave
-
-
-def read_briefing(source: BinaryIO) -> Briefing:
-    """The briefing that the parent wrote. Errors: EOFError where the parent is gone."""
-    briefing = pickle.load(source)
-    assert isinstance(briefing, Briefing)
-    return briefing
-
-
-def open_listeners(briefing: Briefing) -> list[socket.socket]:
-    """The sockets of the briefing, in this process."""
-    if WINDOWS:
-        return [socket.fromshare(shared) for shared in briefing.listeners]  # type: ignore[attr-defined,unused-ignore]
-    return [socket.socket(fileno=descriptor) for descriptor in briefing.listeners]
-
+# --- a generation and the supervisor
 
 _HEADER = struct.Struct("!IIBH")  # process, message, whether more follows, length
-_ROOM = max(512, getattr(select, "PIPE_BUF", 512)) - _HEADER.size  # what one write passes whole
+_ROOM = System.atomic_write - _HEADER.size  # what one write passes whole
 
 
 class Link:
@@ -137,13 +167,12 @@ class Link:
         self._descriptor = descriptor
         self._lock = threading.RLock()  # a signal may come while a record is sent, and its handler may send, too
         self._count = 0
-        if not WINDOWS:
-            os.register_at_fork(after_in_child=self._after_fork)
+        System.after_fork(self._after_fork)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
 
-    def send(self, record: object) -> None:
+    def send(self, record: Told) -> None:
         """Passes the record on; nothing happens where the supervisor is gone."""
         content = pickle.dumps(record)
         with self._lock:
@@ -158,16 +187,16 @@ class Link:
 
 
 class Inbox:
-    """The parent's end: bytes in any portions come in, whole records go out."""
+    """The parent's end: makes whole records of bytes in any portions."""
 
     def __init__(self) -> None:
         self._buffer = b""
         self._parts: dict[tuple[int, int], bytearray] = {}
 
-    def feed(self, content: bytes) -> list[Any]:
+    def feed(self, content: bytes) -> list[Told]:
         """The records that are complete now."""
         self._buffer += content
-        found = []
+        found: list[Told] = []
         while len(self._buffer) >= _HEADER.size:
             process, message, more, length = _HEADER.unpack_from(self._buffer)
             end = _HEADER.size + length

@@ -6,7 +6,19 @@ import dataclasses
 import json
 from typing import Any
 
-from devserver.records.diagnostic import Cause, Diagnostic, Excerpt, Frame, Request
+from devserver.records.diagnostic import (
+    Cause,
+    Diagnostic,
+    Excerpt,
+    Frame,
+    LoggingCall,
+    MissingFunction,
+    ProcessEnd,
+    Request,
+    ResultPart,
+    Signature,
+    TimeLimit,
+)
 from devserver.records.messages import LoadReport, Times
 from devserver.records.stamps import Stamp
 
@@ -42,7 +54,10 @@ def error_object(error: Diagnostic) -> dict[str, Any]:
 _NAMES: dict[type, str] = {Diagnostic: "RunError"}  # as the event stream has always called it
 _KINDS = {
     _NAMES.get(kind, kind.__name__): kind
-    for kind in (Frame, Excerpt, Cause, Request, Diagnostic, Times, LoadReport, Stamp)
+    for kind in (
+        *(Frame, Excerpt, Cause, Request, Diagnostic, Times, LoadReport, Stamp),
+        *(MissingFunction, Signature, TimeLimit, ProcessEnd, ResultPart, LoggingCall),
+    )
 }
 
 

@@ -8,10 +8,6 @@ from enum import Enum, IntEnum
 from pathlib import PurePath
 from typing import Literal
 
-from devserver.text import printable, relative, working_directory
-
-MOST_NAMES = 3
-
 
 class Scope(IntEnum):
     """How much has to be done anew. Ordered: whoever has to do two of them does the `max()`."""
@@ -65,17 +61,6 @@ class ChangeSet:
         """Both together. What happened last to a file counts; a file in two roles is kept in both."""
         joined = {(change.path, change.role): change for change in (*self.changes, *later.changes)}
         return ChangeSet(tuple(joined.values()))
-
-    def summary(self, folder: str | None = None) -> str:
-        """One line for people: `score.py, helper.py` or `model/iris.pkl and 199 more`; empty when nothing changed.
-
-        Paths below `folder` (the working directory unless given) are shown relative to it.
-        """
-        paths = list(dict.fromkeys(change.path for change in self.changes))
-        shown = paths if len(paths) <= MOST_NAMES else paths[:1]
-        base = working_directory() if folder is None else folder
-        names = ", ".join(printable(relative(path, base)) for path in shown)
-        return names if len(shown) == len(paths) else f"{names} and {len(paths) - 1} more"
 
 
 @dataclass(frozen=True)

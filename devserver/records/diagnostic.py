@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -51,9 +52,81 @@ class Request:
     body: str
 
 
+Code = Literal[
+    "exception",
+    "notebook",
+    "not-python",
+    "missing-function",
+    "signature",
+    "configuration",
+    "time-limit",
+    "process-end",
+    "unserialisable",
+    "result-none",
+    "result-tuple",
+    "result-not-a-number",
+    "logging-call",
+    "sample",
+]
+
+
+@dataclass(frozen=True)
+class MissingFunction:
+    """The script has no function `name`; `meant` is the line of what may have been meant."""
+
+    name: str
+    meant: int | None = None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """run() cannot be called; `variadic`: it is seen as taking *args, **kwargs or positional-only arguments."""
+
+    variadic: bool
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """A time limit was hit; `setting` is the environment variable that sets it."""
+
+    setting: str
+    milliseconds: float
+
+
+@dataclass(frozen=True)
+class ProcessEnd:
+    """A process ended by itself: `code` is its exit code, or minus the number of `signal`."""
+
+    code: int
+    signal: str | None = None
+
+
+@dataclass(frozen=True)
+class ResultPart:
+    """A part of run()'s result, spelled as in Python, and the dotted name of its class; `key`: it is a key in there."""
+
+    where: str
+    type: str
+    key: bool = False
+
+
+@dataclass(frozen=True)
+class LoggingCall:
+    """The text of a logging call has so many places for values, and was given so many."""
+
+    places: int
+    values: int
+
+
+Facts = MissingFunction | Signature | TimeLimit | ProcessEnd | ResultPart | LoggingCall
+
+
 @dataclass(frozen=True)
 class Diagnostic:
-    """One thing that is wrong, with its place in the user's own code.
+    """One thing that is wrong, with its place in the user's own code where it has one.
+
+    `code` says for programs which kind of problem it is, `facts` what belongs to that kind: nobody reads them out of
+    `message`. `path`, `line` and `column` are all None for what has no place, as a wrong command line has none.
 
     `severity` is "error" or "warning"; `phase` "config", "load", "init", "run", "response" or "server"; `type` is the
     exception's, "" where none was raised. `frames` are the user's, outermost first, cycles folded; `raised_in` names
@@ -64,9 +137,9 @@ class Diagnostic:
     phase: str
     type: str
     message: str
-    path: str
-    line: int
-    column: int
+    path: str | None
+    line: int | None
+    column: int | None
     excerpt: Excerpt | None = None
     frames: tuple[Frame, ...] = ()
     raised_in: str | None = None
@@ -77,3 +150,5 @@ class Diagnostic:
     traceback: str = ""
     thread: str | None = None
     status: int | None = None
+    code: Code = "exception"
+    facts: Facts | None = None

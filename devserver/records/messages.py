@@ -1,17 +1,13 @@
-"""What a generation tells the supervisor beside a `LoadReport` and `RunError`s: small frozen records."""
+"""What a generation tells the supervisor, and what people are told beside a `Diagnostic`: small frozen records."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.samples import Sample
 from devserver.records.stamps import Stamp
-
-if TYPE_CHECKING:
-    from devserver.process.listener import Listener
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,11 @@ class WorkerDied:
     phase: Literal["load", "init", "run"]
     code: int
     error: Diagnostic | None
+
+
+@dataclass(frozen=True)
+class WorkerReplaced:
+    """A worker begins in the place of one that has left; told only where there is no supervisor."""
 
 
 @dataclass(frozen=True)
@@ -86,12 +87,6 @@ class Listening:
     port: int
     address: str
     health: str = ""
-
-    @classmethod
-    def on(cls, listeners: Sequence[Listener]) -> Listening:
-        """On the last of these; one before it is for health checks."""
-        last = listeners[-1]
-        return cls(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
 
 
 @dataclass(frozen=True)
@@ -149,3 +144,20 @@ class LoadReport:
     error: Diagnostic | None = None
     warm: bool = False
     environment: tuple[str, ...] = ()
+
+
+Told: TypeAlias = (
+    FilesLoaded
+    | FileWritten
+    | SawChange
+    | WorkerDied
+    | WorkerReplaced
+    | ColdWanted
+    | Note
+    | Keyboard
+    | StopWanted
+    | Remembered
+    | LoadReport
+    | Diagnostic
+)
+"""What a generation tells."""

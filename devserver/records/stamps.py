@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 try:
     from _blake2 import blake2b  # what hashlib gives, without the 4 MB of OpenSSL that hashlib loads
@@ -75,6 +77,15 @@ def full_stamp(path: str) -> Stamp | None:
         return read_stamped(path)[1]
     except OSError:
         return None
+
+
+Versions: TypeAlias = dict[str, Stamp | None]
+"""Files by their absolute paths as they were at some time; None for one that was not there."""
+
+
+def versions(paths: Iterable[str]) -> Versions:
+    """These files as they are now."""
+    return {path: full_stamp(path) for path in paths}
 
 
 SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, and its stat says nothing

@@ -8,11 +8,13 @@ import re
 from urllib.parse import quote, urlsplit
 
 from devserver.records.samples import Headers, Sample, Unusable
+from devserver.text import shown
 
 MOST_BYTES = 100 * 1024 * 1024  # of a sample file
 MOST_LOOKED_AT = 10 * 1024 * 1024  # bytes; a larger one is sent without finding out whether it is JSON
 JSON = "application/json"
 REPLAY_HEADER = "x-azmlinfsrv-replay"  # on requests that the tool sends, so that they are not remembered again
+SAMPLE_HEADER = "x-azmlinfsrv-sample"  # its file, on requests that the tool makes of one; the script does not see it
 HTTP_ENDINGS = (".http", ".rest")
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10})\s+(/\S*|https?://\S+)(?:\s+HTTP/\d(?:\.\d)?)?\s*")
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
@@ -26,7 +28,7 @@ def read_sample(path: str, content_type: str | None = None, base: str = "") -> S
     A file with the ending .http or .rest, or one that begins with a request line, is in text form: `POST /score`,
     headers, a blank line, the body. Any other is a body for /score: JSON, or of `content_type`.
     """
-    name = _short(path, base)
+    name = shown(path, base)
     try:
         if os.path.getsize(path) > MOST_BYTES:
             return Unusable(name, path, f"the file is larger than {MOST_BYTES >> 20} MB")
@@ -39,14 +41,6 @@ def read_sample(path: str, content_type: str | None = None, base: str = "") -> S
         return _from_text_form(name, path, content)
     kind, notes = _kind_of(name, content, content_type)
     return Sample(name, path, headers=(("Content-Type", kind),), body=content, notes=notes)
-
-
-def _short(path: str, base: str) -> str:
-    try:
-        short = os.path.relpath(path, base or None)
-    except (ValueError, OSError):
-        return path
-    return path if short.startswith(os.pardir) else short
 
 
 def _why_unreadable(error: OSError) -> str:

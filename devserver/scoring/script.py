@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -73,7 +72,8 @@ class Script:
 def load(path: str | None, named: str | None = None) -> Script:
     """Load the script at `path`, or the module `main` from sys.path.
 
-    `named` is the name that tells what kind of file it is, where that is another one, as that of a link. Errors: `ScriptProblem`; whatever the script itself raises while it is executed.
+    `named` is the name that tells what kind of file it is, where that is another one, as that of a link.
+    Errors: `ScriptProblem`; whatever the script itself raises while it is executed.
     """
     RawMark.applied = False
     module = _execute(path, named or path)
@@ -87,7 +87,7 @@ def load(path: str | None, named: str | None = None) -> Script:
 
 def _execute(path: str | None, named: str | None) -> ModuleType:
     if path is None:
-        return importlib.import_module("main")
+        return loader.load_main()
     _check_file(path, named or path)
     return loader.load_script(path, MODULE_NAME)
 

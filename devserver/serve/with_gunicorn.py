@@ -24,7 +24,7 @@ from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
 from gunicorn.workers.sync import SyncWorker
 
-from devserver.process.platform import leave
+from devserver.process.platform import System, leave
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
@@ -114,7 +114,7 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     def reap_workers(self) -> None:
         """Looks at how each worker ended before gunicorn clears it away, since gunicorn tells nobody."""
-        ended = {pid: (worker, _peek(pid)) for pid, worker in list(self.WORKERS.items())}
+        ended = {pid: (worker, System.ended_child(pid)) for pid, worker in list(self.WORKERS.items())}
         try:
             super().reap_workers()
         except HaltServer:
@@ -130,19 +130,6 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         code = witness.ended(worker, status) if witness is not None else None
         if code is not None:
             raise HaltServer("a worker ended", code)
-
-
-def _peek(pid: int) -> int | None:
-    """How this child ended, without reaping it: a status as of waitpid, or None while it lives or is unknown."""
-    if not hasattr(os, "waitid"):
-        return None
-    try:
-        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-    except ChildProcessError:
-        return None
-    if found is None:
-        return None
-    return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
 
 @contextmanager

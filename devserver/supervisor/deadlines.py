@@ -1,4 +1,4 @@
-"""Timers of the loop."""
+"""The timers of the loop, and who is spared for the sake of a debugger."""
 
 from __future__ import annotations
 
@@ -6,31 +6,75 @@ import heapq
 import itertools
 import time
 from collections.abc import Callable, Sequence
+from typing import TypeAlias
 
-from devserver.lifecycle import Event
+from devserver.lifecycle import Event, LaunchDue, Overdue, Settled, Slow
 
 SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
+SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 
-WAITS = "the code from before the save waits for the keyboard here; it stays until it goes on"
+Name: TypeAlias = tuple[str, int]  # what for, and the generation; 0 for none
+LAUNCH: Name = ("launch", 0)
 
 
-class Alarms:
+class Deadlines:
     """Events that are due at some time; one per name, a later one replaces it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._count = itertools.count()
-        self._heap: list[tuple[float, int, object]] = []
-        self._current: dict[object, tuple[int, Event]] = {}
+        self._heap: list[tuple[float, int, Name]] = []
+        self._current: dict[Name, tuple[int, Event]] = {}
+        self._spared: set[int] = set()
 
-    def set(self, name: object, seconds: float, event: Event) -> None:
-        number = next(self._count)
-        self._current[name] = (number, event)
-        heapq.heappush(self._heap, (self._clock() + seconds, number, name))
+    # --- what for
 
-    def drop(self, name: object) -> None:
-        self._current.pop(name, None)
+    def launch_in(self, seconds: float) -> None:
+        """The next generation starts then."""
+        self._set(LAUNCH, seconds, LaunchDue())
+
+    def launches(self) -> None:
+        """It starts now."""
+        self._drop(LAUNCH)
+
+    def loads(self, generation: int) -> None:
+        """From time to time it is looked whether it still does."""
+        self._look_at_load(Slow(generation, SLOW_EVERY))
+
+    def still_loads(self, slow: Slow) -> None:
+        """Look again later."""
+        self._look_at_load(Slow(slow.generation, slow.seconds + SLOW_EVERY))
+
+    def _look_at_load(self, slow: Slow) -> None:
+        self._set(("slow", slow.generation), SLOW_EVERY, slow)
+
+    def answers(self, generation: int) -> None:
+        """It has loaded; when it has lived for a while, earlier deaths are forgotten."""
+        self._set(("settled", generation), SETTLED_AFTER, Settled(generation))
+
+    def must_end(self, generation: int, seconds: float) -> None:
+        """It was told to end, and has this long."""
+        self._set(("end", generation), seconds, Overdue(generation))
+
+    def may_stay(self, generation: int) -> None:
+        """A person sits at its prompt, and is not hurried."""
+        self._drop(("end", generation))
+
+    def spare(self, generation: int, seconds: float) -> bool:
+        """It gets the time once more, since it may be paused at a breakpoint; whether this is the first time."""
+        self.must_end(generation, seconds)
+        first = generation not in self._spared
+        self._spared.add(generation)
+        return first
+
+    def forget(self, generation: int) -> None:
+        """It is gone."""
+        for kind in ("end", "slow", "settled"):
+            self._drop((kind, generation))
+        self._spared.discard(generation)
+
+    # --- when
 
     def wait(self) -> float | None:
         """Seconds until the next one; None when there is none."""
@@ -45,3 +89,11 @@ class Alarms:
             _, _, name = heapq.heappop(self._heap)
             found.append(self._current.pop(name)[1])
         return found
+
+    def _set(self, name: Name, seconds: float, event: Event) -> None:
+        number = next(self._count)
+        self._current[name] = (number, event)
+        heapq.heappush(self._heap, (self._clock() + seconds, number, name))
+
+    def _drop(self, name: Name) -> None:
+        self._current.pop(name, None)

@@ -1,39 +1,120 @@
-"""The living processes: how they are launched, retired and killed, and how they died."""
+"""The living processes: how they are launched, retired and killed, how they died, and what they leave behind."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
+from devserver.diagnostics import exits
+from devserver.lifecycle import Death
+from devserver.process import table
 from devserver.process.child import Child
-from devserver.process.scoreboard import Scoreboard
+from devserver.process.reaper import Reaper
+from devserver.process.terminal import Terminal
+from devserver.process.wire import Briefing
+from devserver.records.changes import ChangeSet
 from devserver.records.messages import WorkerDied
-from devserver.supervisor.project import Versions
-
-SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
-
-
-@dataclass(frozen=True)
-class Heard:
-    """A record, or `Gone`, from the process of a generation."""
-
-    generation: int
-    record: object
+from devserver.records.stamps import Stamp, Versions
+from devserver.supervisor.spawner import Spawner
 
 
 @dataclass
 class Life:
-    """What the supervisor keeps of one generation until it is gone."""
+    """What is kept of one generation until it is gone."""
 
     child: Child
-    recorder: Scoreboard
     files: Versions  # that it has loaded
+    written: set[str] = field(default_factory=set)  # files that the script itself opened to write them
     has_keyboard: bool = False
     good_workers: int = 0
-    ending: WorkerDied | None = None
-    spared: bool = False  # not cut off for the sake of a debugger
+    ending: WorkerDied | None = None  # as its own parent told
+
+    def load(self, files: dict[str, Stamp]) -> None:
+        """It has loaded these, too."""
+        self.files |= files
+
+    def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
+        """How it ended, although nobody had asked it to."""
+        ending = exits.ending_of(self.ending, self.child.scoreboard.last_words(), code, script, files)
+        name = exits.signal_name(-ending.code) if ending.code < 0 else None
+        return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
 
 
-def why_not_warm(variables: Sequence[str]) -> str | None:
-    """A library that reads them while it is imported must not be imported ahead of the script."""
-    return f"the script sets {', '.join(variables)} before it imports libraries" if variables else None
+class Generations:
+    """All generations that are not gone yet, by their numbers.
+
+    `companions` are children of this process that belong to no generation. `died_with` is what the newest generation
+    had loaded when it died.
+    """
+
+    def __init__(
+        self, spawner: Spawner, terminal: Terminal, reaper: Reaper | None, companions: Collection[int]
+    ) -> None:
+        self.died_with: Versions = {}
+        self._spawner = spawner
+        self._terminal = terminal
+        self._reaper = reaper
+        self._companions = frozenset(companions)
+        self._lives: dict[int, Life] = {}
+        self._newest = 0
+        self._written: set[str] = set()  # by the newest, where it is gone
+
+    def __getitem__(self, generation: int) -> Life:
+        return self._lives[generation]
+
+    def get(self, generation: int) -> Life | None:
+        """None for one that is gone, or could not be started."""
+        return self._lives.get(generation)
+
+    def launch(self, briefing: Briefing, files: Versions, cold: bool) -> None:
+        """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
+        self._newest, self._written = briefing.generation, set()
+        child = self._spawner.launch(briefing, cold)
+        self._lives[briefing.generation] = Life(child, dict(files))
+        if self._reaper is not None:
+            self._reaper.watch_group(child.process.pid)
+
+    def retire(self, generation: int, waits: bool) -> None:
+        """It stops accepting at once, finishes what it has, and ends.
+
+        One that has accepted nothing yet is not waited for, unless `waits`: it leaves by itself when it has loaded.
+        """
+        life = self._lives.get(generation)
+        if life is None:
+            return
+        if life.child.scoreboard.retire():
+            life.child.retire()
+        elif not (life.has_keyboard or waits):
+            life.child.kill()
+
+    def kill(self, generation: int) -> None:
+        """End it now, with its process group."""
+        life = self._lives.get(generation)
+        if life is not None:
+            life.child.kill()
+
+    def place_of(self, generation: int) -> tuple[str, int] | None:
+        """Path and line at which it is in the user's code; not all of its processes survive the question."""
+        life = self._lives.get(generation)
+        if life is None:
+            return None
+        stacks = life.child.scoreboard.ask_stacks(table.members(life.child.process.pid))
+        return next((place for stack in stacks if (place := exits.dumped_place(stack)) is not None), None)
+
+    def bury(self, generation: int) -> Life:
+        """It is gone: takes back what it had on loan. Who asked closes its child."""
+        life = self._lives.pop(generation)
+        if generation == self._newest:
+            self.died_with, self._written = life.files, life.written
+        self._terminal.take_back(life.child.process.pid)
+        return life
+
+    def by_others(self, changes: ChangeSet) -> ChangeSet:
+        """Without what the script itself writes."""
+        written = self._written.union(*(life.written for life in self._lives.values()))
+        return ChangeSet(tuple(change for change in changes.changes if change.path not in written))
+
+    def end_strays(self) -> None:
+        """Ends what generations that are gone have left behind."""
+        living = {life.child.process.pid for life in self._lives.values()}
+        table.end_strays(living | self._companions | self._spawner.pids)

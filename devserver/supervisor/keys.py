@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import select
 import signal
-import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
 from devserver.lifecycle import Changed, Event, ReloadAsked, StopAsked
-from devserver.process.platform import WINDOWS
+from devserver.process.platform import System
 from devserver.process.terminal import KEYBOARD, Terminal
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.messages import Look
@@ -61,8 +61,8 @@ class Keys:
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Keys:
-        if WINDOWS and sys.stdin is not None and sys.stdin.isatty():
-            self._start(self._read_on_windows)
+        if System.typed_at_console() is not None:
+            self._start(self._ask_console)
         elif self._terminal.is_ours():
             self._terminal.quicken()
             self._start(self._read)
@@ -110,12 +110,9 @@ class Keys:
         for asked in meaning(typed):
             self._deliver(asked)
 
-    def _read_on_windows(self) -> None:
-        import msvcrt
-        import time
-
-        while self._thread is not None:
-            if msvcrt.kbhit():  # type: ignore[attr-defined,unused-ignore]
-                self._tell(msvcrt.getwch().encode())  # type: ignore[attr-defined,unused-ignore]
+    def _ask_console(self) -> None:
+        while (typed := System.typed_at_console()) is not None:
+            if typed:
+                self._tell(typed)
             else:
                 time.sleep(REST)

@@ -1,14 +1,90 @@
-"""Which files and settings count, as last known."""
+"""The configuration and the files as last known: what a generation has to know of them, and what to watch."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TypeAlias
+import dataclasses
+import os
+from collections.abc import Callable
 
-from devserver.records.stamps import Stamp, full_stamp
+from devserver.config.files import ConfigError
+from devserver.config.settings import Config
+from devserver.diagnostics import problems
+from devserver.process.wire import Briefing
+from devserver.records.changes import Targets
+from devserver.records.diagnostic import Diagnostic
+from devserver.records.messages import LoadReport
+from devserver.records.stamps import Stamp, Versions, versions
+from devserver.watch.targets import exclude_pattern
 
-Versions: TypeAlias = dict[str, Stamp | None]  # None: not there
 
+class Project:
+    """What the supervisor knows of the person's files; `config` has the ports that are really bound.
 
-def versions(paths: Iterable[str]) -> Versions:
-    return {path: full_stamp(path) for path in paths}
+    `reread` reads the configuration again. Errors: `ConfigError`.
+    """
+
+    def __init__(self, config: Config, reread: Callable[[], Config]) -> None:
+        self.config = config
+        self._reread = reread
+        self._settings = versions(config.watched_files)  # as they were when `config` was read
+        self._unusable: Diagnostic | None = None  # the configuration, since it was changed
+        self._code: Versions = {}
+        self._wanted: tuple[str, ...] = ()
+
+    @property
+    def code(self) -> tuple[str, ...]:
+        """The files that were loaded, or whose appearance may repair the load."""
+        return tuple(self._code)
+
+    @property
+    def user_folders(self) -> tuple[str, ...]:
+        """Where the user's modules are found; the first stands before the libraries."""
+        return (self.config.base, *self.config.search_path)
+
+    def read_again(self) -> None:
+        """The configuration was changed; one that cannot be used is what the next generation answers with."""
+        before = versions(self.config.watched_files)
+        try:
+            config = self._reread()
+        except ConfigError as error:
+            self._settings, self._unusable = before, problems.config_problem(error)
+            return
+        self._settings, self._unusable = versions(config.watched_files) | before, None
+        bound = self.config
+        self.config = dataclasses.replace(config, host=bound.host, port=bound.port, health_port=bound.health_port)
+
+    def briefing(
+        self, generation: int, arguments: tuple[str, ...], hold: Diagnostic | None, files: Versions
+    ) -> Briefing:
+        """For a new generation. One that holds loads nothing, and depends on `files` all the same."""
+        config, hold = self.config, self._unusable or hold
+        known = self._settings | (files if hold is not None else {})
+        left_out = exclude_pattern(Targets(exclude=config.reload_exclude, base=config.base))
+        return Briefing(generation, config, hold, arguments, known, left_out)
+
+    def script_version(self) -> Versions:
+        """The script as it is now."""
+        return versions([os.path.realpath(self.config.script)] if self.config.script else [])
+
+    def learn(self, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
+        """What the current generation has loaded; what was known before is kept until a load has gone well."""
+        if loaded is not None:
+            self._code = {} if loaded.ok else self._code
+            self._wanted = loaded.wanted
+            self._code |= dict.fromkeys(loaded.absent)
+        self._code |= files
+
+    def targets(self) -> Targets:
+        """What to watch from now on."""
+        config = self.config
+        script = (config.script,) if config.script else ()
+        return Targets(
+            code=tuple(dict.fromkeys((*script, *self._code))),
+            wanted=self._wanted,
+            trees=(config.absolute_model_dir,) if config.absolute_model_dir else (),
+            config=config.watched_files,
+            samples=config.samples,
+            include=config.reload_include,
+            exclude=config.reload_exclude,
+            base=config.base,
+        )

@@ -1,4 +1,4 @@
-"""Where generations come from: a briefing comes in, a `Child` goes out, from a warm process or started cold."""
+"""Where generations come from: a process that has the libraries imported already, or else a new interpreter."""
 
 from __future__ import annotations
 
@@ -6,11 +6,13 @@ import dataclasses
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 
-from devserver.process.child import Child
-from devserver.process.listener import Listener
-from devserver.process.platform import LINUX, WINDOWS
-from devserver.process.wire import Briefing, LaunchOrder, WarmOrder
+from devserver.process.child import Child, Deliver, Origin, pipe
+from devserver.process.platform import System
+from devserver.process.scoreboard import Scoreboard
+from devserver.process.wire import Briefing, Refused, Warmed, WarmOrder
+from devserver.records.messages import LoadReport
 from devserver.supervisor.warm_process import WarmProcess
 
 GO = b"!"
@@ -21,27 +23,29 @@ class Spawner:
 
     The warm process forks them, on Linux; where that is not possible and `becomes` says that the server forks nothing
     later, it becomes the next one itself, and another one takes its place.
-    `say` gets one line for each new reason why a start was cold, and `warmed` the libraries that were imported ahead;
-    both are called from that thread or another.
+
+    `deliver` takes what the generations tell, and `deliver_warmed` what `warmed` wants to know, both from threads.
+    `say` gets one line for each new reason why a start was cold, and `tell_warmed` the libraries that were imported
+    ahead.
     """
 
     def __init__(
         self,
-        listeners: Sequence[Listener],
-        environ: dict[str, str],
+        origin: Origin,
         path: Sequence[str],
-        deliver: Callable[[int, object], None],
+        deliver: Deliver,
+        deliver_warmed: Callable[[WarmProcess, Warmed], None],
         say: Callable[[str], None],
-        warmed: Callable[[Sequence[str]], None],
+        tell_warmed: Callable[[Sequence[str]], None],
         warm: bool,
         becomes: bool = False,
     ) -> None:
-        self._listeners = listeners
-        self._environ = environ
+        self._origin = origin
         self._path = tuple(path)
         self._deliver = deliver
+        self._deliver_warmed = deliver_warmed
         self._say = say
-        self._tell_warmed = warmed
+        self._tell_warmed = tell_warmed
         self._becomes = becomes
         self._wanted = warm
         self._warm: WarmProcess | None = None
@@ -53,67 +57,61 @@ class Spawner:
         """The warm process, where there is one."""
         return {self._warm.process.pid} if self._warm is not None else set()
 
-    def launch(self, briefing: Briefing, recorder: Sequence[int], cold: bool = False) -> Child:
+    def launch(self, briefing: Briefing, cold: bool = False) -> Child:
         """A process for this generation. Errors: OSError where none can be made."""
+        briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
-        child = self._launch_warm(briefing, recorder) if self._warm is not None and self._warm.is_ready else None
-        return child or Child.start(briefing, self._listeners, self._environ, self._path, self._deliver, recorder)
+        warm = self._warm
+        child = self._launch_warm(warm, briefing) if warm is not None and warm.is_ready and not warm.refusal else None
+        return child or Child.start(briefing, self._origin, self._deliver)
 
-    def _launch_warm(self, briefing: Briefing, recorder: Sequence[int]) -> Child | None:
-        assert self._warm is not None
-        if self._warm.refusal is not None:
-            return None
-        listeners = tuple(listener.socket.fileno() for listener in self._listeners)
-        order = LaunchOrder(dataclasses.replace(briefing, warm=True, listeners=listeners), self._path)
-        hear, heard = os.pipe()
-        told, tell = os.pipe()
-        process = self._warm.launch(order, (heard, *recorder, told))
+    def _launch_warm(self, warm: WarmProcess, briefing: Briefing) -> Child | None:
+        order = dataclasses.replace(briefing, warm=True, listeners=self._origin.sockets)
+        with ExitStack() as undo:
+            scoreboard = undo.enter_context(closing(Scoreboard()))
+            hear, heard = pipe(undo)
+            told, tell = pipe(undo)  # unless it was told before, the end of this ends a process that comes too late
+            process = warm.launch(order, (heard, *scoreboard.descriptors, told))
+            if isinstance(process, Refused):
+                self._refuse(process.reason)
+                return None
+            undo.pop_all()
         os.close(heard)
         os.close(told)
-        if isinstance(process, str):
-            os.close(hear)
-            os.close(tell)  # unless it was told before, this ends a process that comes too late
-            self._explain(process)
-            self._give_up()
-            return None
-        try:
-            os.write(tell, GO)
-        except BrokenPipeError:
-            pass  # it is gone already; `Gone` tells
-        os.close(tell)
-        if process is self._warm.process:
-            self._warm.let_go()
+        _tell_to_begin(tell)
+        if process is warm.process:
+            warm.let_go()
             self._warm = None
         self._said = ""
-        return Child.adopt(process, briefing.generation, hear, self._deliver)
+        return Child.adopt(process, briefing.generation, scoreboard, hear, self._deliver)
 
-    def learned(
-        self,
-        modules: Sequence[str],
-        warm: bool,
-        user_folders: Sequence[str],
-        settings: dict[str, str],
-        refusal: str | None,
-    ) -> None:
+    def learned(self, loaded: LoadReport, user_folders: Sequence[str], settings: dict[str, str]) -> None:
         """What a load has taught: the libraries to keep warm, or why they cannot be.
 
-        `modules` are all that the script imported, or after a `warm` start those that were not imported yet. `settings`
-        are the variables that the configuration adds to the environment.
+        A warm start tells only those libraries that were not imported yet. `settings` are the variables that the
+        configuration adds to the environment.
         """
         if not self._wanted:
             return
-        refusal = refusal or _why_never(self._becomes)
-        self._modules = {**(self._modules if warm else {}), **dict.fromkeys(modules)}
+        self._modules = {**(self._modules if loaded.warm else {}), **dict.fromkeys(loaded.modules)}
+        refusal = _why_not(loaded.environment) or _why_never(self._becomes)
         if refusal is not None:
-            self._give_up()
-            self._explain(refusal)
+            self._refuse(refusal)
             return
         try:
             self._warm_up(tuple(user_folders), settings)
         except OSError as error:
-            self._give_up()
-            self._explain(f"the libraries cannot be imported ahead ({error.strerror})")
+            self._refuse(f"the libraries cannot be imported ahead ({error.strerror})")
+
+    def too_early(self, variables: Sequence[str]) -> None:
+        """The script sets these before it imports libraries which the warm process had imported already."""
+        if self._wanted and (refusal := _why_not(variables)) is not None:
+            self._refuse(refusal)
+
+    def _refuse(self, reason: str) -> None:
+        self._give_up()
+        self._explain(reason)
 
     def _warm_up(self, user_folders: tuple[str, ...], settings: dict[str, str]) -> None:
         warm, wanted = self._warm, self._modules.keys()
@@ -123,19 +121,21 @@ class Spawner:
         missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
         order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
         if warm is None:
-            self._warm = WarmProcess(order, self._listeners, {**self._environ, **settings})
-            self._warm.listen(self._warmed)
+            environ = {**self._origin.environ, **settings}
+            self._warm = WarmProcess(order, dataclasses.replace(self._origin, environ=environ))
+            self._warm.listen(self._deliver_warmed)
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)
 
-    def _warmed(self) -> None:
-        warm = self._warm
-        if warm is None or not warm.is_ready:
+    def warmed(self, process: WarmProcess, told: Warmed) -> None:
+        """It has imported what it was told to, or is gone."""
+        if process is not self._warm or process.is_ready:
             return
-        if warm.refusal is not None:
-            self._explain(warm.refusal)
+        process.is_ready, process.refusal = True, told.refusal
+        if told.refusal is not None:
+            self._explain(told.refusal)
         else:
-            self._tell_warmed(sorted(warm.modules))
+            self._tell_warmed(sorted(process.modules))
 
     def _explain(self, reason: str) -> None:
         if reason != self._said:
@@ -152,10 +152,23 @@ class Spawner:
         self._give_up()
 
 
+def _tell_to_begin(pipe: int) -> None:
+    try:
+        os.write(pipe, GO)
+    except BrokenPipeError:
+        pass  # it is gone already; `Gone` tells
+    os.close(pipe)
+
+
+def _why_not(variables: Sequence[str]) -> str | None:
+    """A library that reads them while it is imported must not be imported ahead of the script."""
+    return f"the script sets {', '.join(variables)} before it imports libraries" if variables else None
+
+
 def _why_never(becomes: bool) -> str | None:
     """What speaks against a warm process on this system, whatever the script does."""
-    if WINDOWS:
+    if not System.lends_descriptors:
         return "on Windows each generation imports the libraries anew"
-    if not LINUX and not becomes:
+    if not System.forks_safely and not becomes:
         return "gunicorn forks, which is not safe on this system once libraries are imported (try --server waitress)"
     return None

@@ -11,67 +11,81 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import LAUNCHER, Process, interpreter_command
-from devserver.process.listener import Listener
-from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Warmed, WarmOrder, receive, send
+from devserver.process.child import LAUNCHER, Origin, interpreter_command
+from devserver.process.platform import Process
+from devserver.process.wire import (
+    Became,
+    Briefing,
+    Ended,
+    Forked,
+    Refused,
+    Warmed,
+    WarmOrder,
+    receive_answer,
+    send,
+)
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
+ENDED = "the process that imported the libraries ended"
 CODE_LIMIT = 1.0  # seconds in which it tells how a generation ended that has ended
 
 
 class WarmProcess:
-    """The supervisor's handle of one warm process. Errors: OSError where none can be made."""
+    """The supervisor's handle of one warm process. Errors: OSError where none can be made.
 
-    def __init__(self, order: WarmOrder, listeners: Sequence[Listener], environ: dict[str, str]) -> None:
+    `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
+    """
+
+    def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
-        self.refusal: str | None = None
         self.is_ready = False
+        self.refusal: str | None = None  # why nothing can come from here, once it is ready
         self._codes: dict[int, int] = {}
         self._is_gone = False
         self._change = threading.Condition()
-        self._answers: queue.SimpleQueue[Process | Warmed] = queue.SimpleQueue()
+        self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
+        passed = [other.fileno(), origin.lifeline]
         with other:
-            command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ, cwd=order.user_folders[0])
+            command = [*interpreter_command(), LAUNCHER, "warm", *map(str, passed)]
+            folder = order.user_folders[0]
+            self.process = subprocess.Popen(
+                command, pass_fds=[*passed, *origin.sockets], env=origin.environ, cwd=folder
+            )
         send(self._channel, order)
 
-    def listen(self, warmed: Callable[[], None]) -> None:
-        """Begin to hear it; `warmed` is called from a thread when its imports are done, or it is gone."""
-        threading.Thread(target=self._listen, args=(warmed,), daemon=True, name="warm").start()
+    def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
+        """Begin to hear it; `deliver` is called from a thread when its imports are done, and when it is gone."""
+        threading.Thread(target=self._listen, args=(deliver,), daemon=True, name="warm").start()
 
-    def _listen(self, warmed: Callable[[], None]) -> None:
+    def _listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
         try:
             while True:
-                self._take(*receive(self._channel), warmed)
+                answer, descriptors = receive_answer(self._channel)
+                match answer:
+                    case Warmed():
+                        deliver(self, answer)
+                    case Forked(pid):
+                        self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
+                    case Became():
+                        self._answers.put(self.process)
+                    case Refused():
+                        self._answers.put(answer)
+                    case Ended(pid, code):
+                        self._note_end(pid, code)
         except (OSError, EOFError):
             pass  # it is gone, or is a generation now, or was closed
         with self._change:
             self._is_gone = True
             self._change.notify_all()
-        ended = "the process that imported the libraries ended"
-        self._answers.put(Warmed(ended))  # whoever waits for an answer
-        if not self.is_ready:
-            self.refusal, self.is_ready = ended, True
-            warmed()
+        self._answers.put(Refused(ENDED))  # whoever waits for an answer
+        deliver(self, Warmed(ENDED))
         self.process.wait()
 
-    def _take(self, message: object, descriptors: Sequence[int], warmed: Callable[[], None]) -> None:
-        match message:
-            case Warmed(refusal) if not self.is_ready:
-                self.refusal, self.is_ready = refusal, True
-                warmed()
-            case Warmed():
-                self._answers.put(message)
-            case Forked(pid):
-                self._answers.put(ForkedProcess(pid, descriptors[0], self._code_of))
-            case Became():
-                self._answers.put(self.process)
-            case Ended(pid, code):
-                with self._change:
-                    self._codes[pid] = code
-                    self._change.notify_all()
+    def _note_end(self, pid: int, code: int) -> None:
+        with self._change:
+            self._codes[pid] = code
+            self._change.notify_all()
 
     def extend(self, order: WarmOrder) -> None:
         """Import more. Errors: OSError where it is gone."""
@@ -79,14 +93,13 @@ class WarmProcess:
         self.is_ready = False
         send(self._channel, order)
 
-    def launch(self, order: LaunchOrder, descriptors: Sequence[int]) -> Process | str:
+    def launch(self, order: Briefing, descriptors: Sequence[int]) -> Process | Refused:
         """A new generation's process, or the reason why there is none."""
         try:
             send(self._channel, order, descriptors)
-            answer = self._answers.get(timeout=ANSWER_LIMIT)
+            return self._answers.get(timeout=ANSWER_LIMIT)
         except (OSError, queue.Empty):
-            return "the process that imported the libraries does not answer"
-        return (answer.refusal or "") if isinstance(answer, Warmed) else answer
+            return Refused("the process that imported the libraries does not answer")
 
     def _code_of(self, pid: int) -> int:
         """Only its parent learns how a process ended; where that is gone, nobody knows, and it counts as killed."""

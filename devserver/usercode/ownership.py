@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
-from types import FrameType
+from types import FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # of devserver itself
 
@@ -47,6 +47,19 @@ def is_user_file(path: str) -> bool:
 def is_own_file(path: str) -> bool:
     """True for a file of this package."""
     return path.startswith(_OWN)
+
+
+def is_own_code(path: str) -> bool:
+    """True for a call that no report shows as anybody's doing: one of this package, or of Python's import itself."""
+    return is_own_file(path) or path.startswith("<frozen importlib")
+
+
+def without_own_calls(trace: TracebackType | None) -> TracebackType | None:
+    """The traceback from its first call that is not ours; the whole one where there is no such call."""
+    first = trace
+    while first is not None and is_own_code(first.tb_frame.f_code.co_filename):
+        first = first.tb_next
+    return first or trace
 
 
 def caused_by_user(frame: FrameType | None) -> bool:

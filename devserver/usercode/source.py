@@ -139,8 +139,8 @@ def node_of(code: CodeType) -> Function | None:
     return None
 
 
-def definition(function: object, name: str, script: str | None) -> tuple[str, Function | None, int]:
-    """Where a callable is defined: (path, its node or None, line of the `def`, past decorators).
+def definition(function: object, name: str, script: str | None) -> tuple[str, Function | None, int] | None:
+    """Where a callable is defined: (path, its node or None, line of the `def`, past decorators); None if nowhere.
 
     A wrapper that hides `name` gives way to the `def name` of the script.
     """
@@ -157,7 +157,7 @@ def definition(function: object, name: str, script: str | None) -> tuple[str, Fu
     if code is not None and own:
         node = node_of(code)
         return code.co_filename, node, node.lineno if node else code.co_firstlineno
-    return script or "", None, 1
+    return (script, None, 1) if script else None
 
 
 def binding(path: str, name: str) -> int | None:
@@ -171,9 +171,12 @@ def binding(path: str, name: str) -> int | None:
     return found
 
 
-def definition_place(function: object, name: str, script: str | None) -> Place:
-    """The `def` line of a callable, marked from `def` to the colon."""
-    path, node, line = definition(function, name, script)
+def definition_place(function: object, name: str, script: str | None) -> Place | None:
+    """The `def` line of a callable, marked from `def` to the colon; None where nothing is known of it."""
+    found = definition(function, name, script)
+    if found is None:
+        return None
+    path, node, line = found
     return def_line(path, line) if node else Place(path, line)
 
 
@@ -194,22 +197,56 @@ def return_place(
 
     Only when it can be known: one `return` in the function, or one alone whose expression fits the value's shape.
     """
-    path, node, _ = definition(function, name, script)
-    found = _returns(node) if node else []
-    if len(found) > 1:
-        found = _best(found, value)
+    path, node, _ = definition(function, name, script) or ("", None, 1)
+    if node is None or (value is None and may_reach_end(node.body)):
+        return None
+    found = _best(returns(node), value)
     if len(found) != 1:
         return None
     return place_of(_descend(found[0].value, steps) or found[0], path)
 
 
-def _returns(node: Function) -> list[ast.Return]:
+def returns(node: Function) -> list[ast.Return]:
+    """The function's own `return` statements, in order."""
     return [item for item in statements(node.body) if isinstance(item, ast.Return)]
+
+
+def is_none(node: ast.Return) -> bool:
+    """Whether it visibly returns nothing."""
+    return node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)
+
+
+def may_reach_end(body: Sequence[ast.stmt]) -> bool:
+    """Whether a run through these statements may come to their end, as far as their form tells."""
+    return all(_may_pass(node) for node in body)
+
+
+def _may_pass(node: ast.stmt) -> bool:
+    match node:
+        case ast.Return() | ast.Raise() | ast.Continue() | ast.Break():
+            return False
+        case ast.If():
+            return may_reach_end(node.body) or may_reach_end(node.orelse)
+        case ast.With() | ast.AsyncWith():
+            return may_reach_end(node.body)
+        case ast.Try():
+            return _may_pass_try(node)
+        case ast.While(test=ast.Constant(value=True)):
+            return any(isinstance(item, ast.Break) for item in statements(node.body))
+        case ast.Match():
+            whole = any(isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None for case in node.cases)
+            return not whole or any(may_reach_end(case.body) for case in node.cases)
+    return True
+
+
+def _may_pass_try(node: ast.Try) -> bool:
+    ways = [may_reach_end([*node.body, *node.orelse]), *(may_reach_end(handler.body) for handler in node.handlers)]
+    return any(ways) and may_reach_end(node.finalbody)
 
 
 def _best(found: list[ast.Return], value: object) -> list[ast.Return]:
     ranked = [(_fit(item.value, value), item) for item in found]
-    best = max(rank for rank, _ in ranked)
+    best = max((rank for rank, _ in ranked), default=0)
     return [item for rank, item in ranked if rank == best] if best > 0 else []
 
 
@@ -242,7 +279,6 @@ _LITERALS: dict[str, type] = {
     "SetComp": set,
     "Set": set,
     "JoinedStr": str,
-    "Compare": object,
 }
 
 

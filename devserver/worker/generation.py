@@ -9,22 +9,35 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
-from devserver.config.settings import Config
 from devserver.diagnostics import exceptions
 from devserver.process import debugger
-from devserver.process.scoreboard import Scoreboard, nameless_file
+from devserver.process.platform import System
+from devserver.process.scoreboard import Scoreboard
+from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times
+from devserver.records.messages import (
+    ColdWanted,
+    FilesLoaded,
+    FileWritten,
+    LoadReport,
+    Phase,
+    SawChange,
+    Times,
+    Told,
+    WorkerReplaced,
+)
 from devserver.records.stamps import Stamp
-from devserver.replay.capture import remembering
-from devserver.scoring import logs, swagger, telemetry
+from devserver.replay.capture import knowing_samples, remembering
+from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
+from devserver.scoring.insights import start as start_telemetry
 from devserver.scoring.script import Script, load
+from devserver.scoring.telemetry import Telemetry
 from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
@@ -43,22 +56,19 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Post:
-    """Where a generation stands. `number` is None outside of the dev loop; `hold` makes it answer with that error.
+    """Where a generation stands: what it has to know, and what it has in this process."""
 
-    `known` and `left_out` as in a briefing.
-    """
-
-    config: Config
+    briefing: Briefing
     listeners: Sequence[socket.socket]
-    tell: Callable[[object], None]
-    number: int | None = None
-    hold: Diagnostic | None = None
+    tell: Callable[[Told], None]
     recorder: Scoreboard | None = None
-    warm: bool = False
-    known: Mapping[str, Stamp | None] = field(default_factory=dict)
-    left_out: str = ""
     wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
     paused: Callable[[], bool] = lambda: False  # whether a person may have kept the script waiting
+
+    @property
+    def number(self) -> int | None:
+        """The generation's; None outside of the dev loop."""
+        return self.briefing.generation or None
 
 
 class Generation:
@@ -66,37 +76,42 @@ class Generation:
 
     def __init__(self, post: Post) -> None:
         self.post = post
-        self.config = post.config
+        config = self.config = post.briefing.config
         self.recorder = post.recorder or Scoreboard()
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
-        self.path = os.path.realpath(post.config.script) if post.config.script else None
-        self.reporter = LoadReporter(post.config, self.path, post.tell)
-        self.model_dir = post.config.absolute_model_dir
-        folders = [post.config.base, *post.config.search_path, *([self.model_dir] if self.model_dir else [])]
+        self.path = os.path.realpath(config.script) if config.script else None
+        self.reporter = LoadReporter(config, self.path, post.tell)
+        self.model_dir = config.absolute_model_dir
+        folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
         self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.forks = 0
         self.gate = self._gate() if self.in_loop else None
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
-        lock = nameless_file() if shared else None
-        files = (self.post.known, loader.loaded, self.opened.stamps, self.absent)
+        lock = System.nameless_file() if shared else None
+        files = (self.post.briefing.known, loader.loaded, self.opened.stamps, self.absent)
         return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
 
     def _counts(self, path: str) -> bool:
-        left_out = self.post.left_out
+        left_out = self.post.briefing.left_out
         return path == self.path or not left_out or not re.fullmatch(left_out, path.replace(os.sep, "/"))
 
     # --- witness
 
     def forking(self, worker: Any) -> None:
         worker.recorder = Scoreboard()
+        self.forks += 1
+        if not self.in_loop and self.forks > self.config.worker_count:
+            self.post.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
         self.recorder = worker.recorder
+        self.recorder.watch_crashes()  # with preload the app is made already
 
     def booted(self, _worker: Any) -> None:
         self.recorder.enter("idle")
@@ -127,8 +142,8 @@ class Generation:
         if self.gate is not None and self.gate.is_over():
             raise SystemExit(0)  # one of several workers, which starts when the generation is retired already
         self.post.wait_until_told()
-        if self.post.hold is not None:
-            return self._answer_with(self.post.hold)
+        if self.post.briefing.hold is not None:
+            return self._answer_with(self.post.briefing.hold)
         try:
             app = self._load()
         except BaseException as error:
@@ -137,7 +152,7 @@ class Generation:
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
-        if self.in_loop and not self.post.warm and not self.config.check:
+        if self.in_loop and not self.post.briefing.warm and not self.config.check:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
         return self._remembering(app)
@@ -145,7 +160,7 @@ class Generation:
     def _load(self) -> Wsgi:
         logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
         self._connect_debugger()
-        insights = telemetry.start(self.config, lambda line: log.warning("%s", line))
+        insights = start_telemetry(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
         self.reporter.hear_unraised()
         loader.UserCode().install()
@@ -157,7 +172,7 @@ class Generation:
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
         finally:
-            if self.post.warm and self.preparations.before_import:
+            if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         return create_app(self._parts(script, insights))
 
@@ -172,7 +187,7 @@ class Generation:
         time.sleep(COLD_PATIENCE)
         raise SystemExit(1)
 
-    def _init(self, script: Script, insights: telemetry.Telemetry) -> None:
+    def _init(self, script: Script, insights: Telemetry) -> None:
         script_log.log(self.chatter, "Invoking user's init function")
         try:
             self._timed("init", script.init)
@@ -189,14 +204,14 @@ class Generation:
         finally:
             self.times[phase] = (time.perf_counter() - begun) * 1000
 
-    def _parts(self, script: Script, insights: telemetry.Telemetry) -> Parts:
+    def _parts(self, script: Script, insights: Telemetry) -> Parts:
         say = logging.getLogger("azmlinfsrv.swagger").log
         documents = swagger.prepare(script.run, self.config, lambda line: say(self.chatter, "%s", line))
         limit = time_limit(self.config.scoring_timeout_ms, in_main_thread=self.config.server == "gunicorn")
         log.log(self.chatter, "Scoring timeout is set to %s", self.config.scoring_timeout_ms)
         return Parts(self.config, script, documents, limit, self._request_reporter(script, insights), self.post.number)
 
-    def _request_reporter(self, script: Script, insights: telemetry.Telemetry) -> RequestReporter:
+    def _request_reporter(self, script: Script, insights: Telemetry) -> RequestReporter:
         def enter(phase: Phase) -> None:
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
 
@@ -234,7 +249,7 @@ class Generation:
                 modules=tuple(loader.modules),
                 times=self._times(),
                 error=error,
-                warm=self.post.warm,
+                warm=self.post.briefing.warm,
                 environment=tuple(self.preparations.before_import),
             )
         )
@@ -259,6 +274,9 @@ class Generation:
         return self._remembering(app) if self.config.replay == "last" else app
 
     def _remembering(self, app: Wsgi) -> Wsgi:
-        if not self.in_loop or self.config.replay is None:
+        if not self.in_loop:
+            return app
+        app = knowing_samples(app, self.config.samples)
+        if self.config.replay is None:
             return app
         return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")

@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import BinaryIO, NoReturn
 
 from devserver.config.settings import Config
-from devserver.process import debugger, platform, wire
+from devserver.process import debugger, wire
+from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
@@ -23,47 +24,34 @@ from devserver.worker.generation import Generation, Post
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 
 
-def main(pipe: BinaryIO, link: str, *recorder: str) -> NoReturn:
-    """The process that the supervisor started; `link` and `recorder` are the descriptors that it passed."""
-    platform.lead_own_group()
+def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
+    """The process that the supervisor started; the texts are the descriptors that it passed."""
     briefing = wire.read_briefing(pipe)
-    sender = wire.Link(platform.inherited_descriptor(link, os.O_WRONLY))
-    page, dump = map(platform.inherited_descriptor, recorder)
-    platform.leave(begin(briefing, sender, Scoreboard((page, dump))))
+    sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
+    board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
+    leave(begin(briefing, sender, board))
 
 
 def begin(
-    briefing: Briefing, link: Link, recorder: Scoreboard, wait_until_told: Callable[[], None] = lambda: None
+    briefing: Briefing, link: Link, scoreboard: Scoreboard, wait_until_told: Callable[[], None] = lambda: None
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
-    platform.adopt_orphans()
-    recorder.answer_when_asked()
+    System.adopt_orphans()
+    scoreboard.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
     loan = Loan(lambda lent: link.send(Keyboard(lent)))
     lend_to_breakpoints(loan)
     _hear_keyboard(lambda: link.send(StopWanted()))
-    post = Post(
-        briefing.config,
-        wire.open_listeners(briefing),
-        link.send,
-        briefing.generation,
-        briefing.hold,
-        recorder,
-        briefing.warm,
-        briefing.known or {},
-        briefing.left_out,
-        wait_until_told,
-        lambda: loan.used or debugger.is_loaded(),
-    )
-    return run_generation(post)
+    listeners, paused = wire.open_listeners(briefing), lambda: loan.used or debugger.is_loaded()
+    return run_generation(Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused))
 
 
 def _hear_keyboard(stop: Callable[[], None]) -> None:
     """While the script has the keyboard, Ctrl-C is heard here, and Ctrl-Z would stop what nobody lets go on."""
     signal.signal(signal.SIGINT, lambda *_: stop())
-    if hasattr(signal, "SIGTSTP"):
-        signal.signal(signal.SIGTSTP, lambda *_: None)
+    for number in System.suspend_signals:
+        signal.signal(number, lambda *_: None)
 
 
 def _stand_in(folder: str) -> None:
@@ -77,11 +65,11 @@ def _stand_in(folder: str) -> None:
 
 def run_generation(post: Post) -> int:
     """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
-    config = post.config
+    config, in_loop = post.briefing.config, post.number is not None
     os.environ.update(config.environment())
     run = runner(config.server)
     _extend_path(config)
-    logs.configure(None, config.log_level, post.number is not None)
+    logs.configure(None, config.log_level, in_loop)
     compat.install()
     generation = Generation(post)
     plan = Plan(
@@ -92,9 +80,9 @@ def run_generation(post: Post) -> int:
         worker_timeout=config.worker_timeout,
         # a large model may take longer than any answer: only a limit that was asked for counts while it loads
         limit_loading="worker_timeout" in config.sources,
-        graceful_timeout=NO_LIMIT if post.number is not None else 30.0,
-        preload=config.worker_preload and post.number is None,
-        close_connections=post.number is not None,
+        graceful_timeout=NO_LIMIT if in_loop else 30.0,
+        preload=config.worker_preload and not in_loop,
+        close_connections=in_loop,
         gate=generation.gate,
         witness=generation,
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from devserver.config.settings import Config
-from devserver.process.platform import LINUX
+from devserver.process.platform import System
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
 
@@ -56,9 +56,9 @@ def rehearse() -> None:
 def _app_of_nothing() -> Wsgi:
     from devserver.scoring.app import Parts, create_app
     from devserver.scoring.inputs import analyse
+    from devserver.scoring.insights import start
     from devserver.scoring.script import Script
     from devserver.scoring.swagger import prepare
-    from devserver.scoring.telemetry import start
     from devserver.scoring.time_limit import NoLimit
     from devserver.worker.reporter import RequestReporter
 
@@ -76,7 +76,7 @@ def _app_of_nothing() -> Wsgi:
 
 def why_not_fork() -> str | None:
     """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
-    if not LINUX:
+    if not System.forks_safely:
         return "nothing can be forked on this system"
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)

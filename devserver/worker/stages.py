@@ -1,4 +1,5 @@
-"""The warm process: libraries are imported, no user code; each generation is forked from it, or it becomes one."""
+"""A process that has come so far that generations can start from it: the libraries are imported, no code of the
+user's. Each generation is forked from it, or it becomes one."""
 
 from __future__ import annotations
 
@@ -14,8 +15,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NoReturn
 
-from devserver.process.platform import lead_own_group, leave
-from devserver.process.wire import Became, Ended, Forked, LaunchOrder, Link, Warmed, WarmOrder, receive, send
+from devserver.process.platform import System, leave
+from devserver.process.wire import (
+    Answer,
+    Became,
+    Briefing,
+    Ended,
+    Forked,
+    Link,
+    Refused,
+    Warmed,
+    WarmOrder,
+    receive_order,
+    send,
+)
 from devserver.scoring import logs
 from devserver.worker.libraries import Libraries, import_modules, set_path
 from devserver.worker.rehearsal import rehearse, silence, why_not_fork
@@ -23,18 +36,18 @@ from devserver.worker.rehearsal import rehearse, silence, why_not_fork
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, lifeline: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
-    lead_own_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _Warm(socket.socket(fileno=descriptor)).serve()
+    _Warm(socket.socket(fileno=descriptor), lifeline).serve()
 
 
 class _Warm:
     """What this process has imported, how it answers the supervisor, and the process that comes next."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, lifeline: int) -> None:
         self._channel = channel
+        self._lifeline = lifeline
         self._libraries = Libraries()
         self._folders: tuple[str, ...] = ()
         self._rehearsed = False
@@ -64,7 +77,7 @@ class _Warm:
         for pid, status in _ended_children():
             self._send(Ended(pid, os.waitstatus_to_exitcode(status)))
 
-    def _send(self, message: object, descriptors: Sequence[int] = ()) -> None:
+    def _send(self, message: Answer, descriptors: Sequence[int] = ()) -> None:
         try:
             send(self._channel, message, descriptors)
         except OSError:
@@ -72,13 +85,12 @@ class _Warm:
 
     def _take_order(self) -> bool:
         try:
-            order, descriptors = receive(self._channel)
+            order, descriptors = receive_order(self._channel)
         except (OSError, EOFError):
             return False
-        if isinstance(order, LaunchOrder):
-            return self._fork(order, descriptors) if self._forks else self._become(order, descriptors)
-        assert isinstance(order, WarmOrder)
-        return self._warm_up(order)
+        if isinstance(order, WarmOrder):
+            return self._warm_up(order)
+        return self._fork(order, descriptors) if self._forks else self._become(order, descriptors)
 
     # --- importing
 
@@ -116,7 +128,7 @@ class _Warm:
 
     # --- the next generation
 
-    def _fork(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+    def _fork(self, order: Briefing, descriptors: list[int]) -> bool:
         """It makes itself ready while it is looked whether the libraries are still what was imported."""
         spare, self._spare = self._spare or self._split(), None
         if not spare.begin(order, descriptors):
@@ -127,7 +139,7 @@ class _Warm:
         problem = self._libraries.problem(self._folders)
         if problem is not None:
             os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
-            self._send(Warmed(problem))
+            self._send(Refused(problem))
             return False
         process = os.pidfd_open(spare.pid)
         self._send(Forked(spare.pid), [process])
@@ -140,17 +152,17 @@ class _Warm:
         if pid == 0:
             here.close()
             self._leave_office()
-            _wait_for_order(there)
+            _wait_for_order(there, self._lifeline)
         there.close()
         _lead_group(pid)
         return Spare(pid, here)
 
-    def _become(self, order: LaunchOrder, descriptors: list[int]) -> bool:
+    def _become(self, order: Briefing, descriptors: list[int]) -> bool:
         problem = self._libraries.problem(self._folders)
-        self._send(Warmed(problem) if problem is not None else Became())
+        self._send(Refused(problem) if problem is not None else Became())
         if problem is None:
             self._leave_office()
-            _live(order, descriptors)
+            _live(order, descriptors, self._lifeline)
         return False
 
     def _leave_office(self) -> None:
@@ -168,7 +180,7 @@ class Spare:
     pid: int
     channel: socket.socket
 
-    def begin(self, order: LaunchOrder, descriptors: Sequence[int]) -> bool:
+    def begin(self, order: Briefing, descriptors: Sequence[int]) -> bool:
         """Hand the order on; False where the process is gone."""
         with self.channel:
             try:
@@ -202,18 +214,19 @@ def _lead_group(pid: int) -> None:
 # --- becoming a generation
 
 
-def _wait_for_order(channel: socket.socket) -> NoReturn:
+def _wait_for_order(channel: socket.socket, lifeline: int) -> NoReturn:
     try:
-        order, descriptors = receive(channel)
+        order, descriptors = receive_order(channel)
     except (OSError, EOFError):
         os._exit(0)
     channel.close()
-    assert isinstance(order, LaunchOrder)
-    _live(order, descriptors)
+    assert isinstance(order, Briefing)
+    _live(order, descriptors, lifeline)
 
 
-def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
+def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
     """This process is a generation from here on."""
+    from devserver.process.lifeline import hang_on
     from devserver.process.scoreboard import Scoreboard
     from devserver.worker import main
 
@@ -225,8 +238,9 @@ def _live(order: LaunchOrder, descriptors: list[int]) -> NoReturn:
     link, page, dump, told = descriptors
     code = 1
     try:
-        lead_own_group()
-        code = main.begin(order.briefing, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
+        System.lead_own_group()
+        hang_on(lifeline)
+        code = main.begin(order, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:

@@ -233,7 +233,7 @@ def test_bad_file(refused: Refused, tmp_path: Path, content: bytes, words: tuple
 
 def test_no_gunicorn_on_windows(refused: Refused, monkeypatch: pytest.MonkeyPatch) -> None:
     """gunicorn on Windows is refused with a way out, before it is imported."""
-    monkeypatch.setattr(sys, "platform", "win32")
+    monkeypatch.setattr("devserver.config.rules.DEFAULT_SERVER", "waitress")
     code, text = refused("--server", "gunicorn")
     assert code == 1 and "--server waitress" in text
 

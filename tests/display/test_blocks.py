@@ -30,6 +30,7 @@ from devserver.display.lines import (
     starting,
 )
 from devserver.records import as_json
+from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.diagnostic import Cause, Diagnostic, Excerpt, Frame, Request
 from devserver.records.messages import LoadReport, Times
 
@@ -41,6 +42,7 @@ ENDS = re.compile(r"^\[azmlinfsrv\] (?:ready|not ready|still serving|end of repo
 CODE = re.compile(r"\x1b\[[\d;]*m")
 
 HERE = os.path.join(os.getcwd(), "score.py")
+SAVED = ChangeSet((FileChange("/p/score.py", "modified", Role.CODE),))
 ERROR = Diagnostic(
     "error",
     "run",
@@ -279,8 +281,8 @@ def test_begin_and_end_lines_match_the_editors_patterns() -> None:
     """Whole lines from the left edge; none of them is a problem itself."""
     begins = [
         starting("/x/score.py"),
-        restarting("score.py"),
-        restarting(""),
+        restarting(SAVED, "/p"),
+        restarting(ChangeSet(), "/p"),
         restarting_after_death(0.5),
         request_failed(ERROR),
         request_failed(replace(ERROR, severity="warning", status=200)),

@@ -15,7 +15,9 @@ import pytest
 from live import COMMAND, Server, environment
 
 DEADLINE = 30.0
-HEADLINE = re.compile(r"^(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<text>.*)$", re.M)
+HEADLINE = re.compile(
+    r"^(?:(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): )?(?P<severity>error|warning): (?P<text>.*)$", re.M
+)
 GOOD = "def init(): pass\ndef run(data): return data\n"
 LOADED = f"open('loaded', 'w').close()\n{GOOD}"
 ANY_PORT = ("--port", "0", "--events", "events")
@@ -136,7 +138,7 @@ def test_port_in_use(command: Run, tmp_path: Path, server: str, option: str) -> 
     ],
 )
 def test_entry_script(command: Run, tmp_path: Path, server: str, script: str, words: str) -> None:
-    """A script that is missing, a folder, unreadable or no Python file by its name is one line on its line 1; exit code 3."""
+    """A script that is missing, a folder, unreadable or no Python file is one line on its line 1; exit code 3."""
     (tmp_path / "folder.py").mkdir()
     (tmp_path / "loop.py").symlink_to("loop.py")
     (tmp_path / "score.ipynb").write_text("{}")

@@ -27,7 +27,7 @@ def test_records_of_a_start(tmp_path: Path) -> None:
 
 
 def test_link_with_the_name_of_a_script(tmp_path: Path) -> None:
-    """The name of a link counts where it comes from the environment, as in Azure ML, and the file's own as an option."""
+    """The name of a link counts where it comes from the environment, as in Azure ML, the file's own as an option."""
     (tmp_path / "0123abcd").write_text(ECHO)
     (tmp_path / "score.py").symlink_to("0123abcd")
     with Server(folder=tmp_path, env={"AZUREML_ENTRY_SCRIPT": "score.py"}) as server:

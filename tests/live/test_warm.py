@@ -10,7 +10,6 @@ import select
 import shutil
 import signal
 import sys
-import threading
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -21,12 +20,16 @@ from live import DEADLINE, ROOT
 from loop import SERVERS, Loop, answering
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
+from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.process import wire
+from devserver.process.child import Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
-from devserver.records.messages import Gone
+from devserver.records.messages import Gone, LoadReport
 from devserver.supervisor import spawner, warm_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -425,12 +428,13 @@ class StillBorn:
         raise ProcessLookupError
 
 
-def test_a_generation_that_is_gone_before_it_is_told_to_begin() -> None:
+def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
-    starter = spawner.Spawner([], {}, [], lambda *record: told.put(record), print, print, warm=True)
-    starter._warm = StillBorn()  # type: ignore[assignment]
-    starter.launch(Briefing(7, None, None, ()), ())
+    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
+    starter = spawner.Spawner(Origin([], {}, -1), [], lambda *record: told.put(record), print, print, print, warm=True)
+    starter.learned(LoadReport(ok=True), ("/",), {})
+    starter.launch(Briefing(7, Config())).close()
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
 
 
@@ -442,13 +446,13 @@ def test_systems_without_a_warm_process_say_so(
     monkeypatch: pytest.MonkeyPatch, linux: bool, windows: bool, becomes: bool, said: str
 ) -> None:
     """Once, with the reason."""
-    monkeypatch.setattr(spawner, "LINUX", linux)
-    monkeypatch.setattr(spawner, "WINDOWS", windows)
+    monkeypatch.setattr(System, "forks_safely", linux)
+    monkeypatch.setattr(System, "lends_descriptors", not windows)
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
     lines: list[str] = []
-    starter = spawner.Spawner([], {}, [], print, lines.append, print, warm=True, becomes=becomes)
+    starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
-        starter.learned((), False, ("/",), {}, None)
+        starter.learned(LoadReport(ok=True), ("/",), {})
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
 
 
@@ -457,16 +461,20 @@ def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
     script = tmp_path / "score.py"
     script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1))
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
-    with closing(Listener.bind("127.0.0.1", 0)) as listener, closing(Scoreboard()) as recorder:
+    with (
+        closing(Listener.bind("127.0.0.1", 0)) as listener,
+        closing(Scoreboard()) as recorder,
+        closing(Lifeline()) as lifeline,
+    ):
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
-        warm = warm_process.WarmProcess(order, [listener], dict(os.environ))
-        done = threading.Event()
-        warm.listen(done.set)
-        assert done.wait(DEADLINE) and warm.refusal is None
+        warm = warm_process.WarmProcess(order, Origin([listener], dict(os.environ), lifeline.descriptor))
+        heard_of: queue.Queue[wire.Warmed] = queue.Queue()
+        warm.listen(lambda _, warmed: heard_of.put(warmed))
+        assert heard_of.get(timeout=DEADLINE) == wire.Warmed(None)
         (hear, heard), (told, tell) = os.pipe(), os.pipe()
-        briefing = Briefing(1, config, None, (), warm=True, listeners=(listener.socket.fileno(),))
-        process = warm.launch(wire.LaunchOrder(briefing, tuple(sys.path)), (heard, *recorder.descriptors, told))
-        assert not isinstance(process, str)
+        briefing = Briefing(1, config, warm=True, path=tuple(sys.path), listeners=(listener.socket.fileno(),))
+        process = warm.launch(briefing, (heard, *recorder.descriptors, told))
+        assert not isinstance(process, wire.Refused)
         for descriptor in (heard, told, tell):
             os.close(descriptor)
         assert select.select([hear], [], [], DEADLINE)[0] and os.read(hear, 1) == b"", "it was to end in silence"

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -24,15 +24,17 @@ from live import environment
 
 from devserver.config.settings import Config
 from devserver.process.child import Child
-from devserver.process.listener import Listener, ListenError
+from devserver.process.listener import Listener, ListenError, bind_all, listening_on, with_real_ports
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Inbox, Link, read_briefing
-from devserver.records.messages import Gone
+from devserver.records.messages import Gone, Listening
 
 DEADLINE = 20.0
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="the processes are started as on Linux and macOS")
 BIG = 5 * getattr(select, "PIPE_BUF", 512)
 WRITERS = """
 import os, sys, threading
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Link
 link = Link(int(sys.argv[1]))
 pids = []
@@ -120,7 +122,7 @@ def test_what_a_script_writes(pipe: tuple[int, int]) -> None:
 
 def test_briefing(pipe: tuple[int, int]) -> None:
     """A briefing reaches the child as it is; where the parent is gone before, that is an EOFError."""
-    briefing = Briefing(3, Config(port=0, events="x"), None, ("--port", "0"))
+    briefing = Briefing(3, Config(port=0, events="x"), arguments=("--port", "0"))
     assert read_briefing(io.BytesIO(pickle.dumps(briefing))) == briefing
     with pytest.raises(EOFError):
         read_briefing(io.BytesIO(b""))
@@ -130,6 +132,7 @@ def test_briefing(pipe: tuple[int, int]) -> None:
 
 TALK = """
 import os, subprocess, sys
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Link
 link = Link(int(sys.argv[1]))
 link.send("x" * 100_000)
@@ -149,9 +152,12 @@ def adopted(pipe: tuple[int, int]) -> Iterator[Callable[[str], tuple[Child, queu
         process = subprocess.Popen(command, pass_fds=[pipe[1]], env=environment({}), start_new_session=True)
         started.append(process)
         os.close(pipe[1])
-        return Child.adopt(process, 4, os.dup(pipe[0]), lambda number, record: heard.put((number, record))), heard
+        scoreboard = boards.enter_context(closing(Scoreboard()))
+        child = Child.adopt(process, 4, scoreboard, os.dup(pipe[0]), lambda *heard_of: heard.put(heard_of))
+        return child, heard
 
-    yield adopt
+    with ExitStack() as boards:
+        yield adopt
     for process in started:
         process.kill()
         process.wait(DEADLINE)
@@ -290,3 +296,37 @@ def test_threads_write_through_one_link(pipe: tuple[int, int]) -> None:
     for thread in threads:
         thread.join(DEADLINE)
     assert sorted(map(str, found)) == [str(number) * 20_000 for number in range(8)]
+
+
+# --- all that is listened on
+
+
+def test_both_ports() -> None:
+    """The port comes last; the configuration and the record get the ports that the system chose."""
+    config = Config(host="127.0.0.1", port=0, health_port=0, separate_health=True)
+    health, main = bind_all(config)
+    with closing(health), closing(main):
+        bound, record = with_real_ports(config, [health, main]), listening_on([health, main])
+        assert (bound.port, bound.health_port) == (main.port, health.port)
+        assert record == Listening("127.0.0.1", main.port, f"127.0.0.1:{main.port}", f"127.0.0.1:{health.port}")
+        assert 0 not in (main.port, health.port)
+
+
+def test_one_port() -> None:
+    """Without a separate health port there is one listener, and the setting stays as it is."""
+    config = Config(host="127.0.0.1", port=0, health_port=5000)
+    [only] = bind_all(config)
+    with closing(only):
+        assert with_real_ports(config, [only]).health_port == 5000 and listening_on([only]).health == ""
+
+
+def test_no_port_is_kept_when_the_other_is_taken() -> None:
+    """Where the second cannot be bound, the first is given back."""
+    with closing(Listener.bind("127.0.0.1", 0)) as taken, closing(socket.socket()) as probe:
+        probe.bind(("127.0.0.1", 0))
+        free = probe.getsockname()[1]
+        probe.close()
+        config = Config(host="127.0.0.1", port=taken.port, health_port=free, separate_health=True)
+        with pytest.raises(ListenError):
+            bind_all(config)
+        Listener.bind("127.0.0.1", free).close()

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devserver.display.lines import files_in_words
 from devserver.records.changes import ChangeSet, FileChange, ReloadPlan, Role, Scope, plan_reload
 
 
@@ -44,7 +45,7 @@ def test_joining_keeps_each_role_of_a_file() -> None:
     """A file that is configuration and code asks for the wider of both, however the sets were joined."""
     both = changed("/p/a.json", role=Role.CONFIG) | changed("/p/a.json", role=Role.CODE)
     assert plan_reload(both).scope == Scope.RESTART
-    assert both.summary("/p") == "a.json"
+    assert files_in_words(both, "/p") == "a.json"
 
 
 def test_joining_with_itself_or_with_nothing_changes_nothing() -> None:
@@ -68,13 +69,13 @@ def test_joining_with_itself_or_with_nothing_changes_nothing() -> None:
 )
 def test_summary(paths: list[str], expected: str) -> None:
     """A few names are all shown, many are counted, and paths below the folder are relative to it."""
-    assert changed(*paths).summary("/p") == expected
+    assert files_in_words(changed(*paths), "/p") == expected
 
 
 def test_summary_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a folder, the working directory is the one that people have in mind."""
     monkeypatch.chdir(tmp_path)
-    assert changed(os.path.join(os.getcwd(), "score.py")).summary() == "score.py"
+    assert files_in_words(changed(os.path.join(os.getcwd(), "score.py"))) == "score.py"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows does not remove a working directory")
@@ -84,12 +85,12 @@ def test_summary_outlives_the_working_directory(tmp_path: Path, monkeypatch: pyt
     folder.mkdir()
     monkeypatch.chdir(folder)
     shutil.rmtree(folder)
-    assert changed("/p/score.py").summary() == "/p/score.py"
+    assert files_in_words(changed("/p/score.py")) == "/p/score.py"
 
 
 def test_summary_is_one_printable_line() -> None:
     """File names with line breaks, escapes or undecodable bytes cannot break the line or the terminal."""
-    text = changed("/p/a\nb\x1b[31m.py", "/p/caf\udce9.bin", "/p/größe.py").summary("/p")
+    text = files_in_words(changed("/p/a\nb\x1b[31m.py", "/p/caf\udce9.bin", "/p/größe.py"), "/p")
     assert text == "a\\nb\\x1b[31m.py, caf\\udce9.bin, größe.py"
     assert text.encode("utf-8")
 

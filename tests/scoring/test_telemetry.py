@@ -1,4 +1,4 @@
-"""What is told to `telemetry` comes in; the items that a sink on 127.0.0.1 receives are looked at field by field."""
+"""What telemetry sends, looked at field by field by a sink on 127.0.0.1, and that it is in nobody's way."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import json
 import logging
 import os
 import random
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,12 +21,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
 
+import original
 import pytest
 from live import Server
 
 from devserver.config.settings import Config
-from devserver.scoring import telemetry
-from devserver.scoring.telemetry import Answered, Insights, Off, Record, Telemetry
+from devserver.scoring import azure_monitor
+from devserver.scoring import insights as collecting
+from devserver.scoring.insights import Insights, Send
+from devserver.scoring.telemetry import Answered, Off, Record, Telemetry
 
 EXPORTER = "azure.monitor.opentelemetry.exporter"
 KEY = "11111111-2222-3333-4444-555555555555"
@@ -32,16 +37,20 @@ DEADLINE = 10.0
 POSIX = pytest.mark.skipif(sys.platform == "win32", reason="gunicorn does not run on Windows")
 PRELOAD = {"WORKER_PRELOAD": "true"}
 STARTED = datetime(2024, 5, 6, 7, 8, 9, 123456, timezone.utc)
-REQUEST = Answered("POST", "/score", "x=1&y=2", 200, 12.4, STARTED, "r-1", "c-1", b'{"answer": 42}')
+URL = "http://127.0.0.1:5001/score?x=1&y=2"
+REQUEST = Answered("POST", "/score", URL, 200, 12.4, STARTED, "r-1", "c-1", b'{"answer": 42}')
 IDS = {"Container Id": "box", "Request Id": "r-1", "Client Request Id": "c-1"}
 NAMES = {"Workspace Name": "my workspace", "Service Name": "my service"}
 
 
 class Sink:
-    """Stands in for Application Insights. `status` is what it answers; None: never answers."""
+    """Stands in for Application Insights. `status` is what it answers; None: never answers.
 
-    def __init__(self, status: int | None = 200) -> None:
-        self.status = status
+    `keeps`: connections stay open after an answer, as they do there.
+    """
+
+    def __init__(self, status: int | None = 200, keeps: bool = False) -> None:
+        self.status, self.keeps, self.connections = status, keeps, 0
         self.released = threading.Event()
         self.asked = threading.Event()
         self.batches: list[list[dict[str, Any]]] = []
@@ -50,6 +59,12 @@ class Sink:
 
     def _handler(sink) -> type[BaseHTTPRequestHandler]:
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1" if sink.keeps else "HTTP/1.0"
+
+            def setup(self) -> None:
+                super().setup()
+                sink.connections += 1
+
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 sink.take(gzip.decompress(body) if self.headers["Content-Encoding"] == "gzip" else body)
@@ -125,7 +140,7 @@ def start(exporter: ModuleType) -> Iterator[Callable[..., Telemetry]]:
     started: list[Telemetry] = []
 
     def begin(sink: Sink | str, said: list[str] | None = None, **settings: Any) -> Telemetry:
-        started.append(telemetry.start(config_for(sink, **settings), ([] if said is None else said).append))
+        started.append(collecting.start(config_for(sink, **settings), ([] if said is None else said).append))
         return started[-1]
 
     yield begin
@@ -147,7 +162,7 @@ def told(sink: Sink, kind: str, tell: Callable[[], None], close: Callable[[], No
 def test_off_imports_nothing() -> None:
     """Without telemetry neither the exporter nor OpenTelemetry is imported, and nothing is said."""
     code = (
-        "import sys; from devserver.config.settings import Config; from devserver.scoring.telemetry import Off, start\n"
+        "import sys; from devserver.config.settings import Config; from devserver.scoring.insights import Off, start\n"
         "started = start(Config(appinsights_key='x'), sys.exit); started.printed('text'); started.close()\n"
         "assert type(started) is Off and not started.on\n"
         "assert not {'azure', 'opentelemetry'} & set(sys.modules), sorted(sys.modules)"
@@ -171,7 +186,7 @@ def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """A missing exporter is one line that names the pip command, and telemetry is off."""
     monkeypatch.setitem(sys.modules, EXPORTER, None)
     said: list[str] = []
-    assert type(telemetry.start(config_for(f"InstrumentationKey={KEY}"), said.append)) is Off
+    assert type(collecting.start(config_for(f"InstrumentationKey={KEY}"), said.append)) is Off
     assert len(said) == 1 and said[0].endswith('pip install "azmlinfsrv-devserver[appinsights]"')
     assert "\n" not in said[0]
 
@@ -182,9 +197,9 @@ def test_unfit_exporter(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(name: str) -> NoReturn:
         raise ImportError("cannot import name 'LogData'")
 
-    monkeypatch.setattr(telemetry, "import_module", refuse)
+    monkeypatch.setattr(azure_monitor, "import_module", refuse)
     said: list[str] = []
-    assert type(telemetry.start(config_for(f"InstrumentationKey={KEY}"), said.append)) is Off
+    assert type(collecting.start(config_for(f"InstrumentationKey={KEY}"), said.append)) is Off
     assert len(said) == 1 and "LogData" in said[0] and "pip install --upgrade" in said[0]
 
 
@@ -213,7 +228,7 @@ def test_connection_string_wins(
     monkeypatch.setattr(exporter, "AzureMonitorTraceExporter", instead)
     monkeypatch.setattr(exporter, "AzureMonitorLogExporter", instead)
     config = Config(appinsights_enabled=True, connection_string=string, appinsights_key=KEY)
-    telemetry.start(config, pytest.fail).close()
+    collecting.start(config, pytest.fail).close()
     assert given == [(expected, None)] * 2
 
 
@@ -230,8 +245,8 @@ def test_request(start: Callable[..., Telemetry], sink: Sink, status: int, succe
     assert item["iKey"] == KEY
     assert item["time"] == "2024-05-06T07:08:09.123456Z"
     assert item["tags"]["ai.cloud.role"] == "my service"
-    assert data["name"] == item["tags"]["ai.operation.name"] == "POST /score"
-    assert data["url"] == "/score?x=1&y=2"
+    assert data["name"] == item["tags"]["ai.operation.name"] == "/score"
+    assert data["url"] == URL
     assert data["responseCode"] == str(status)
     assert data["success"] is success
     assert data["duration"] == "0.00:00:00.012"
@@ -240,7 +255,7 @@ def test_request(start: Callable[..., Telemetry], sink: Sink, status: int, succe
         **NAMES,
         "Response Value": '{"answer": 42}',
         "name": "/score",
-        "url": "/score?x=1&y=2",
+        "url": URL,
         "start_time": "2024-05-06T07:08:09.123456Z",
         "duration": "00:00:00.012",
         "resultCode": str(status),
@@ -250,11 +265,19 @@ def test_request(start: Callable[..., Telemetry], sink: Sink, status: int, succe
 
 
 def test_liveness_is_left_out(start: Callable[..., Telemetry], sink: Sink) -> None:
-    """A request of the path / makes no item; one without a query has a url without a question mark."""
+    """A request of the path / makes no item."""
     insights = start(sink)
     insights.answered(replace(REQUEST, path="/"))
-    item = told(sink, "RequestData", lambda: insights.answered(replace(REQUEST, query="")), insights.close)
-    assert item["data"]["baseData"]["url"] == item["data"]["baseData"]["properties"]["url"] == "/score"
+    told(sink, "RequestData", lambda: insights.answered(REQUEST), insights.close)
+
+
+def test_long_url(start: Callable[..., Telemetry], sink: Sink) -> None:
+    """Of a long url the item has the beginning that Application Insights takes, and its property more."""
+    insights = start(sink)
+    url = URL + "x" * 3000
+    item = told(sink, "RequestData", lambda: insights.answered(replace(REQUEST, url=url)), insights.close)
+    assert item["data"]["baseData"]["url"] == url[:2048]
+    assert item["data"]["baseData"]["properties"]["url"] == url
 
 
 def test_time_zone(start: Callable[..., Telemetry], sink: Sink) -> None:
@@ -293,7 +316,7 @@ def test_response_value(start: Callable[..., Telemetry], sink: Sink, body: bytes
 )
 def test_clock(milliseconds: float, text: str) -> None:
     """Durations are written as hours, minutes, seconds and thousandths, with days where there are any."""
-    assert telemetry._clock(milliseconds) == text
+    assert azure_monitor._clock(milliseconds) == text
 
 
 # --------------------------------------------------------------------- printed text and errors
@@ -377,7 +400,7 @@ def test_stack_begins_in_the_script() -> None:
             exec("call(f)", {**ours, "f": function})
         except Exception as error:
             error.__traceback__ = error.__traceback__ and error.__traceback__.tb_next
-            facts.append(telemetry._exception_facts(error))
+            facts.append(collecting._exception_facts(error))
     assert facts[0]["exception.type"] == "Mine"
     assert [line for line in facts[0]["exception.stacktrace"].splitlines() if "File" in line] == [
         '  File "<string>", line 3, in run'
@@ -416,9 +439,9 @@ def test_models(tmp_path: Path) -> None:
     for name in ("b/1", "a/10", "a/2", "a/latest", "c"):
         (tmp_path / name).mkdir(parents=True)
     (tmp_path / "file").write_text("x")
-    assert telemetry._models(str(tmp_path)) == ["a:10", "a:2", "b:1"]
-    assert telemetry._models(str(tmp_path / "a" / "2")) == ["a:2"]
-    assert telemetry._models(str(tmp_path / "none")) == telemetry._models("") == telemetry._models(None) == []
+    assert collecting._models(str(tmp_path)) == ["a:10", "a:2", "b:1"]
+    assert collecting._models(str(tmp_path / "a" / "2")) == ["a:2"]
+    assert collecting._models(str(tmp_path / "none")) == collecting._models("") == collecting._models(None) == []
 
 
 class Array:
@@ -438,14 +461,14 @@ class Array:
 )
 def test_json(value: object, text: str) -> None:
     """Values are sent as JSON text, of which the beginning is kept."""
-    assert telemetry._beginning_of_json(value) == text
+    assert collecting._beginning_of_json(value) == text
 
 
 def test_a_big_value_costs_little() -> None:
     """Of a value of a million numbers only the beginning is serialised."""
     value = {"data": [[1.5] * 1000] * 1000}
     begun = time.perf_counter()
-    telemetry._beginning_of_json(value)
+    collecting._beginning_of_json(value)
     assert time.perf_counter() - begun < 0.1
 
 
@@ -583,7 +606,7 @@ def test_a_slow_sink_costs_no_memory() -> None:
     release.set()
     insights.close()
     texts = [item.text for batch in batches for item in batch if isinstance(item, Record)]
-    assert texts == ["first", *map(str, range(5000 - telemetry.WAITING, 5000))]
+    assert texts == ["first", *map(str, range(5000 - collecting.WAITING, 5000))]
 
 
 # --------------------------------------------------------------------- a sink that fails
@@ -644,19 +667,76 @@ def test_sink_never_answers(start: Callable[..., Telemetry]) -> None:
         assert time.monotonic() - begun < 5
 
 
+@POSIX
 def test_interrupted_close() -> None:
     """A second Ctrl-C while close() waits ends the waiting, and is no traceback."""
-    release = threading.Event()
-    insights = Insights(config_for("x=y"), lambda: lambda batch: release.wait(DEADLINE) and None, pytest.fail)
+    release, waiting = threading.Event(), threading.Event()
 
-    class Interrupted(threading.Event):
-        def wait(self, timeout: float | None = None) -> bool:
-            raise KeyboardInterrupt
+    def send(batch: Sequence[Answered | Record]) -> None:
+        waiting.set()
+        release.wait(DEADLINE)
 
-    insights._closed = Interrupted()
+    def interrupt() -> None:
+        waiting.wait(DEADLINE)
+        time.sleep(0.1)  # close() may not wait yet; it waits 2 s
+        os.kill(os.getpid(), signal.SIGINT)
+
+    insights = Insights(config_for("x=y"), lambda: send, pytest.fail)
     insights.printed("text")
+    ctrl_c = threading.Thread(target=interrupt)
+    ctrl_c.start()
+    begun = time.monotonic()
     insights.close()
+    assert time.monotonic() - begun < 1.5
+    insights.close()
+    assert time.monotonic() - begun < 1.5
     release.set()
+    ctrl_c.join(DEADLINE)
+
+
+class Late(BaseException):
+    """What the scoring time limit raises, wherever the script is."""
+
+
+INTERRUPTED = """
+import signal, threading, time
+from devserver.config.settings import Config
+from devserver.scoring.insights import Insights
+
+class Late(BaseException): ...
+
+def raise_late(*_):
+    raise Late
+
+def print_on(insights):
+    while time.monotonic() < end:
+        insights.printed("text")
+
+sent = []
+insights = Insights(Config(), lambda: lambda batch: sent.extend(item.text for item in batch), print)
+signal.signal(signal.SIGALRM, raise_late)
+end, hits = time.monotonic() + 2, 0
+while time.monotonic() < end:
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.0001)
+        print_on(insights)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+    except Late:
+        hits += 1
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+later = threading.Thread(target=lambda: [insights.printed("later") for _ in range(1000)], daemon=True)
+later.start()
+later.join(5)
+insights.close()
+print(hits > 500, later.is_alive(), sent.count("later"))
+"""
+
+
+@POSIX
+def test_interrupted_telling() -> None:
+    """However often the scoring time limit raises within a print, later ones are sent and wait for nothing."""
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=30)
+    assert done.stdout == "True False 1000\n", done.stderr
 
 
 # --------------------------------------------------------------------- whole processes
@@ -667,7 +747,7 @@ def run_code(code: str, sink: Sink) -> float:
     lines = (
         "import sys, time",
         "from devserver.config.settings import Config",
-        "from devserver.scoring.telemetry import start",
+        "from devserver.scoring.insights import start",
         "config = Config(appinsights_enabled=True, connection_string=sys.argv[1])",
         "telemetry = start(config, str)",
         code,
@@ -685,7 +765,7 @@ def run_code(code: str, sink: Sink) -> float:
         capture_output=True,
         text=True,
         timeout=30,
-        env={**os.environ, "PYTHONPATH": str(Path(telemetry.__file__).parents[2])},
+        env={**os.environ, "PYTHONPATH": str(Path(collecting.__file__).parents[2])},
     )
     ended = time.time()
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -729,24 +809,94 @@ def test_forked_child_that_tells_nothing(exporter: ModuleType, sink: Sink) -> No
     assert [item["data"]["baseData"]["message"] for item in sink.items()] == ["parent"]
 
 
-def test_forked_without_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+@POSIX
+def test_forked_with_a_kept_connection(exporter: ModuleType) -> None:
+    """A process and those forked from it send at the same time, each over a connection of its own."""
+    code = (
+        "import os; telemetry.printed('before'); telemetry.flush(2)\n"
+        "def tell(who):\n"
+        "    for number in range(5):\n        telemetry.printed(f'{who} {number}'); telemetry.flush(2)\n"
+        "children = []\n"
+        "for who in range(3):\n"
+        "    child = os.fork()\n"
+        "    if not child:\n        tell(who); sys.exit()\n"
+        "    children.append(child)\n"
+        "tell('parent')\n"
+        "for child in children: os.waitpid(child, 0)"
+    )
+    with Sink(keeps=True) as sink:
+        run_code(code, sink)
+        texts = [item["data"]["baseData"]["message"] for item in sink.items()]
+        assert sorted(texts) == sorted(["before", *(f"{who} {n}" for who in (0, 1, 2, "parent") for n in range(5))])
+        assert sink.connections == 4
+
+
+def in_a_fork(work: Callable[[], list[str]]) -> list[str]:
+    """What `work` returns in a forked process."""
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        try:
+            os.write(writing, json.dumps(work()).encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading) as pipe:
+        answer: list[str] = json.loads(pipe.read())
+    os.waitpid(child, 0)
+    return answer
+
+
+def forkable(said: list[str], connect: Callable[[], Send]) -> Insights:
+    """Telemetry whose connection is made by `connect` in a forked process."""
+    parent = os.getpid()
+    return Insights(config_for("x=y"), lambda: connect() if os.getpid() != parent else lambda batch: None, said.append)
+
+
+@POSIX
+def test_forked_without_connection() -> None:
     """When the connection cannot be made anew after a fork, that is one line, and every call returns."""
     said: list[str] = []
-    broken = threading.Event()
 
-    def connect() -> telemetry.Send:
-        if broken.is_set():
-            raise OSError("no more files")
-        return lambda batch: None
+    def connect() -> NoReturn:
+        raise OSError("no more files")
 
-    insights = Insights(config_for("x=y"), connect, said.append)
-    old = insights._thread, insights._bell, insights._closed
-    broken.set()
-    monkeypatch.setattr(os, "getpid", lambda: -1)
-    insights.printed("text")
-    insights.printed("text")
-    assert len(said) == 1 and "no more files" in said[0]
-    insights._thread, insights._bell, insights._closed = old
+    insights = forkable(said, connect)
+
+    def tell() -> list[str]:
+        insights.printed("text")
+        insights.printed("text")
+        insights.flush(DEADLINE)
+        insights.close()
+        return said
+
+    (line,) = in_a_fork(tell)
+    assert "no more files" in line
+    insights.close()
+
+
+@POSIX
+def test_interrupted_connection() -> None:
+    """When the scoring time limit ends the making of a connection after a fork, the next call makes it."""
+    sent: list[str] = []
+    tries: list[None] = []
+
+    def connect() -> Send:
+        tries.append(None)
+        if len(tries) == 1:
+            raise Late
+        return lambda batch: sent.extend(item.text for item in batch if isinstance(item, Record))
+
+    insights = forkable(sent, connect)
+
+    def tell() -> list[str]:
+        with suppress(Late):
+            insights.printed("interrupted")
+        insights.printed("sent")
+        insights.flush(DEADLINE)
+        return sent
+
+    assert in_a_fork(tell) == ["sent"]
     insights.close()
 
 
@@ -790,6 +940,8 @@ def test_live(exporter: ModuleType, sink: Sink, tmp_path: Path, kind: str, env: 
     requests = [item["data"]["baseData"] for item in sink.items("RequestData")]
     assert [(each["responseCode"], each["success"]) for each in requests] == [("200", True), ("500", False)]
     assert [each["properties"]["Request Id"] for each in requests] == ["r-good", "r-fail"]
+    url = f"http://127.0.0.1:{running.port}/score"
+    assert {(each["name"], each["url"], each["properties"]["url"]) for each in requests} == {("/score", url, url)}
     (error,) = (item["data"]["baseData"] for item in sink.items("ExceptionData"))
     assert error["properties"] == {**IDS, "Request Id": "r-fail", "Client Request Id": ""}
     assert (error["exceptions"][0]["typeName"], error["exceptions"][0]["message"]) == ("ValueError", "no good: fail")
@@ -800,6 +952,53 @@ def test_live(exporter: ModuleType, sink: Sink, tmp_path: Path, kind: str, env: 
     ]
     texts = [each["message"] for each in messages if each["message"] != "model_data_collection"]
     assert sorted(texts) == ["got fail", "got good", "in init"]  # with preload init() ran in another process
+
+
+@pytest.fixture
+def theirs() -> str:
+    """The interpreter of the original."""
+    try:
+        return str(original.original_python())
+    except original.CannotInstall as error:
+        pytest.skip(f"the original cannot be installed: {error}")
+
+
+def request_item(command: Sequence[str], folder: Path, **variables: str) -> dict[str, Any]:
+    """The item that a server sends of one request; in its address stands "<port>" for the port."""
+    folder.mkdir()
+    (folder / "score.py").write_text(SCRIPT)
+    words = ("--appinsights_instrumentation_key", KEY, "--entry_script", "score.py", "--port", "{port}")
+    with Sink() as sink:
+        environment = {
+            **{"PATH": os.environ["PATH"], "HOME": str(folder), **variables},
+            "APPLICATIONINSIGHTS_CONNECTION_STRING": sink.connection_string,
+            "APPLICATIONINSIGHTS_STATSBEAT_DISABLED_ALL": "true",
+        }
+        server = original.start([*command, *words], folder, environment, folder / "output.txt")
+        with original.running([server]):
+            head = f"POST /score?a=%20&b=x HTTP/1.1\r\nHost: localhost:{server.port}\r\nx-request-id: r-1\r\n"
+            original.exchange(server.port, f"{head}Content-Length: 4\r\nConnection: close\r\n\r\ngood".encode())
+        (item,) = sink.items("RequestData")
+    item["data"]["baseData"]["properties"]["url"] = item["data"]["baseData"]["properties"]["url"].replace(
+        f":{server.port}/", ":<port>/"
+    )
+    return item
+
+
+@POSIX
+@pytest.mark.timeout(900)  # the original may have to be installed
+def test_like_the_original(exporter: ModuleType, tmp_path: Path, theirs: str) -> None:
+    """A request's item has the name and the properties that the original's has; only the times differ."""
+    command = [sys.executable, "-m", "devserver", "--host", "127.0.0.1"]
+    ours = request_item(command, tmp_path / "ours", PYTHONPATH=original.package_folder())
+    its = request_item([theirs, "-m", "azureml_inference_server_http"], tmp_path / "theirs")
+    for item in (ours, its):
+        for name in ("start_time", "duration"):
+            assert item["data"]["baseData"]["properties"].pop(name)
+    assert ours["data"]["baseData"]["properties"] == its["data"]["baseData"]["properties"]
+    assert ours["data"]["baseData"]["properties"]["url"] == "http://localhost:<port>/score?a=%20&b=x"
+    assert ours["data"]["baseData"]["name"] == its["data"]["baseData"]["name"] == "/score"
+    assert ours["tags"]["ai.operation.name"] == its["tags"]["ai.operation.name"] == "/score"
 
 
 @SERVERS

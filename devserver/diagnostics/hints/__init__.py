@@ -1,6 +1,8 @@
 """One hint for a diagnostic, where the mistake is known.
 
-Each hint is a small predicate that looks something up (files, fields, columns, names) and speaks only when it found it."""
+Each hint is a small predicate that looks something up (files, fields, columns, names) and speaks only
+when it found it.
+"""
 
 from __future__ import annotations
 

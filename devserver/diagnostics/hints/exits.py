@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import ast
 import os
-import re
-import sys
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.process.platform import System
+from devserver.records.diagnostic import ProcessEnd, TimeLimit
 from devserver.usercode import source
 
 
 def _time_limit(facts: Facts) -> str | None:
-    found = re.search(r"timed out after .* \((\w+)\)$", facts.message)
-    if not found or facts.error.type:
+    limit = facts.error.facts
+    if not isinstance(limit, TimeLimit):
         return None
-    loop = _loop_around(facts.error.path, facts.error.line)
+    loop = _loop_around(facts.path, facts.line_number)
     where = f"the loop of line {loop} is running; " if loop else ""
-    unit = "milliseconds" if found[1].endswith("_MS") else "seconds"
+    unit = "milliseconds" if limit.setting.endswith("_MS") else "seconds"
     also = "\nmeanwhile GET / waits for its answer too, here as in Azure ML" if facts.error.phase == "run" else ""
-    return f"{where}raise {found[1]} ({unit}) if the work needs more{also}"
+    return f"{where}raise {limit.setting} ({unit}) if the work needs more{also}"
 
 
 def _loop_around(path: str, line: int) -> int | None:
@@ -30,17 +30,16 @@ def _loop_around(path: str, line: int) -> int | None:
 
 
 def _killed(facts: Facts) -> str | None:
-    if "SIGKILL" not in facts.message or facts.error.type:
+    end = facts.error.facts
+    if not isinstance(end, ProcessEnd) or end.signal != "SIGKILL":
         return None
-    import resource
-
     limit = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     for path in ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"):
         if os.path.exists(path):
             with open(path) as file:
                 text = file.read().strip()
             limit = min(limit, int(text)) if text.isdigit() else limit
-    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    peak = System.peak_memory_of_children()
     used = f", the largest process had {peak / 1e9:.1f} GB" if peak else ""
     return f"the system does this when memory runs out: {limit / 1e9:.1f} GB are allowed here{used}"
 

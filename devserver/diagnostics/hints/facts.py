@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,11 +25,28 @@ class Facts:
 
     @property
     def script(self) -> str:
-        return loader.script or self.error.path
+        """The entry script's path; "" where there is none."""
+        return loader.script or self.error.path or ""
+
+    @property
+    def folder(self) -> str:
+        """Where the script lies, or where it would be looked for."""
+        return os.path.dirname(os.path.abspath(self.script)) if self.script else os.getcwd()
+
+    @property
+    def path(self) -> str:
+        """The file of the place; "" where there is none."""
+        return self.error.path or ""
+
+    @property
+    def line_number(self) -> int:
+        """The line of the place, from 1; 0 where there is none."""
+        return self.error.line or 0
 
     @property
     def message(self) -> str:
-        return self.error.message
+        """What an exception says, which is Python's wording or a library's; "" for what was worded here."""
+        return self.error.message if self.error.code == "exception" else ""
 
     @cached_property
     def frames(self) -> list[FrameType]:
@@ -47,7 +65,7 @@ class Facts:
     @property
     def line(self) -> str:
         """The source line of the place."""
-        return source.line_at(self.error.path, self.error.line)
+        return source.line_at(self.path, self.line_number)
 
     def values(self) -> Iterator[tuple[str, Any]]:
         """The local variables of the user's calls, innermost call first, those named in the failing line first."""

@@ -121,7 +121,7 @@ def _other_file(facts: Facts) -> str | None:
         return "~ is not the home folder for open(): use os.path.expanduser()"
     if "\\" in path and os.sep == "/":
         return "backslashes do not separate folders on this system, nor in Azure: use os.path.join() or /"
-    beside = os.path.join(os.path.dirname(os.path.abspath(facts.script)), path)
+    beside = os.path.join(facts.folder, path)
     name = os.path.basename(path)
     if os.path.exists(beside) and not os.path.isabs(path):
         start = f"{name} lies beside the script, but relative paths start at {os.getcwd()}"

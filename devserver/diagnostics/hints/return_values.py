@@ -6,6 +6,7 @@ import re
 import sys
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.records.diagnostic import ResultPart
 from devserver.usercode import loader, source
 
 _FOR_JSON = [
@@ -37,17 +38,17 @@ _FOR_JSON = [
 
 def _for_json(facts: Facts) -> str | None:
     """How to turn the part of run()'s result into what JSON knows."""
-    found = re.search(r"(a key of )?(result\S*) is ([\w.]+)$", facts.message)
-    if facts.error.phase != "response" or found is None:
+    part = facts.error.facts
+    if not isinstance(part, ResultPart):
         return None
-    if found[1]:
+    if part.key:
         return "a key must be text: f-string it, or str(key)"
-    if found[3] == "coroutine":
+    if part.type == "coroutine":
         return "run() is async, which the server does not await: write def run(...)"
     for form, advice in _FOR_JSON:
-        if re.fullmatch(form, found[3]):
-            return advice.format(found[2] if len(found[2]) < 60 else "it")
-    return _for_own_class(found[2], found[3])
+        if re.fullmatch(form, part.type):
+            return advice.format(part.where if len(part.where) < 60 else "it")
+    return _for_own_class(part.where, part.type)
 
 
 def _for_own_class(part: str, name: str) -> str | None:
@@ -67,19 +68,26 @@ def _for_own_class(part: str, name: str) -> str | None:
 
 
 def _odd_result(facts: Facts) -> str | None:
-    if facts.error.severity != "warning" or facts.error.phase != "response":
-        return None
-    if "returned a tuple" in facts.message:
+    code = facts.error.code
+    if code == "result-tuple":
         return "for a status return AMLResponse(body, 400) of azureml_inference_server_http.api.aml_response"
-    if "returned None" in facts.message:
-        node = source.function_named(facts.script, "run")
-        found = (
-            "return" in "\n".join(source.lines_of(facts.script)[node.lineno - 1 : node.end_lineno]) if node else True
-        )
-        return "not every way through it ends in a return with a value" if found else "it has no return statement"
-    if "not valid JSON" in facts.message:
+    if code == "result-none":
+        return _why_none(facts)
+    if code == "result-not-a-number":
         return "JSON knows no such number: send null (None) in its place"
     return None
+
+
+def _why_none(facts: Facts) -> str:
+    node = source.function_named(facts.script, "run")
+    returns = source.returns(node) if node else []
+    if node and not returns:
+        return "it has no return statement"
+    if node and all(source.is_none(each) for each in returns):
+        return "it never comes to a return with a value"
+    if node and not source.may_reach_end(node.body) and not any(source.is_none(each) for each in returns):
+        return "what it returns is None"
+    return "not every way through it ends in a return with a value"
 
 
 HINTS: tuple[Predicate, ...] = (

@@ -21,7 +21,7 @@ def _wrong_bytes(facts: Facts) -> str | None:
     if facts.error.type != "SyntaxError":
         return None
     if "null bytes" in facts.message or "can't decode byte 0xff" in facts.message:
-        with open(facts.error.path, "rb") as file:
+        with open(facts.path, "rb") as file:
             wide = file.read(2) in (b"\xff\xfe", b"\xfe\xff")
         return "the file is UTF-16: save it as UTF-8" if wide else None
     if "decode byte 0x" in facts.message or "Non-UTF-8" in facts.message:
@@ -56,7 +56,7 @@ def _open_bracket(facts: Facts) -> str | None:
     found = re.match(r"'([(\[{])' was never closed", facts.message)
     if not found:
         return None
-    lines, line = source.lines_of(facts.error.path), facts.error.line
+    lines, line = source.lines_of(facts.path), facts.line_number
     indent = len(facts.line) - len(facts.line.lstrip())
     for number, text in enumerate(lines[line:], line + 1):
         word = re.match(r"(\s*)(?:(?:def|class|import|from|return|if|for|while|with|try)\b|@|\w+ *=)", text)
@@ -69,7 +69,7 @@ def _open_bracket(facts: Facts) -> str | None:
 def _script_elsewhere(facts: Facts) -> str | None:
     """The entry script is not where it was said to be."""
     error = facts.error
-    if error.phase not in ("load", "config") or error.excerpt or os.path.exists(error.path):
+    if error.phase not in ("load", "config") or error.excerpt or not error.path or os.path.exists(error.path):
         return None
     name = os.path.basename(error.path)
     found = find(facts, [name])

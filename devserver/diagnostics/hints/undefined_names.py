@@ -31,7 +31,7 @@ def _forgotten_global(facts: Facts) -> str | None:
     for name in _suspects(facts):
         if _is_async(facts, "init"):
             return "init() is async: nobody awaits it, so its body never ran. Write def init()"
-        function = _assigned_without_global(facts.error.path, name)
+        function = _assigned_without_global(facts.path, name)
         if function and not any(frame.f_code.co_name == function for frame in facts.user_frames):
             return f"{function}() sets a {name} of its own: write `global {name}` at its beginning"
     return None

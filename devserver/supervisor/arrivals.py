@@ -1,0 +1,47 @@
+"""What may stand in the supervisor's queue: all that threads, signal handlers and child processes deliver."""
+
+from __future__ import annotations
+
+import queue
+from dataclasses import dataclass
+from typing import TypeAlias
+
+from devserver.lifecycle import Event
+from devserver.process.wire import Warmed
+from devserver.records.changes import ChangeSet
+from devserver.records.messages import Gone, Look, Note, Told
+from devserver.supervisor.warm_process import WarmProcess
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the process of a generation has told, or that it is gone."""
+
+    generation: int
+    record: Told | Gone
+
+
+@dataclass(frozen=True)
+class FilesChanged:
+    """The watch has seen that."""
+
+    changes: ChangeSet
+
+
+@dataclass(frozen=True)
+class DebuggerCame:
+    """A debugger is attached to the tool, or (`attached` is false) has gone."""
+
+    attached: bool
+
+
+@dataclass(frozen=True)
+class WarmedUp:
+    """A warm process has imported what it was told to, or is gone."""
+
+    process: WarmProcess
+    told: Warmed
+
+
+Arrival: TypeAlias = Event | Heard | FilesChanged | DebuggerCame | WarmedUp | Note | Look
+Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

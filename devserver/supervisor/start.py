@@ -1,0 +1,75 @@
+"""From the command to the loop: binds the ports, makes what the supervisor needs, and gives it all back at the end."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+
+from devserver.config.settings import Config
+from devserver.display.console import Console
+from devserver.lifecycle import StopAsked
+from devserver.process import debugger, table
+from devserver.process.child import Origin
+from devserver.process.lifeline import Lifeline
+from devserver.process.listener import bind_all, listening_on, with_real_ports
+from devserver.process.platform import System
+from devserver.process.reaper import Reaper
+from devserver.process.terminal import Terminal
+from devserver.records.messages import Note
+from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.generations import Generations
+from devserver.supervisor.keys import Keys
+from devserver.supervisor.project import Project
+from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.supervisor import Supervisor
+from devserver.watch.watcher import Watch
+
+
+def run(config: Config, reread: Callable[[], Config], console: Console, environ: dict[str, str], mark: str) -> int:
+    """Serve and reload until somebody asks it to stop; returns the exit code. Errors: `ListenError`."""
+    arrivals: Arrivals = queue.SimpleQueue()
+    with ExitStack() as stack:
+        if config.debug is not None:
+            console.note(debugger.listen(config.debug))  # before the reaper: what debugpy starts is no stray
+        lifeline = stack.enter_context(closing(Lifeline()))
+        with debugger.unseen():
+            reaper = Reaper.start(mark)
+        if reaper is not None:
+            stack.callback(reaper.close)
+        # the reaper, a debugger's adapter, what a shell had started before it became this command
+        companions = table.descendants()
+        listeners = bind_all(config)
+        for listener in listeners:
+            stack.callback(listener.close)
+        console.show(listening_on(listeners))
+        project = Project(with_real_ports(config, listeners), reread)
+        terminal = stack.enter_context(Terminal())
+        watch = Watch(
+            lambda changes: arrivals.put(FilesChanged(changes)),
+            lambda line: arrivals.put(Note(line)),
+            poll=config.reload_poll,
+        )
+        stack.callback(watch.close)
+        spawner = Spawner(
+            Origin(listeners, environ, lifeline.descriptor),
+            sys.path,
+            lambda generation, record: arrivals.put(Heard(generation, record)),
+            lambda process, told: arrivals.put(WarmedUp(process, told)),
+            console.note,
+            console.warmed,
+            warm=project.config.warm,
+            becomes=config.server == "waitress",
+        )
+        stack.callback(spawner.close)
+        for number in System.stop_signals:
+            signal.signal(number, lambda *_: arrivals.put(StopAsked()))
+        stack.enter_context(Keys(terminal, arrivals.put))
+        generations = Generations(spawner, terminal, reaper, companions)
+        supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, listeners[-1].address)
+        supervisor.begin()
+        supervisor.loop()
+    console.stopped()
+    return 0
