@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -87,8 +88,14 @@ class Plan:
 
 def serve(plan: Plan) -> int:
     """Answer until a signal ends it; returns the exit code. A forked worker leaves it by SystemExit."""
-    if plan.server == "gunicorn":
+    return runner(plan.server)(plan)
+
+
+def runner(server: str) -> Callable[[Plan], int]:
+    """What serves with this server; afterwards nothing of it is left to import."""
+    importlib.import_module("encodings.idna")  # which both ask for by name, at the latest in the first request
+    if server == "gunicorn":
         from devserver.serve.with_gunicorn import run
     else:
         from devserver.serve.with_waitress import run
-    return run(plan)
+    return run
