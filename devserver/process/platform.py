@@ -110,6 +110,10 @@ if sys.platform == "win32":
             return False
 
         @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+
+        @staticmethod
         def end_own_group() -> NoReturn:
             """Ends this process and its group at once."""
             os._exit(KILLED)
@@ -243,6 +247,19 @@ else:
             return True
 
         @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+            group = os.getpgrp()
+            try:
+                os.setpgid(0, os.getpgid(os.getppid()))
+            except OSError:
+                return  # the parent is gone, and the others end as this one does then
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except OSError:
+                pass  # there are none
+
+        @staticmethod
         def end_own_group() -> NoReturn:
             os.killpg(0, signal.SIGKILL)
             os._exit(KILLED)
@@ -330,8 +347,11 @@ def _temporary_file() -> int:
         return os.dup(file.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+def leave(code: int, with_group: bool = False) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off.
+
+    `with_group`: it leads its process group, and nobody of that shall be left.
+    """
     try:
         end = time.monotonic() + THREADS_GRACE
         for thread in threading.enumerate():
@@ -345,5 +365,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass
+        if with_group:
+            System.end_followers()
     finally:
         os._exit(code)  # also where another signal raised in the midst of this

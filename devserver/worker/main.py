@@ -30,7 +30,7 @@ def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     briefing = wire.read_briefing(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
     board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
-    leave(begin(briefing, sender, board))
+    leave(begin(briefing, sender, board), with_group=True)
 
 
 def begin(
