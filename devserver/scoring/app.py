@@ -132,7 +132,7 @@ class _Views:
             response.headers[GENERATION] = self.generation
         if request.url_rule is not None and request.path != "/":
             milliseconds = (perf_counter() - request.begun) * 1000
-            if request.ids.problem is None:
+            if request.ids.problem is None or self.generation is not None:
                 _log_request(request, response, milliseconds)
             self.reporter.answered(request, response, milliseconds)
         elif request.url_rule is None and self.generation is not None:
