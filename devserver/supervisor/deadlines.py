@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from devserver.lifecycle import Event, LaunchDue, Overdue, Settled, Slow
+from devserver.supervisor.arrivals import PauseOver
 
 SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
@@ -16,6 +17,7 @@ SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is f
 
 Name: TypeAlias = tuple[str, int]  # what for, and the generation; 0 for none
 LAUNCH: Name = ("launch", 0)
+REST: Name = ("rest", 0)
 
 
 class Deadlines:
@@ -25,7 +27,7 @@ class Deadlines:
         self._clock = clock
         self._count = itertools.count()
         self._heap: list[tuple[float, int, Name]] = []
-        self._current: dict[Name, tuple[int, Event]] = {}
+        self._current: dict[Name, tuple[int, Event | PauseOver]] = {}
         self._spared: set[int] = set()
 
     # --- what for
@@ -68,6 +70,14 @@ class Deadlines:
         self._spared.add(generation)
         return first
 
+    def rest(self, seconds: float) -> None:
+        """Changes wait until then for more of them."""
+        self._set(REST, seconds, PauseOver())
+
+    def rest_is_over(self) -> None:
+        """Nothing waits any more."""
+        self._drop(REST)
+
     def forget(self, generation: int) -> None:
         """It is gone."""
         for kind in ("end", "slow", "settled"):
@@ -82,7 +92,7 @@ class Deadlines:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
 
-    def due(self) -> Sequence[Event]:
+    def due(self) -> Sequence[Event | PauseOver]:
         """Those whose time has come, earliest first."""
         found = []
         while self.wait() == 0.0:
@@ -90,7 +100,7 @@ class Deadlines:
             found.append(self._current.pop(name)[1])
         return found
 
-    def _set(self, name: Name, seconds: float, event: Event) -> None:
+    def _set(self, name: Name, seconds: float, event: Event | PauseOver) -> None:
         number = next(self._count)
         self._current[name] = (number, event)
         heapq.heappush(self._heap, (self._clock() + seconds, number, name))

@@ -15,7 +15,9 @@ import pytest
 from live import COMMAND, Server, environment
 
 DEADLINE = 30.0
-HEADLINE = re.compile(r"^(?:(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): )?(?P<severity>error|warning): (?P<text>.*)$", re.M)
+HEADLINE = re.compile(
+    r"^(?:(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): )?(?P<severity>error|warning): (?P<text>.*)$", re.M
+)
 GOOD = "def init(): pass\ndef run(data): return data\n"
 LOADED = f"open('loaded', 'w').close()\n{GOOD}"
 ANY_PORT = ("--port", "0", "--events", "events")

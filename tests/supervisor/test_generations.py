@@ -94,32 +94,6 @@ def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     assert terminal.taken_back == [pid] and generations.get(1) is None
 
 
-def test_what_a_script_writes_is_no_change(generations: Generations) -> None:
-    """Neither of one that lives nor of the newest until the next is launched; what others write is."""
-    launched(generations, 1, 2)
-    generations[1].written.add("/m/old")
-    generations[2].written.add("/m/new")
-    seen = changes("/m/old", "/m/new", "/m/other")
-    assert generations.by_others(seen) == changes("/m/other")
-    generations.bury(1)
-    generations.bury(2)
-    assert generations.by_others(seen) == changes("/m/old", "/m/other")
-    launched(generations, 3)
-    assert generations.by_others(seen) == seen
-
-
-@pytest.mark.parametrize(
-    ("code", "death"),
-    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGKILL, ("SIGKILL", None))],
-)
-def test_how_it_died(generations: Generations, code: int, death: tuple[str | None, int | None]) -> None:
-    """By the scoreboard and the exit code: a phase, and a report."""
-    launched(generations, 1)
-    generations[1].child.scoreboard.enter("init")
-    found = generations[1].death(code, None, ())
-    assert (found.signal, found.exit_code, found.phase) == (*death, "init") and found.report is not None
-
-
 def test_what_its_parent_told_counts(generations: Generations) -> None:
     """Of several workers one has died, and the others were ended for it."""
     launched(generations, 1)
