@@ -203,7 +203,8 @@ class _Watcher:
                     self._look_in_area(area, path, Finish.SEEN, now, closely=True)
 
     def _answer_askers(self) -> None:
-        if self._askers and not self._settling.pending and self._unsettled() == math.inf:
+        walked = all(area.surveyed for area in self._areas.values())
+        if self._askers and walked and not self._settling.pending and self._unsettled() == math.inf:
             askers, self._askers = self._askers, []
             for asker in askers:
                 self._calm(asker)

@@ -94,6 +94,18 @@ def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     assert terminal.taken_back == [pid] and generations.get(1) is None
 
 
+@pytest.mark.parametrize(
+    ("code", "death"),
+    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGKILL, ("SIGKILL", None))],
+)
+def test_how_it_died(generations: Generations, code: int, death: tuple[str | None, int | None]) -> None:
+    """By the scoreboard and the exit code: a phase, and a report."""
+    launched(generations, 1)
+    generations[1].child.scoreboard.enter("init")
+    found = generations[1].death(code, None, ())
+    assert (found.signal, found.exit_code, found.phase) == (*death, "init") and found.report is not None
+
+
 def test_what_its_parent_told_counts(generations: Generations) -> None:
     """Of several workers one has died, and the others were ended for it."""
     launched(generations, 1)
