@@ -18,7 +18,7 @@ from typing import Any
 
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
-from devserver.usercode.ownership import caused_by_user, is_user_file, user_folders
+from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, user_folders
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
 loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
@@ -275,8 +275,7 @@ def _book(folder: str) -> dict[str, int]:
 @lru_cache(maxsize=512)
 def _places(entries: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
     """The folders of a search path (absolute), and which of them are the user's."""
-    absolute = dict.fromkeys(os.path.abspath(entry) for entry in entries)
-    return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in absolute)
+    return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in dict.fromkeys(folders_of(entries)))
 
 
 def _take_note(spec: ModuleSpec) -> ModuleSpec:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from types import FrameType, TracebackType
 
@@ -73,8 +73,17 @@ def caused_by_user(frame: FrameType | None) -> bool:
     return False
 
 
+def folders_of(entries: Iterable[str]) -> Iterator[str]:
+    """The folders of a search path, absolute; where the working directory is gone, what is relative to it is, too."""
+    for entry in entries:
+        try:
+            yield os.path.abspath(entry)
+        except OSError:
+            pass
+
+
 def user_folders(folders: Iterable[str]) -> tuple[str, ...]:
-    absolute = dict.fromkeys(os.path.abspath(folder) for folder in folders)
+    absolute = dict.fromkeys(folders_of(folders))
     return tuple(folder for folder in absolute if is_user_file(os.path.join(folder, "x.py")))
 
 
