@@ -18,7 +18,7 @@ from typing import Any
 
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
-from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, user_folders
+from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
 loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
@@ -285,6 +285,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
             spec.loader = UserLoader(spec.name, origin)
         elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
             loaded[os.path.abspath(origin)] = stamp
+    elif is_users_namespace(spec):
+        pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
         _measure(spec.loader)

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from types import FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # of devserver itself
@@ -85,6 +86,12 @@ def folders_of(entries: Iterable[str]) -> Iterator[str]:
 def user_folders(folders: Iterable[str]) -> tuple[str, ...]:
     absolute = dict.fromkeys(folders_of(folders))
     return tuple(folder for folder in absolute if is_user_file(os.path.join(folder, "x.py")))
+
+
+def is_users_namespace(spec: ModuleSpec) -> bool:
+    """True for a package without `__init__.py` of which a folder is the user's."""
+    folders = () if spec.has_location else spec.submodule_search_locations or ()
+    return any(is_user_file(os.path.join(folder, "x.py")) for folder in folders)
 
 
 OURS = PACKAGE + os.sep
