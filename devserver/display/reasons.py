@@ -37,6 +37,7 @@ SENTENCES = {
     Why.TIMER: "a timer runs ({fact})",
     Why.EXIT_HANDLER: "not all exit handlers are known",
     Why.SYSTEM: "nothing can be forked here ({fact})",
+    Why.DATA: "{path}, which was read or looked for, is not as it was",
     Why.GONE: "{path} is gone",
     Why.LIBRARY: "{path} has changed since it was imported",
     Why.LOST: "the process that kept it has ended",

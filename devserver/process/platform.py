@@ -51,6 +51,7 @@ if sys.platform == "win32":
         sees_itself = False  # its own descriptors, threads and memory in /proc
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         suspend_signals: tuple[int, ...] = ()
+        most_connections = 200  # that are looked at together; select() takes no more than 512
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
         @staticmethod
@@ -108,6 +109,10 @@ if sys.platform == "win32":
         def end_group_with(lifeline: int) -> bool:
             """From now on the system itself kills this process group when the pipe's other end is closed; if it can."""
             return False
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -180,6 +185,7 @@ else:
         sees_itself = os.path.isdir("/proc/self/fd")
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
+        most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
         _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 
@@ -246,6 +252,19 @@ else:
             if select.select([own], [], [], 0)[0]:
                 cls.end_own_group()  # it was closed before
             return True
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+            group = os.getpgrp()
+            try:
+                os.setpgid(0, os.getpgid(os.getppid()))
+            except OSError:
+                return  # the parent is gone, and the others end as this one does then
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except OSError:
+                pass  # there are none
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -351,8 +370,11 @@ def _temporary_file() -> int:
         return os.dup(file.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+def leave(code: int, with_group: bool = False) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off.
+
+    `with_group`: it leads its process group, and nobody of that shall be left.
+    """
     try:
         end = time.monotonic() + THREADS_GRACE
         for thread in threading.enumerate():
@@ -366,5 +388,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass
+        if with_group:
+            System.end_followers()
     finally:
         os._exit(code)  # also where another signal raised in the midst of this

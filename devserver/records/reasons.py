@@ -40,6 +40,7 @@ class Why(enum.Enum):
     TIMER = "timer"
     EXIT_HANDLER = "exit_handler"
     SYSTEM = "system"
+    DATA = "data"
     GONE = "gone"
     LIBRARY = "library"
     LOST = "lost"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
 from devserver.diagnostics import exits
-from devserver.lifecycle import Death
+from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
-from devserver.records.changes import ChangeSet, Scope
+from devserver.records.changes import Scope
 from devserver.records.messages import Kept, LoadReport, WorkerDied
 from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
@@ -26,12 +27,12 @@ class Life:
 
     child: Child
     files: Versions  # that it has loaded
-    written: set[str] = field(default_factory=set)  # files that the script itself opened to write them
     has_keyboard: bool = False
     has_loaded: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
     anew: Reason | None = None  # why it starts from nothing although only code has changed
+    launched: float = field(default_factory=time.monotonic)
 
     def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
         """How it ended, although nobody had asked it to."""
@@ -63,7 +64,6 @@ class Generations:
         self._companions = frozenset(companions)
         self._lives: dict[int, Life] = {}
         self._newest = 0
-        self._written: set[str] = set()  # by the newest, where it is gone
 
     def __getitem__(self, generation: int) -> Life:
         return self._lives[generation]
@@ -74,7 +74,7 @@ class Generations:
 
     def launch(self, briefing: Briefing, files: Versions, scope: Scope) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
-        self._newest, self._written = briefing.generation, set()
+        self._newest = briefing.generation
         kept = self._from_stage(briefing, scope)
         if isinstance(kept, Child):
             life = Life(kept, dict(files))
@@ -129,6 +129,15 @@ class Generations:
         if life.has_loaded:
             self._keeping.imported(generation, files)
 
+    def slow(self, generation: int, loads: bool) -> Slow | None:
+        """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""
+        life = self._lives.get(generation)
+        if life is None:
+            return None
+        board = life.child.scoreboard
+        since = life.launched if loads else board.oldest_call()
+        return None if since is None else Slow(generation, time.monotonic() - since, board.loading if loads else "run")
+
     def place_of(self, generation: int) -> tuple[str, int] | None:
         """Path and line at which it is in the user's code; not all of its processes survive the question."""
         life = self._lives.get(generation)
@@ -141,15 +150,20 @@ class Generations:
         """It is gone: takes back what it had on loan. Who asked closes its child."""
         life = self._lives.pop(generation)
         if generation == self._newest:
-            self.died_with, self._written = life.files, life.written
+            self.died_with = life.files
         self._terminal.take_back(life.child.process.pid)
         self._keeping.gone(generation)
         return life
 
-    def by_others(self, changes: ChangeSet) -> ChangeSet:
-        """Without what the script itself writes."""
-        written = self._written.union(*(life.written for life in self._lives.values()))
-        return ChangeSet(tuple(change for change in changes.changes if change.path not in written))
+    def holds(self, path: str) -> bool:
+        """Whether a process of theirs has the file open to write it."""
+        return any(table.is_held(table.members(life.child.process.pid), path) for life in self._lives.values())
+
+    def dismiss(self, generation: int) -> None:
+        """What it saw to differ is no reason to replace it."""
+        life = self._lives.get(generation)
+        if life is not None:
+            life.child.scoreboard.dismiss()
 
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""

@@ -151,7 +151,7 @@ def _contents(files: Mapping[str, Stamp], config: Config) -> dict[str, tuple[byt
             continue
         if not path.endswith(SOURCE):
             if not stamp.same_content(full_stamp(path)):
-                return Reason(Why.NOT_COMPILED, path=path)
+                return Reason(Why.DATA, path=path)
             continue
         try:
             found[path] = read_stamped(path)

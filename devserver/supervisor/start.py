@@ -14,12 +14,13 @@ from devserver.lifecycle import StopAsked
 from devserver.process import debugger, table
 from devserver.process.child import Origin
 from devserver.process.lifeline import Lifeline
-from devserver.process.listener import bind_all, listening_on, with_real_ports
+from devserver.process.listener import Listener, bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.records.messages import Gone, Note, Told
-from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, WarmedUp
+from devserver.serve.handoff import Handoff
+from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.keys import Keys
@@ -51,10 +52,11 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         watch = Watch(
             lambda changes: arrivals.put(FilesChanged(changes)),
             lambda line: arrivals.put(Note(line)),
+            lambda generation: arrivals.put(NothingPending(generation)),
             poll=config.reload_poll,
         )
         stack.callback(watch.close)
-        origin = Origin(listeners, environ, lifeline.descriptor)
+        origin = Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor)
 
         def deliver(generation: int, record: Told | Gone) -> None:
             arrivals.put(Heard(generation, record))
@@ -81,3 +83,12 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         supervisor.loop()
     console.stopped()
     return 0
+
+
+def _handoff(stack: ExitStack) -> list[Listener]:
+    """Through which unfinished connections pass from one generation to another; none where the system cannot."""
+    handoff = Handoff.make()
+    if handoff is None:
+        return []
+    stack.callback(handoff.close)
+    return [Listener(end, "") for end in handoff.sockets]

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import queue
 import sys
+from collections.abc import Mapping
 
 from devserver import lifecycle
 from devserver.diagnostics import exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
-from devserver.records.changes import Scope, plan_reload
+from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
     ColdWanted,
+    Dependencies,
     FilesLoaded,
     FileWritten,
     Gone,
@@ -30,8 +32,19 @@ from devserver.records.messages import (
 )
 from devserver.records.stamps import Stamp
 from devserver.replay.rounds import Replays
-from devserver.supervisor.arrivals import Arrival, Arrivals, DebuggerCame, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.arrivals import (
+    Arrival,
+    Arrivals,
+    DebuggerCame,
+    FilesChanged,
+    Heard,
+    LookDue,
+    NothingPending,
+    PauseOver,
+    WarmedUp,
+)
 from devserver.supervisor.deadlines import Deadlines
+from devserver.supervisor.edits import Edits
 from devserver.supervisor.endings import Endings
 from devserver.supervisor.generations import Generations, Life
 from devserver.supervisor.project import Project
@@ -61,6 +74,8 @@ class Supervisor:
         self._address = address
         self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
         self._deadlines = Deadlines()
+        base, events = project.config.base, project.config.events
+        self._edits = Edits(events, base, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
         self._model = Model()
         self._done = False
@@ -96,10 +111,15 @@ class Supervisor:
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
-                if foreign := self._generations.by_others(changes):
-                    self._step(lifecycle.Changed(plan_reload(foreign, is_loaded_source=self._project.is_loaded_source)))
+                self._changed(self._edits.among(changes))
+            case PauseOver():
+                self._changed(self._edits.rested())
+            case NothingPending(generation):
+                self._edits.dismiss(generation)
             case DebuggerCame(attached):
                 self._debugger_came(attached)
+            case LookDue(generation):
+                self._look_at(generation)
             case Heard():
                 for event in self._events_of(arrival):
                     self._step(event)
@@ -112,11 +132,21 @@ class Supervisor:
         self._model, actions = lifecycle.step(self._model, event)
         for action in actions:
             self._perform(action)
-        loading = self._model.state is State.STARTING
-        if isinstance(event, lifecycle.Slow) and event.generation == self._model.generation and loading:
-            self._deadlines.still_loads(event)
 
     # --- what has happened
+
+    def _look_at(self, generation: int) -> None:
+        """What takes long is told, but for time at a breakpoint; a generation that was replaced has its deadline."""
+        if generation != self._model.generation or self._model.state not in (State.STARTING, State.RUNNING):
+            return
+        slow = self._generations.slow(generation, loads=self._model.state is State.STARTING)
+        if slow is not None and not debugger.is_attached():
+            self._step(slow)
+        self._deadlines.look_at(generation)
+
+    def _changed(self, edits: ChangeSet) -> None:
+        if edits:
+            self._step(lifecycle.Changed(plan_reload(edits, is_loaded_source=self._project.is_loaded_source)))
 
     def _debugger_came(self, attached: bool) -> None:
         """A generation can be debugged only from its start on, so that one that lives is replaced."""
@@ -130,10 +160,12 @@ class Supervisor:
             case FilesLoaded(files):
                 self._generations.loads(generation, files)
                 self._learn(generation, files)
-            case FileWritten(path):
-                life.written.add(path)
-            case SawChange():
-                self._watch.ring()
+            case Dependencies():
+                self._depend(generation, record)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
+            case SawChange(paths):
+                self._watch.look(paths, generation)
             case WorkerDied():
                 life.ending = life.ending or record
             case StopWanted():
@@ -150,12 +182,15 @@ class Supervisor:
             case Diagnostic() | Note():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
+                self._edits.ends()
                 return (self._endings.bury(generation, code, self._model),)
         return ()
 
     def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
         loaded = self._generations.learned(generation, loaded, generation == self._model.generation)
+        if generation == self._model.generation:
+            self._edits.loaded()
         config = self._project.config
         if loaded.kept_ms is None:
             self._spawner.learned(loaded, self._project.user_folders, config.environment())
@@ -170,7 +205,12 @@ class Supervisor:
     def _learn(self, generation: int, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
         if generation == self._model.generation:
             self._project.learn(files, loaded)
-            self._retarget(files)
+            self._retarget({**files, **loaded.depends.versions()} if loaded is not None else files)
+
+    def _depend(self, generation: int, more: Dependencies) -> None:
+        if generation == self._model.generation:
+            self._project.depend(more)
+            self._retarget(more.versions())
 
     # --- what the lifecycle asks for
 
@@ -208,9 +248,10 @@ class Supervisor:
             death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
-            self._deadlines.loads(generation)
+            self._deadlines.look_at(generation)
+            self._edits.launched(generation)
 
-    def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:
+    def _retarget(self, loaded: Mapping[str, Stamp | None] | None = None) -> None:
         targets = self._project.targets()
         self._watch.retarget(targets, loaded or {})
         self._console.watching(targets)

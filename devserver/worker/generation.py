@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
-import re
 import signal
 import socket
 import threading
@@ -24,7 +24,6 @@ from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
     ColdWanted,
     FilesLoaded,
-    FileWritten,
     LoadReport,
     Phase,
     SawChange,
@@ -44,10 +43,10 @@ from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
-from devserver.usercode.opened_files import OpenedFiles
+from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Resumption
+from devserver.worker.kept import Keeper, Made, Resumption
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 log = logging.getLogger("azmlinfsrv")
@@ -88,15 +87,17 @@ class Generation:
         self.unkept: Reason | None = None
         self.folder = post.briefing.config.base
         config = self.config = post.briefing.config
-        self.recorder = post.recorder or Scoreboard()
+        self.recorder = self.board = post.recorder or Scoreboard()  # the second one is what the supervisor looks at
+        self.place = 0  # of this process's calls on the board
+        self._places: set[int] = set()  # that the workers of this process have
+        self._threads: dict[int, int] = {}
+        self._numbers = itertools.count()
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
         self.reporter = LoadReporter(config, self.path, self.tell)
-        self.model_dir = config.absolute_model_dir
-        folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
-        self.opened = OpenedFiles(folders, lambda path: self.tell(FileWritten(path)))
-        self.absent: dict[str, None] = {}
+        briefing, workload = post.briefing, self.recorder.workload
+        self.depends = Dependence(config, briefing.known, briefing.left_out, self.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
         self.forks = 0
@@ -109,29 +110,29 @@ class Generation:
     def take_post(self, post: Post, resumption: Resumption) -> None:
         """From now on this is another generation, which goes on from where init() was over."""
         self.post, self.resumption = post, resumption
-        self.recorder = post.recorder or self.recorder
+        self.recorder = self.board = post.recorder or self.recorder
+        self.forks, self.place = 0, 0
+        self._places.clear()
+        self.depends.go_on(self.recorder.workload)
         self.gate = self._gate()
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         lock = System.nameless_file() if shared else None
-        files = (self.post.briefing.known, loader.loaded, self.opened.stamps, self.absent)
-        return FileGate(files, self._counts, lambda: self.tell(SawChange()), self.recorder, lock)
-
-    def _counts(self, path: str) -> bool:
-        left_out = self.post.briefing.left_out
-        return path == self.path or not left_out or not re.fullmatch(left_out, path.replace(os.sep, "/"))
+        return FileGate(self.depends.known, lambda paths: self.tell(SawChange(paths)), self.recorder, lock)
 
     # --- witness
 
     def forking(self, worker: Any) -> None:
         worker.recorder = Scoreboard()
+        worker.place = next(place for place in itertools.count() if place not in self._places)
+        self._places.add(worker.place)
         self.forks += 1
         if not self.in_loop and self.forks > self.config.worker_count:
             self.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
-        self.recorder = worker.recorder
+        self.recorder, self.place = worker.recorder, worker.place
         self.recorder.watch_crashes()  # with preload the app is made already
 
     def booted(self, _worker: Any) -> None:
@@ -145,6 +146,8 @@ class Generation:
     def ended(self, worker: Any, status: int | None) -> int | None:
         words = worker.recorder.last_words()
         worker.recorder.close()
+        self.board.call(worker.place, 0.0)
+        self._places.discard(worker.place)
         code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
         if words.phase == "refused":
             return LOAD_FAILED
@@ -186,8 +189,12 @@ class Generation:
         self.reporter.hear_unraised()
         loader.UserCode().install()
         loader.hearers.append(self._file_loaded)
+        if self.in_loop:
+            self.depends.look()
         try:
-            with self.preparations, self.opened, self.post.keeper.watching() if self.post.keeper else nullcontext():
+            opened = self.depends.opened if self.in_loop else nullcontext()
+            keeper = self.post.keeper
+            with self.preparations, opened, keeper.watching() if keeper is not None else nullcontext():
                 script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
@@ -204,8 +211,8 @@ class Generation:
         keeper, go_on = self.post.keeper, self.go_on
         if keeper is not None and go_on is not None:
             self.folder = os.path.realpath(os.curdir)
-            files = {**loader.loaded, **self._data_files()}
-            self.unkept = keeper.split(lambda resumption: go_on(self, resumption), files, self.times["init"])
+            made = Made(self.depends.known.differences, dict(loader.loaded), self.times["init"])
+            self.unkept = keeper.split(lambda resumption: go_on(self, resumption), made)
 
     def _resume(self, resumption: Resumption) -> Wsgi:
         try:
@@ -234,8 +241,9 @@ class Generation:
             raise
         script_log.log(self.chatter, "Users's init has completed successfully")
 
-    def _timed(self, phase: Phase, work: Callable[[], Result]) -> Result:
+    def _timed(self, phase: Literal["load", "init"], work: Callable[[], Result]) -> Result:
         self.recorder.enter(phase)
+        self.board.loads(phase)
         begun = time.perf_counter()
         try:
             return work()
@@ -251,10 +259,23 @@ class Generation:
 
     def _request_reporter(self, script: Script, insights: Telemetry) -> RequestReporter:
         def enter(phase: Phase) -> None:
+            self.board.call(self._place(), time.monotonic() if phase == "run" else 0.0)
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
+            if self.in_loop and phase == "run":
+                self.depends.works()
+            elif self.in_loop:
+                self.depends.worked()
 
         post = self.post
         return RequestReporter(self.config, script, insights, self.tell, enter, self.in_loop, post.paused)
+
+    def _place(self) -> int:
+        """Of the calls that this thread makes."""
+        ident = threading.get_ident()
+        number = self._threads.get(ident)
+        if number is None:
+            number = self._threads[ident] = next(self._numbers)
+        return self.place + number
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port
@@ -281,9 +302,8 @@ class Generation:
         self.tell(
             LoadReport(
                 ok=error is None,
-                files={**loader.loaded, **self._data_files()},
-                wanted=tuple(dict.fromkeys(folder for found in loader.missing.values() for folder in found)),
-                absent=tuple(self.absent),
+                files=dict(loader.loaded),
+                depends=self.depends.found(),
                 modules=tuple(loader.modules),
                 times=self._times(),
                 error=error,
@@ -294,11 +314,6 @@ class Generation:
             )
         )
 
-    def _data_files(self) -> dict[str, Stamp]:
-        """Those that no watched folder holds."""
-        inside = os.path.join(self.model_dir, "") if self.model_dir else None
-        return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
-
     def _times(self) -> Times:
         if self.resumption is not None:
             return Times()
@@ -307,7 +322,7 @@ class Generation:
 
     def _answer_with(self, problem: Diagnostic, error: BaseException | None = None) -> Wsgi:
         if error is not None:
-            self.absent |= dict.fromkeys(exceptions.absent_files(error))
+            self.depends.opened.absent |= dict.fromkeys(exceptions.absent_files(error))
         self._tell_loaded(problem)
         if self.post.number is None:
             self.recorder.enter("refused")

@@ -10,7 +10,7 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.util import decode_source
@@ -49,6 +49,18 @@ class Resumption:
                 loader.know(path, decode_source(content), stamp)
 
 
+@dataclass(frozen=True)
+class Made:
+    """What load and init() have come to. `differences`: paths of all that is not as it was loaded or read.
+
+    `files`: the user's that were loaded, with their stamps. `init_ms`: how long init() took.
+    """
+
+    differences: Callable[[], Collection[str]]
+    files: Mapping[str, Stamp]
+    init_ms: float
+
+
 Become = Callable[[Resumption], NoReturn]
 
 
@@ -78,11 +90,10 @@ class Keeper:
             finally:
                 loader.executing.clear()
 
-    def split(self, become: Become, files: Mapping[str, Stamp], init_ms: float) -> Reason | None:
+    def split(self, become: Become, made: Made) -> Reason | None:
         """After init(): the stage is a fork of this process from here on, or there is none, for this reason.
 
-        It ends when nobody gives orders any more. `become` is called in its forks. `files` are those
-        that were loaded and read.
+        It ends when nobody gives orders any more. `become` is called in its forks.
         """
         if not self._has_turn():
             self.give_up()
@@ -97,7 +108,7 @@ class Keeper:
             pid = os.fork()
             if pid == 0:
                 self._close_others()
-                _Stage(self._channel, state, become).serve(files, init_ms)
+                _Stage(self._channel, state, become, made).serve()
             lead_group(pid)
             part(state.left)
         self.give_up()
@@ -124,19 +135,20 @@ class Keeper:
 
 
 class _Stage:
-    def __init__(self, channel: socket.socket, state: State, become: Become) -> None:
+    def __init__(self, channel: socket.socket, state: State, become: Become, made: Made) -> None:
         os.setpgid(0, 0)
         lifeline.hang_on_again()
         _forget_signals()
         self._office = Office(channel)
         self._state = state
         self._become = become
+        self._made = made
         self._libraries = imported_libraries()
 
-    def serve(self, files: Mapping[str, Stamp], init_ms: float) -> NoReturn:
+    def serve(self) -> NoReturn:
         """Take orders until there are no more; then what load and init() have left is cleared away."""
         try:
-            self._office.tell_process(Initialised(os.getpid(), files, init_ms), os.getpid())
+            self._office.tell_process(Initialised(os.getpid(), self._made.files, self._made.init_ms), os.getpid())
             while True:
                 ordered, ended = self._office.wait(None)
                 for pid, status in ended_children() if ended else ():
@@ -165,6 +177,9 @@ class _Stage:
         changed = self._libraries.changed()
         if changed is not None:
             return Reason(Why.LIBRARY, path=changed)
+        other = next((path for path in self._made.differences() if path not in order.contents), None)
+        if other is not None:
+            return Reason(Why.DATA, path=other)
         contents = {path: content for path, (content, _) in order.contents.items()}
         return decide(self._state.history, contents, order.later)
 

@@ -19,8 +19,9 @@ from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
 from devserver.scoring import compat, logs
+from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import add_to_search_path
-from devserver.serve import Plan, serve
+from devserver.serve import Plan, runner, serve
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.forks import wait_until_told
 from devserver.worker.generation import Generation, Post
@@ -38,7 +39,7 @@ def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     briefing = wire.read_briefing(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
     board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
-    leave(begin(briefing, sender, board, pipe.fileno()))
+    leave(begin(briefing, sender, board, pipe.fileno()), with_group=True)
 
 
 def begin(
@@ -88,12 +89,12 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
             keeper=None,
         )
         generation.take_post(post, resumption)
-        code = _serve(generation)
+        code = serve(_plan_of(generation))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    leave(code)
+    leave(code, with_group=True)
 
 
 def _hear_keyboard(stop: Callable[[], None]) -> None:
@@ -116,15 +117,16 @@ def run_generation(post: Post, go_on: Callable[[Generation, Resumption], NoRetur
     """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
     config, in_loop = post.briefing.config, post.number is not None
     os.environ.update(config.environment())
+    serve_with = runner(config.server)
     _extend_path(config)
     logs.configure(None, config.log_level, in_loop)
     compat.install()
-    return _serve(Generation(post, go_on))
+    return serve_with(_plan_of(Generation(post, go_on)))
 
 
-def _serve(generation: Generation) -> int:
+def _plan_of(generation: Generation) -> Plan:
     config, in_loop = generation.config, generation.in_loop
-    plan = Plan(
+    return Plan(
         server=config.server,
         listeners=generation.post.listeners,
         factory=generation.make_app,
@@ -135,13 +137,20 @@ def _serve(generation: Generation) -> int:
         graceful_timeout=NO_LIMIT if in_loop else 30.0,
         preload=config.worker_preload and not in_loop,
         close_connections=in_loop,
+        headers=((GENERATION, str(generation.post.number)),) if in_loop else (),
         gate=generation.gate,
         witness=generation,
     )
-    return serve(plan)
 
 
 def _extend_path(config: Config) -> None:
+    """As in Azure ML: where the working directory is on the path already, it stands first there.
+
+    Call it when all of this package is imported: a file of the user's may have the name of a library.
+    """
+    is_there = config.base in sys.path
     add_to_search_path(config.search_path)
-    if config.base not in sys.path:
+    if is_there:
+        sys.path.remove(config.base)
+    if is_there or config.base not in sys.path:
         sys.path.insert(0, config.base)

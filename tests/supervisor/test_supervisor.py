@@ -6,6 +6,7 @@ import errno
 import queue
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from live import environment
 
 from devserver import lifecycle
 from devserver.config.sources import read_config
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Warmed
 from devserver.records.changes import ChangeSet, FileChange, ReloadPlan, Role, Scope
 from devserver.records.messages import (
@@ -31,7 +33,7 @@ from devserver.records.messages import (
     StopWanted,
 )
 from devserver.records.stamps import Stamp
-from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.project import Project
 from devserver.supervisor.supervisor import Supervisor
@@ -97,14 +99,16 @@ def test_from_start_to_end(played: Played) -> None:
 
 def test_what_the_script_writes_starts_nothing(played: Played) -> None:
     """What others change beside it does."""
-    shown = played.play(Heard(1, FileWritten("/m/own")), seen("/m/own"), seen("/m/own", "/m/other"), launched=2)
+    shown = played.play(
+        Heard(1, FileWritten("/m/own", time.time_ns())), seen("/m/own"), seen("/m/own", "/m/other"), launched=2
+    )
     [restarting] = [message for message in shown if isinstance(message, lifecycle.Restarting)]
     assert [change.path for change in restarting.changes.changes] == ["/m/other"]
 
 
 def test_what_waits_in_the_queue_is_judged_by_who_wrote_it(played: Played) -> None:
     """A write of the script's that is seen beside an edit is no change either, although the edit is taken first."""
-    played.play(Heard(1, FileWritten("/m/own")), seen("/m/edited"), seen("/m/own"), launched=2)
+    played.play(Heard(1, FileWritten("/m/own", time.time_ns())), seen("/m/edited"), seen("/m/own"), launched=2)
     assert len(played.spawner.children) == 2
 
 
@@ -123,6 +127,32 @@ def test_only_the_loop_writes(played: Played) -> None:
     assert played.spawner.warmed_up == [(None, Warmed(None))]
 
 
+def test_what_takes_long_is_told(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load, init(), and the oldest call of run() while it goes on; nothing at rest, or of who was replaced."""
+
+    class Act(Note):
+        """Something happens in the generation while the queue is emptied."""
+
+    look, shown = LookDue(1), played.console.shown
+    note = played.console.note
+
+    def board() -> Scoreboard:
+        return played.spawner.children[0].scoreboard
+
+    acts = {
+        "init": lambda: board().loads("init"),
+        "call": lambda: board().call(3, time.monotonic() - 20),
+        "younger": lambda: board().call(4, time.monotonic() - 10),
+        "end": lambda: board().call(3, 0.0),
+    }
+    monkeypatch.setattr(played.console, "note", lambda text: acts[text]() if text in acts else note(text))
+    loaded = Heard(1, LoadReport(True))
+    arrivals = (look, Act("init"), look, loaded, look, Act("call"), Act("younger"), look, Act("end"), look, LookDue(7))
+    played.play(*arrivals)
+    told = [(each.phase, round(each.seconds)) for each in shown if isinstance(each, lifecycle.Slow)]
+    assert told == [("load", 0), ("init", 0), ("run", 20), ("run", 10)]
+
+
 def test_a_debugger_has_a_new_generation_made(played: Played) -> None:
     """Only one that comes; both are told."""
     played.play(Heard(1, LoadReport(True)), DebuggerCame(True), DebuggerCame(False), launched=2)
@@ -138,8 +168,8 @@ def test_libraries_that_came_too_early(played: Played) -> None:
 
 def test_a_ring_and_the_keyboard(played: Played) -> None:
     """A worker that saw a change has the watch look; a loan of the keyboard is told, and its end too."""
-    played.play(Heard(1, SawChange()), Heard(1, Keyboard(True)), Heard(1, Keyboard(False)))
-    assert played.watch.rings == 1 and played.console.lent == [True, False]
+    played.play(Heard(1, SawChange(("/p/a.py",))), Heard(1, Keyboard(True)), Heard(1, Keyboard(False)))
+    assert played.watch.looks == [(("/p/a.py",), 1)] and played.console.lent == [True, False]
 
 
 def test_ctrl_c_at_a_prompt_ends_at_once(played: Played) -> None:
