@@ -47,7 +47,7 @@ class Console:
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
-        self._kept: Kept | None = None
+        self._kept: Callable[[], Kept | None] = lambda: None
         self._whys: set[Reason] = set()  # that were told
         self._events = EventStream(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
@@ -108,8 +108,8 @@ class Console:
         """These libraries were imported ahead."""
         self._tell(event("warm", modules=modules))
 
-    def keeping(self, kept: Kept | None) -> None:
-        """What is kept of init() now."""
+    def keeps(self, kept: Callable[[], Kept | None]) -> None:
+        """Whom to ask what is kept of init()."""
         self._kept = kept
 
     def watching(self, targets: Targets) -> None:
@@ -261,13 +261,16 @@ class Console:
             case "help":
                 self._write(look.text)
             case "watched" if self._targets is not None:
-                memory = table.own_memory(self._kept.pid) if self._kept is not None else None
-                kept = [lines.kept(self._kept, memory, self._config.base)] if self._config.keep else []
-                self._write(lines.watched(self._targets, self._config.base), *kept)
+                self._write(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
                 self._write(self._full_traceback())
             case "samples" if not (self._config.request or self._config.replay):
                 self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _kept_lines(self) -> list[str]:
+        kept = self._kept()
+        memory = table.own_memory(kept.pid) if kept is not None else None
+        return [lines.kept(kept, memory, self._config.base)] if self._config.keep else []
 
     def _full_traceback(self) -> str:
         if self._last is None:

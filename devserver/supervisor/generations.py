@@ -14,10 +14,11 @@ from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
 from devserver.records.changes import Scope
-from devserver.records.messages import Kept, LoadReport, WorkerDied
+from devserver.records.messages import LoadReport, WorkerDied
 from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.keeping import Keeping
+from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
 
 
@@ -91,17 +92,14 @@ class Generations:
             self._keeping.forget()
         return self._keeping.launch(briefing) if briefing.hold is None else None
 
-    def learned(self, generation: int, loaded: LoadReport, is_current: bool) -> LoadReport:
+    def learned(self, generation: int, loaded: LoadReport, is_current: bool, project: Project) -> LoadReport:
         """What it has told of its load, with what is known here beside."""
-        self._keeping.learned(generation, loaded, is_current)
+        if loaded.kept_ms is None:
+            self._keeping.learned(generation, loaded, is_current)
+            self._spawner.learned(loaded, project.user_folders, project.config.environment())
         life = self._lives[generation]
         life.has_loaded = True
         return replace(loaded, anew=life.anew)
-
-    @property
-    def kept(self) -> Kept | None:
-        """What is kept of init()."""
-        return self._keeping.kept
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from devserver.config.settings import Config
-from devserver.process.child import Child, Deliver, Origin
+from devserver.process.child import Child, Deliver
 from devserver.process.platform import System
 from devserver.process.wire import Briefing, KeptOrder
 from devserver.records.messages import Kept, LoadReport
@@ -22,8 +22,7 @@ SOURCE = ".py"
 class Keeping:
     """At most one stage is the current one; others wait for the end of generations that came from them."""
 
-    def __init__(self, origin: Origin, deliver: Deliver) -> None:
-        self._origin = origin
+    def __init__(self, deliver: Deliver) -> None:
         self._deliver = deliver
         self._current: StageProcess | None = None
         self._unkept: Reason | None = None  # why the code that was loaded last left no stage
@@ -61,8 +60,6 @@ class Keeping:
 
     def learned(self, generation: int, loaded: LoadReport, is_current: bool) -> None:
         """It has loaded, or not; where the code is good and init() ran, its stage takes the place of the last one."""
-        if loaded.kept_ms is not None:
-            return
         stage = self._coming.pop(generation, None)
         if loaded.ok and is_current:
             if stage is not None:

@@ -61,7 +61,8 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         def deliver(generation: int, record: Told | Gone) -> None:
             arrivals.put(Heard(generation, record))
 
-        keeping = Keeping(origin, deliver)
+        keeping = Keeping(deliver)
+        console.keeps(lambda: keeping.kept)
         stack.callback(keeping.close)
         spawner = Spawner(
             origin,

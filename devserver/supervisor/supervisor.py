@@ -104,7 +104,6 @@ class Supervisor:
     def _take(self, arrival: Arrival) -> None:
         match arrival:
             case Look():
-                self._console.keeping(self._generations.kept)
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
@@ -188,12 +187,10 @@ class Supervisor:
 
     def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
-        loaded = self._generations.learned(generation, loaded, generation == self._model.generation)
+        loaded = self._generations.learned(generation, loaded, generation == self._model.generation, self._project)
         if generation == self._model.generation:
             self._edits.loaded()
         config = self._project.config
-        if loaded.kept_ms is None:
-            self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded),)
         life.good_workers += 1

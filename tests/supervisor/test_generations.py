@@ -12,10 +12,11 @@ from fakes import FakeSpawner, FakeTerminal
 from devserver.config.settings import Config
 from devserver.lifecycle import Death
 from devserver.process.wire import Briefing
-from devserver.records.changes import ChangeSet, FileChange, Role
+from devserver.records.changes import ChangeSet, FileChange, Role, Scope
 from devserver.records.messages import WorkerDied
 from devserver.records.stamps import Stamp
 from devserver.supervisor.generations import Generations
+from devserver.supervisor.keeping import Keeping
 
 SOME = Stamp(1, 2, 3, "x")
 
@@ -31,12 +32,12 @@ def spawner() -> Iterator[FakeSpawner]:
 
 @pytest.fixture
 def generations(spawner: FakeSpawner) -> Generations:
-    return Generations(spawner, FakeTerminal(), None, ())  # type: ignore[arg-type]
+    return Generations(spawner, Keeping(lambda *_: None), FakeTerminal(), None, ())  # type: ignore[arg-type]
 
 
 def launched(generations: Generations, *numbers: int, files: dict[str, Stamp | None] | None = None) -> None:
     for number in numbers:
-        generations.launch(Briefing(number, Config()), files or {}, cold=False)
+        generations.launch(Briefing(number, Config()), files or {}, Scope.RELOAD)
 
 
 def changes(*paths: str) -> ChangeSet:
@@ -87,7 +88,7 @@ def test_what_it_had_loaded_when_it_died(generations: Generations) -> None:
 def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     """Whoever had it."""
     terminal = FakeTerminal()
-    generations = Generations(spawner, terminal, None, ())  # type: ignore[arg-type]
+    generations = Generations(spawner, Keeping(lambda *_: None), terminal, None, ())  # type: ignore[arg-type]
     launched(generations, 1)
     pid = generations[1].child.process.pid
     generations.bury(1)

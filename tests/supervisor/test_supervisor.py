@@ -35,6 +35,7 @@ from devserver.records.messages import (
 from devserver.records.stamps import Stamp
 from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
 from devserver.supervisor.generations import Generations
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.project import Project
 from devserver.supervisor.supervisor import Supervisor
 
@@ -50,7 +51,7 @@ class Played:
         self.arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self.console, self.spawner, self.watch = FakeConsole(), FakeSpawner(), FakeWatch()
         self.project = Project(config, lambda: replace(config, **changed))
-        self.generations = Generations(self.spawner, FakeTerminal(), None, ())  # type: ignore[arg-type]
+        self.generations = Generations(self.spawner, Keeping(lambda *_: None), FakeTerminal(), None, ())  # type: ignore[arg-type]
         self.supervisor = Supervisor(
             self.arrivals,
             self.console,  # type: ignore[arg-type]
