@@ -7,19 +7,17 @@ import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
-from devserver.display.reasons import sentence
+from devserver.display.reasons import Whys
 from devserver.process import table
 from devserver.records.changes import ChangeSet
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
-from devserver.records.reasons import Reason
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -48,7 +46,7 @@ class Console:
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
         self._kept: Callable[[], Kept | None] = lambda: None
-        self._whys: set[Reason] = set()  # that were told
+        self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
 
@@ -165,22 +163,12 @@ class Console:
         seconds = self._clock() - self._begun
         self._is_past = True
         self._tell(events.ready(loaded, generation, seconds, self._url()))
-        why = self._why_anew(loaded)
+        why = self._whys.of(loaded, self._config.base)
         self._serving = generation
         self._write(lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
-
-    def _why_anew(self, loaded: LoadReport) -> str:
-        """Why init() ran although only code was changed; each reason is told once, wherever it stands by now."""
-        if loaded.anew is None or loaded.times.init_ms < 1:
-            return ""
-        known = replace(loaded.anew, line=0)
-        if known in self._whys:
-            return ""
-        self._whys.add(known)
-        return sentence(loaded.anew, self._config.base)
 
     def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
         seconds = self._clock() - self._begun

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from devserver.records.messages import LoadReport
 from devserver.records.reasons import Reason, Why
 from devserver.text import path_for_people
 
@@ -49,3 +52,20 @@ def sentence(reason: Reason, folder: str | None = None) -> str:
     return SENTENCES[reason.why].format(
         path=path_for_people(reason.path, folder), place=reason.place, line=reason.line, fact=reason.fact or "it"
     )
+
+
+class Whys:
+    """Why init() ran again although only code was changed: each reason is told once, wherever it stands by then."""
+
+    def __init__(self) -> None:
+        self._told: set[Reason] = set()
+
+    def of(self, loaded: LoadReport, folder: str) -> str:
+        """Empty where there is nothing new to tell."""
+        if loaded.anew is None or loaded.times.init_ms < 1:
+            return ""
+        known = replace(loaded.anew, line=0)
+        if known in self._told:
+            return ""
+        self._told.add(known)
+        return sentence(loaded.anew, folder)

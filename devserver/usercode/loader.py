@@ -11,13 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
-from time import perf_counter
+from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
+from devserver.usercode import executions, import_times
 from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
@@ -29,7 +29,6 @@ searched: Searches = {}  # the user's folders, and the modules that would be fou
 ahead: set[str] = set()  # what was imported before the script, and would be found in its folder if it came
 script: str | None = None  # the absolute path of the entry script, once it was asked for
 entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
-executing: list[Callable[[str, str, CodeType, ModuleType], None]] = []  # called with path, text, code and module
 hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
 
 
@@ -95,19 +94,8 @@ def _compiled(loader: Any, path: str, caller: FrameType) -> CodeType:
     except (SyntaxError, ValueError, LookupError) as error:
         raise _placed(error, content, path) from None
     if plain:
-        _tell_execution(path, code, caller)
+        executions.tell(os.path.abspath(path), sources[os.path.abspath(path)], code, caller)
     return code
-
-
-def _tell_execution(path: str, code: CodeType, caller: FrameType) -> None:
-    """The standard `exec_module` runs this code next, in its module; others who ask for code are not told of.
-
-    To run it ourselves would leave a call of ours in every traceback of an import.
-    """
-    module = caller.f_locals.get("module") if executing and caller.f_code.co_name == "exec_module" else None
-    if isinstance(module, ModuleType):
-        for hear in executing:
-            hear(os.path.abspath(path), sources[os.path.abspath(path)], code, module)
 
 
 def read_user_file(path: str) -> bytes:
@@ -307,32 +295,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
         pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
-        _measure(spec.loader)
+        import_times.measure(spec.loader)
     return spec
-
-
-def _measure(loader: object) -> None:
-    """Counts how long this library module takes to execute, unless it is imported by another that is measured."""
-    execute = getattr(loader, "exec_module", None)
-    if not isinstance(loader, (SourceFileLoader, ExtensionFileLoader)) or execute is None or _clock["inside"]:
-        return
-
-    def measured(module: ModuleType) -> None:
-        del loader.exec_module
-        if _clock["inside"]:
-            execute(module)
-            return
-        _clock["inside"], begun = 1.0, perf_counter()
-        try:
-            execute(module)
-        finally:
-            _clock["inside"] = 0.0
-            _clock["spent"] += perf_counter() - begun
-
-    loader.exec_module = measured  # type: ignore[method-assign]
-
-
-_clock = {"inside": 0.0, "spent": 0.0}
 
 
 def found_beside_script(searched: Iterable[str]) -> list[str]:
@@ -352,11 +316,6 @@ def _root_of(name: str, module: ModuleType, known: set[str]) -> str | None:
         return None
     folder = os.path.dirname(os.path.realpath(file))
     return os.path.dirname(folder) if hasattr(module, "__path__") else folder
-
-
-def import_seconds() -> float:
-    """How long the libraries took that user code imported."""
-    return _clock["spent"]
 
 
 def wanted_folders(name: str) -> tuple[str, ...]:

@@ -43,6 +43,7 @@ from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
+from devserver.usercode.import_times import import_seconds
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
@@ -317,7 +318,7 @@ class Generation:
     def _times(self) -> Times:
         if self.resumption is not None:
             return Times()
-        script, imports = self.times.get("load", 0.0), loader.import_seconds() * 1000
+        script, imports = self.times.get("load", 0.0), import_seconds() * 1000
         return Times(min(imports, script), max(0.0, script - imports), self.times.get("init", 0.0))
 
     def _answer_with(self, problem: Diagnostic, error: BaseException | None = None) -> Wsgi:

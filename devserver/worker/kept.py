@@ -21,7 +21,7 @@ from devserver.process.platform import System, leave
 from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_order
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp
-from devserver.usercode import loader
+from devserver.usercode import executions, loader
 from devserver.usercode.ownership import is_own_file, is_user_file
 from devserver.worker.forks import Office, ended_children, lead_group
 from devserver.worker.keep.decide import Plan, decide, why_never
@@ -84,11 +84,11 @@ class Keeper:
         """Around load and init()."""
         self._before_load = System.open_descriptors()
         with self._observer:
-            loader.executing.append(self._observer.executing)
+            executions.hearers.append(self._observer.executing)
             try:
                 yield
             finally:
-                loader.executing.clear()
+                executions.hearers.clear()
 
     def split(self, become: Become, made: Made) -> Reason | None:
         """After init(): the stage is a fork of this process from here on, or there is none, for this reason.

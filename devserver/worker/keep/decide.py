@@ -18,8 +18,9 @@ from devserver.worker.keep.codes import (
     is_function,
     positions,
 )
-from devserver.worker.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
+from devserver.worker.keep.compare import Difference, Source, compare
 from devserver.worker.keep.executed import Executed, History, names_of, words_of
+from devserver.worker.keep.plain import BUILTIN_TYPES, Single
 from devserver.worker.keep.watching import Seen, stat_of
 
 
