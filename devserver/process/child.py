@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import Briefing, Inbox, Refused
+from devserver.process.wire import Briefing, Inbox, KeptOrder, Refused, write_turn
 from devserver.records.messages import Gone, Told
 from devserver.records.reasons import Reason
 
@@ -91,12 +91,17 @@ class Child:
 
     @classmethod
     def ask_for(
-        cls, generation: int, ask: Callable[[tuple[int, ...]], Process | Refusal], deliver: Deliver
+        cls,
+        generation: int,
+        ask: Callable[[tuple[int, ...]], Process | Refusal],
+        deliver: Deliver,
+        *,
+        stands_by: bool = False,
     ) -> Child | Refusal:
         """The handle of a process that another one forks. Errors: OSError.
 
         `ask` hands on the descriptors of a link, a scoreboard and the pipe on which it is told that it counts: unless
-        it was told before, the end of that ends a process that comes too late.
+        it was told before, the end of that ends a process that comes too late. One that `stands_by` is told more there.
         """
         with ExitStack() as undo:
             scoreboard: Scoreboard = undo.enter_context(closing(Scoreboard()))
@@ -109,12 +114,22 @@ class Child:
         os.close(heard)
         os.close(told)
         _tell_to_begin(tell)
-        return cls.adopt(process, generation, scoreboard, hear, deliver)
+        if not stands_by:
+            os.close(tell)
+        return cls.adopt(process, generation, scoreboard, hear, deliver, tell if stands_by else -1)
 
     @classmethod
-    def adopt(cls, process: Process, generation: int, scoreboard: Scoreboard, hear: int, deliver: Deliver) -> Child:
+    def adopt(
+        cls,
+        process: Process,
+        generation: int,
+        scoreboard: Scoreboard,
+        hear: int,
+        deliver: Deliver,
+        control: int = -1,
+    ) -> Child:
         """The handle of a process that was started by another; `hear` is where its link ends."""
-        child = cls(process, generation, scoreboard)
+        child = cls(process, generation, scoreboard, control)
         child._hear(hear, deliver)
         return child
 
@@ -153,15 +168,29 @@ class Child:
         for descriptor in (hear, ended):
             os.close(descriptor)
         self.kill()  # what it left behind in its group
-        with self._lock:
-            if self._control >= 0:
-                os.close(self._control)
-            self._control = -1
+        self.let_go()
         deliver(self.generation, Gone(code))
 
     def _wait(self, end: int) -> None:
         self.process.wait()
         os.close(end)
+
+    def give_turn(self, order: KeptOrder) -> None:
+        """To one that stands by. Nobody waits for a process that does not read."""
+        threading.Thread(target=self._write_turn, args=(order,), daemon=True, name="turn").start()
+
+    def _write_turn(self, order: KeptOrder) -> None:
+        try:
+            write_turn(self._control, order)
+        except OSError:
+            pass  # it is gone, or was let go; who waits for its answer knows
+
+    def let_go(self) -> None:
+        """It is not told anything any more."""
+        with self._lock:
+            if self._control >= 0:
+                os.close(self._control)
+            self._control = -1
 
     def retire(self) -> None:
         """It stops accepting at once, finishes what it has, and ends."""
@@ -178,4 +207,3 @@ def _tell_to_begin(pipe: int) -> None:
         os.write(pipe, GO)
     except BrokenPipeError:
         pass  # it is gone already; `Gone` tells
-    os.close(pipe)

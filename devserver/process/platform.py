@@ -165,6 +165,14 @@ if sys.platform == "win32":
             return None
 
         @staticmethod
+        def step_back(back: bool) -> None:
+            """Lets other processes go first, or, with false, does so no more."""
+            import ctypes
+
+            kernel = ctypes.WinDLL("kernel32")
+            kernel.SetPriorityClass(ctypes.c_void_p(-1), 0x4000 if back else 0x20)  # of this process
+
+        @staticmethod
         def open_descriptors() -> frozenset[int]:
             """The numbers of all descriptors of this process; none where they cannot be listed."""
             return frozenset()
@@ -331,6 +339,13 @@ else:
             if found is None:
                 return None
             return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
+
+        @staticmethod
+        def step_back(back: bool) -> None:
+            if sys.platform == "linux":  # niceness could not be taken back
+                for thread in os.listdir("/proc/self/task"):
+                    policy = os.SCHED_BATCH if back else os.SCHED_OTHER
+                    os.sched_setscheduler(int(thread), policy, os.sched_param(0))
 
         @classmethod
         def open_descriptors(cls) -> frozenset[int]:

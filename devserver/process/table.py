@@ -102,6 +102,16 @@ def own_memory(pid: int) -> float | None:
         return None
 
 
+def free_memory() -> float | None:
+    """The megabytes that new processes can have; None where nobody knows."""
+    try:
+        with open("/proc/meminfo") as file:
+            row = next(line for line in file if line.startswith("MemAvailable:"))
+        return int(row.split()[1]) / 1024
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
 def end_strays(living: Collection[int]) -> None:
     """Ends what generations that are gone have left behind: descendants of this process, but not of `living`.
 

@@ -31,7 +31,7 @@ class Briefing:
 
     Who starts the process fills in the rest: `path` is its sys.path, `listeners` are its sockets, `warm` says that it
     comes from a process that has imported the libraries. By `channel` (a descriptor, or -1) the initialised stage gets
-    its orders, if one comes of this generation.
+    its orders, if one comes of this generation. One that `stands_by` waits when init() is over, for its turn.
     """
 
     generation: int
@@ -44,6 +44,7 @@ class Briefing:
     path: tuple[str, ...] = ()
     listeners: tuple[SharedSocket, ...] = ()
     channel: int = -1
+    stands_by: bool = False
 
 
 def read_briefing(source: BinaryIO) -> Briefing:
@@ -56,6 +57,25 @@ def read_briefing(source: BinaryIO) -> Briefing:
 def open_listeners(briefing: Briefing) -> list[socket.socket]:
     """The sockets of the briefing, in this process."""
     return [System.open_shared(shared) for shared in briefing.listeners]
+
+
+TURN = b"T"
+
+
+def write_turn(control: int, order: KeptOrder) -> None:
+    """Tell a process that stands by that it is a generation now. Errors: OSError where it is gone."""
+    with os.fdopen(os.dup(control), "wb") as pipe:
+        pipe.write(TURN + pickle.dumps(order))
+
+
+def read_turn(control: BinaryIO) -> KeptOrder:
+    """The order for which a process stands by. Errors: EOFError where it is not needed any more."""
+    while (mark := control.read(1)) != TURN:
+        if not mark:
+            raise EOFError  # what else was told before is over
+    order = pickle.load(control)
+    assert isinstance(order, KeptOrder)
+    return order
 
 
 # --- the supervisor and a process that generations come from

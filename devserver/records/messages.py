@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
@@ -84,6 +85,21 @@ class ColdWanted:
     """The script set these variables before it imported libraries that were imported already; nothing is served."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StandsBy:
+    """A process that stands by has called init(), which took so long; with these files loaded it waits for its turn."""
+
+    init_ms: float
+    files: Mapping[str, Stamp]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Its turn has come, and it is the next generation; or it cannot be, for this reason."""
+
+    reason: Reason | None
 
 
 @dataclass(frozen=True)
@@ -175,7 +191,7 @@ class LoadReport:
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
     `environment`: variables that user code set before it imported one of them. `kept_ms`: how long init() had taken
     that did not run again; None where it ran. `anew`: why it ran although nothing but code has changed. `unkept`: why
-    it will have to run again whatever changes.
+    it will have to run again whatever changes; `could_stand_by`: a process could that is none of its forks.
     """
 
     ok: bool
@@ -189,6 +205,7 @@ class LoadReport:
     kept_ms: float | None = None
     anew: Reason | None = None
     unkept: Reason | None = None
+    could_stand_by: bool = False
 
 
 Told: TypeAlias = (
@@ -199,6 +216,8 @@ Told: TypeAlias = (
     | WorkerDied
     | WorkerReplaced
     | ColdWanted
+    | StandsBy
+    | Taken
     | Note
     | Keyboard
     | StopWanted

@@ -92,6 +92,12 @@ class Generations:
             self._keeping.forget()
         return self._keeping.launch(briefing) if briefing.hold is None else None
 
+    def stand_by(self, briefing: Briefing) -> None:
+        """Beside this generation, which answers, another process may do what the next would have to wait for."""
+        life = self._lives.get(briefing.generation)
+        if life is not None:
+            self._keeping.stand_by(briefing, life.child.process.pid)
+
     def learned(self, generation: int, loaded: LoadReport, is_current: bool, project: Project) -> LoadReport:
         """What it has told of its load, with what is known here beside."""
         if loaded.kept_ms is None:

@@ -1,13 +1,17 @@
-"""Which initialised stage the next generation may come from, and whether it does, or why init() has to run again."""
+"""What the next generation may come from that has run init() already, and whether it does, or why init() runs again.
+
+It is an initialised stage, of which it is a fork; or, where the code cannot be forked, a process that stands by.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from devserver.config.settings import Config
+from devserver.process import table
 from devserver.process.child import Child, Deliver
 from devserver.process.platform import System
 from devserver.process.wire import Briefing, KeptOrder
@@ -15,14 +19,23 @@ from devserver.records.messages import Kept, LoadReport
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
 from devserver.supervisor.stage_process import LOST, StageProcess
+from devserver.supervisor.standby_process import StandbyProcess
 
 SOURCE = ".py"
+WORTH_MS = 500.0  # of init(); what takes less is not worth another process
 
 
 class Keeping:
-    """At most one stage is the current one; others wait for the end of generations that came from them."""
+    """At most one stage is the current one; others wait for the end of generations that came from them.
 
-    def __init__(self, deliver: Deliver) -> None:
+    `start` makes a process for a generation that stands by, from nothing or from libraries.
+    """
+
+    def __init__(self, deliver: Deliver, start: Callable[[Briefing, Deliver], Child]) -> None:
+        self._start = start
+        self._standby: StandbyProcess | None = None
+        self._wants_standby = False
+        self._ending: list[StandbyProcess] = []
         self._deliver = deliver
         self._current: StageProcess | None = None
         self._unkept: Reason | None = None  # why the code that was loaded last left no stage
@@ -33,13 +46,17 @@ class Keeping:
     def pids(self) -> set[int]:
         """The processes of all stages."""
         stages = [*self._others, *self._coming.values(), *([self._current] if self._current else [])]
-        return {made.pid for stage in stages if (made := stage.made) is not None}
+        standbys = [*self._ending, *([self._standby] if self._standby else [])]
+        return {made.pid for stage in stages if (made := stage.made) is not None} | {each.pid for each in standbys}
 
     @property
     def kept(self) -> Kept | None:
         """The current stage, for people."""
-        made = self._current.made if self._current is not None else None
-        return Kept(made.pid, made.init_ms, tuple(sorted(made.files))) if made is not None else None
+        if self._current is not None and (stage := self._current.made) is not None:
+            return Kept(stage.pid, stage.init_ms, tuple(sorted(stage.files)))
+        if self._standby is not None and (standby := self._standby.made) is not None:
+            return Kept(self._standby.pid, standby.init_ms, tuple(sorted(standby.files)))
+        return None
 
     # --- where stages come from
 
@@ -61,13 +78,17 @@ class Keeping:
     def learned(self, generation: int, loaded: LoadReport, is_current: bool) -> None:
         """It has loaded, or not; where the code is good and init() ran, its stage takes the place of the last one."""
         stage = self._coming.pop(generation, None)
-        if loaded.ok and is_current:
-            if stage is not None:
-                self._drop(self._current)
-                self._current, self._unkept = stage, None
-            self._unkept = loaded.unkept or self._unkept
-        elif stage is not None:
+        if not (loaded.ok and is_current):
             self._drop(stage)
+            return
+        if stage is not None:
+            self._drop(self._current)
+            self._current, self._unkept = stage, None
+        if loaded.unkept is not None:  # told by the one of several workers that would have made the stage
+            self._drop(self._current)
+            self._current, self._unkept = None, loaded.unkept
+        self._wants_standby = loaded.could_stand_by and loaded.times.init_ms >= WORTH_MS
+        self._end_standby()
 
     def imported(self, generation: int, files: Iterable[str]) -> None:
         """It has imported these in a request."""
@@ -81,6 +102,8 @@ class Keeping:
             self._drop(stage)
         self._coming.clear()
         self._current = self._unkept = None
+        self._end_standby()
+        self._wants_standby = False
 
     def gone(self, generation: int) -> None:
         """It has ended: what load and init() have left for it may be cleared away, where nobody else needs it."""
@@ -108,12 +131,50 @@ class Keeping:
             stage.close()
         for stage in self._others:
             stage.join()
+        for standby in self._ending:
+            standby.join()
+
+    # --- the process that stands by
+
+    def stand_by(self, briefing: Briefing, beside: int) -> None:
+        """Start the next one, where it is wanted and there is none yet; `beside`: the process that answers now."""
+        if self._standby is not None and self._standby.is_over:
+            self._end_standby()
+            self._wants_standby = False  # as this one could not be, so will others
+        one_worker = briefing.config.worker_count == 1 or briefing.config.server != "gunicorn"
+        if self._wants_standby and one_worker and self._standby is None and _has_room(beside):
+            briefing = dataclasses.replace(briefing, stands_by=True)
+            try:
+                self._standby = StandbyProcess(lambda hear: self._start(briefing, hear), self._deliver)
+            except OSError:
+                self._wants_standby = False
+
+    def _end_standby(self) -> None:
+        if self._standby is not None:
+            self._standby.end()
+            self._ending = [each for each in self._ending if not each.is_gone] + [self._standby]
+        self._standby = None
+
+    def _take_standby(self, standby: StandbyProcess, briefing: Briefing) -> Child | Reason | None:
+        """The generation that it is now. Where it has not run init() yet, nothing has been gained by it."""
+        contents = _contents(standby.files, briefing.config) if standby.made is not None else None
+        if contents is None or isinstance(contents, Reason):
+            self._end_standby()
+            return contents or self._unkept
+        child = standby.launch(KeptOrder(briefing, contents))
+        if isinstance(child, Child):
+            self._standby = None
+        else:
+            self._end_standby()
+        return child
 
     # --- the next generation
 
     def launch(self, briefing: Briefing) -> Child | Reason | None:
         """A fork of the stage, or why init() has to run; None where there is nothing to tell. Errors: OSError."""
         stage = self._current
+        if stage is None and self._standby is not None:
+            return self._take_standby(self._standby, briefing)
         if stage is None:
             return self._unkept
         made = stage.wait()
@@ -132,6 +193,13 @@ class Keeping:
         later = tuple(stage.later - files.keys())
         order = KeptOrder(dataclasses.replace(briefing, warm=True), contents, later)
         return Child.ask_for(briefing.generation, lambda passed: stage.launch(order, passed), self._deliver)
+
+
+def _has_room(beside: int) -> bool:
+    """Whether another process like this one would have less than a quarter of the memory that is free."""
+    needed = sum(table.own_memory(pid) or 0 for pid in table.members(beside))
+    free = table.free_memory()
+    return free is None or needed < free / 4
 
 
 def _may_keep(config: Config) -> bool:

@@ -52,20 +52,28 @@ class Spawner:
         """The warm process, where there is one."""
         return {self._warm.process.pid} if self._warm is not None else set()
 
-    def launch(self, briefing: Briefing, cold: bool = False) -> Child:
-        """A process for this generation. Errors: OSError where none can be made."""
+    def launch(self, briefing: Briefing, cold: bool = False, deliver: Deliver | None = None) -> Child:
+        """A process for this generation; what it tells goes to `deliver`. Errors: OSError where none can be made."""
+        deliver = deliver or self._deliver
         briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
         warm = self._warm
-        child = self._launch_warm(warm, briefing) if warm is not None and warm.is_ready and not warm.refusal else None
-        return child or Child.start(briefing, self._origin, self._deliver)
+        child = (
+            self._launch_warm(warm, briefing, deliver)
+            if warm is not None and warm.is_ready and not warm.refusal
+            else None
+        )
+        return child or Child.start(briefing, self._origin, deliver)
 
-    def _launch_warm(self, warm: WarmProcess, briefing: Briefing) -> Child | None:
+    def _launch_warm(self, warm: WarmProcess, briefing: Briefing, deliver: Deliver) -> Child | None:
         order = dataclasses.replace(briefing, warm=True, listeners=self._origin.sockets)
         passed = () if briefing.channel < 0 else (briefing.channel,)
         child = Child.ask_for(
-            briefing.generation, lambda descriptors: warm.launch(order, (*descriptors, *passed)), self._deliver
+            briefing.generation,
+            lambda descriptors: warm.launch(order, (*descriptors, *passed)),
+            deliver,
+            stands_by=briefing.stands_by,
         )
         if isinstance(child, Refused):
             self._refuse(child.reason)

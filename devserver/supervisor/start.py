@@ -61,9 +61,6 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         def deliver(generation: int, record: Told | Gone) -> None:
             arrivals.put(Heard(generation, record))
 
-        keeping = Keeping(deliver)
-        console.keeps(lambda: keeping.kept)
-        stack.callback(keeping.close)
         spawner = Spawner(
             origin,
             sys.path,
@@ -75,6 +72,9 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             becomes=config.server == "waitress",
         )
         stack.callback(spawner.close)
+        keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear))
+        stack.callback(keeping.close)
+        console.keeps(lambda: keeping.kept)
         for number in System.stop_signals:
             signal.signal(number, lambda *_: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))

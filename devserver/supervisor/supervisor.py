@@ -142,6 +142,8 @@ class Supervisor:
         if slow is not None and not debugger.is_attached():
             self._step(slow)
         self._deadlines.look_at(generation)
+        if self._model.state is State.RUNNING:
+            self._generations.stand_by(self._project.briefing(generation, tuple(sys.argv), None, {}))
 
     def _changed(self, edits: ChangeSet) -> None:
         if edits:
@@ -154,15 +156,17 @@ class Supervisor:
             self._step(lifecycle.ReloadAsked() if self._model.generation else lifecycle.StartAsked())
 
     def _events_of(self, heard: Heard) -> tuple[Event, ...]:
-        generation, life, record = heard.generation, self._generations[heard.generation], heard.record
+        generation, record = heard.generation, heard.record
+        if isinstance(record, FileWritten):
+            self._edits.wrote(record.path, record.at_ns)  # also by one that only stands by
+            return ()
+        life = self._generations[generation]
         match record:
             case FilesLoaded(files):
                 self._generations.loads(generation, files)
                 self._learn(generation, files)
             case Dependencies():
                 self._depend(generation, record)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
             case SawChange(paths):
                 self._watch.look(paths, generation)
             case WorkerDied():

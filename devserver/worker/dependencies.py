@@ -43,18 +43,15 @@ class Dependence:
         self.links: dict[str, Stamp] = {}
         self._tree = ModelTree(model_dir, self._counts, self.opened.written)
         self._listings = Listings(self._listed, self._tree.names_in)
-        self._settings = known
-        self._others = (Links(self.links), Places(self.opened.absent, loader.searched, self.counts), self._listings)
-        self.known = self._all()
+        self._files = Files((known, loader.loaded), self._data, self.counts)
+        places = Places(self.opened.absent, loader.searched, self.counts)
+        self.known = Known((self._files, Links(self.links), places, self._listings))
         self._told = (0, 0, 0, 0)
 
-    def _all(self) -> Known:
-        return Known((Files((self._settings, loader.loaded), self._data, self.counts), *self._others))
-
     def go_on(self, workload: Workload) -> None:
-        """In a fork that is another generation: what was found of files that have changed since counts no more."""
+        """This process is another generation now: what was found of files that have changed since counts no more."""
         self._workload = workload
-        self.known = self._all()
+        self._files.forget()
 
     def look(self) -> None:
         """Before anything is loaded: take down how the links and the model folder are."""

@@ -28,7 +28,7 @@ from devserver.worker.keep.decide import Plan, decide, why_never
 from devserver.worker.keep.mend import part
 from devserver.worker.keep.stage import Initialised as State
 from devserver.worker.keep.stage import Observer, resume
-from devserver.worker.libraries import imported_libraries
+from devserver.worker.libraries import Imported, imported_libraries
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,19 @@ class Resumption:
 
     def resume(self) -> None:
         """As after a fresh start of the files as they are now. Errors: OSError."""
-        stamps = {path: stamp for path, (_, stamp) in self.order.contents.items()}
-        resume(self.state, self.plan, lambda path, text: loader.know(path, text, stamps[path]))
-        for path, (content, stamp) in self.order.contents.items():
-            if path in loader.loaded and loader.loaded[path] != stamp:  # touched only
-                loader.know(path, decode_source(content), stamp)
+        resume(self.state, self.plan, is_known)
+        learn(self.order)
+
+
+def learn(order: KeptOrder) -> None:
+    """What was loaded is what the order has brought, also of files that were only touched."""
+    for path, (content, stamp) in order.contents.items():
+        if path in loader.loaded:
+            loader.know(path, decode_source(content), stamp)
+
+
+def is_known(_path: str, _text: str) -> None:
+    """For the exchange of code: `learn` has seen to it."""
 
 
 @dataclass(frozen=True)
@@ -64,12 +72,37 @@ class Made:
 Become = Callable[[Resumption], NoReturn]
 
 
+@contextmanager
+def watching(observer: Observer) -> Iterator[None]:
+    """Around load and init()."""
+    with observer:
+        executions.hearers.append(observer.executing)
+        try:
+            yield
+        finally:
+            executions.hearers.clear()
+
+
+def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by_fork: bool) -> Plan | Reason:
+    """What to change for this order, or why init() has to run again."""
+    changed = libraries.changed()
+    if changed is not None:
+        return Reason(Why.LIBRARY, path=changed)
+    other = next((path for path in made.differences() if path not in order.contents), None)
+    if other is not None:
+        return Reason(Why.DATA, path=other)
+    contents = {path: content for path, (content, _) in order.contents.items()}
+    return decide(state.history, contents, order.later, by_fork)
+
+
 class Keeper:
     """In a generation: has load and init() watched, and splits the initialised stage off.
 
     To be made before the server begins, whose descriptors the stage does not keep, nor `tools`, which are the
     generation's. `listeners` are the stage's own: servers close those that they are given.
     """
+
+    could_stand_by = False
 
     def __init__(self, channel: int, listeners: Sequence[socket.socket], tools: Sequence[int]) -> None:
         self._tools = tools
@@ -83,12 +116,8 @@ class Keeper:
     def watching(self) -> Iterator[None]:
         """Around load and init()."""
         self._before_load = System.open_descriptors()
-        with self._observer:
-            executions.hearers.append(self._observer.executing)
-            try:
-                yield
-            finally:
-                executions.hearers.clear()
+        with watching(self._observer):
+            yield
 
     def split(self, become: Become, made: Made) -> Reason | None:
         """After init(): the stage is a fork of this process from here on, or there is none, for this reason.
@@ -102,7 +131,9 @@ class Keeper:
         reason = state.forkable if isinstance(state.forkable, Reason) else why_never(state.history, by_fork=True)
         if reason is not None:
             self.give_up()
-            return reason
+            never = why_never(state.history, by_fork=False)
+            self.could_stand_by = never is None
+            return never or reason
         gc.freeze()
         with suppress(OSError):
             pid = os.fork()
@@ -163,7 +194,7 @@ class _Stage:
     def _take_order(self) -> None:
         order, descriptors = receive_order(self._office.channel)
         assert isinstance(order, KeptOrder)
-        plan = self._plan(order)
+        plan = plan_for(order, self._state, self._made, self._libraries, by_fork=True)
         try:
             if isinstance(plan, Reason):
                 self._office.tell(Concerned(plan))
@@ -172,16 +203,6 @@ class _Stage:
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)
-
-    def _plan(self, order: KeptOrder) -> Plan | Reason:
-        changed = self._libraries.changed()
-        if changed is not None:
-            return Reason(Why.LIBRARY, path=changed)
-        other = next((path for path in self._made.differences() if path not in order.contents), None)
-        if other is not None:
-            return Reason(Why.DATA, path=other)
-        contents = {path: content for path, (content, _) in order.contents.items()}
-        return decide(self._state.history, contents, order.later)
 
     def _fork(self, resumption: Resumption) -> None:
         try:
@@ -194,6 +215,14 @@ class _Stage:
             self._become(resumption)
         lead_group(pid)
         self._office.tell_process(Forked(pid), pid)
+
+
+def stands_in() -> str | None:
+    """The working directory; None where it is nowhere."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
 
 
 def _forget_signals() -> None:

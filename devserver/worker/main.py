@@ -19,13 +19,13 @@ from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
 from devserver.scoring import compat, logs
-from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import add_to_search_path
 from devserver.serve import Plan, runner, serve
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.forks import wait_until_told
 from devserver.worker.generation import Generation, Post
 from devserver.worker.kept import Keeper, Resumption
+from devserver.worker.standby import Standby
 
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 
@@ -39,11 +39,15 @@ def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     briefing = wire.read_briefing(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
     board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
-    leave(begin(briefing, sender, board, pipe.fileno()), with_group=True)
+    leave(begin(briefing, sender, board, pipe), with_group=True)
 
 
 def begin(
-    briefing: Briefing, link: Link, scoreboard: Scoreboard, control: int, wait_until_told: Callable[[], None] = _at_once
+    briefing: Briefing,
+    link: Link,
+    scoreboard: Scoreboard,
+    control: BinaryIO,
+    wait_until_told: Callable[[], None] = _at_once,
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code.
 
@@ -57,10 +61,11 @@ def begin(
     lend_to_breakpoints(loan)
     _hear_keyboard(lambda: link.send(StopWanted()))
     listeners, paused = wire.open_listeners(briefing), lambda: loan.used or debugger.is_loaded()
-    tools = (link.descriptor, *scoreboard.descriptors, control)
+    tools = (link.descriptor, *scoreboard.descriptors, control.fileno())
     keeper = Keeper(briefing.channel, listeners, tools) if briefing.channel >= 0 else None
+    standby = Standby(control, link.send) if briefing.stands_by else None
     return run_generation(
-        Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused, keeper),
+        Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused, keeper, standby),
         lambda generation, resumption: _go_on(generation, resumption, link),
     )
 
@@ -76,7 +81,8 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
         link.move(heard)
         scoreboard = Scoreboard((page, dump))
         scoreboard.answer_when_asked()
-        _stand_in(generation.folder)
+        if generation.folder is not None:  # else the script stands nowhere, and so does this process
+            _stand_in(generation.folder)
         _hear_keyboard(lambda: link.send(StopWanted()))
         keeper = generation.post.keeper
         listeners = [socket.socket(fileno=listener) for listener in keeper.listeners] if keeper is not None else []
@@ -137,7 +143,7 @@ def _plan_of(generation: Generation) -> Plan:
         graceful_timeout=NO_LIMIT if in_loop else 30.0,
         preload=config.worker_preload and not in_loop,
         close_connections=in_loop,
-        headers=((GENERATION, str(generation.post.number)),) if in_loop else (),
+        headers=generation.headers,
         gate=generation.gate,
         witness=generation,
     )

@@ -198,11 +198,12 @@ def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
     _reseed()
     link, page, dump, told, *channel = descriptors
     order = replace(order, channel=channel[0] if channel else -1)
+    control = os.fdopen(told, "rb")
     code = 1
     try:
         System.lead_own_group()
         hang_on(lifeline)
-        code = main.begin(order, Link(link), Scoreboard((page, dump)), told, lambda: wait_until_told(told))
+        code = main.begin(order, Link(link), Scoreboard((page, dump)), control, lambda: wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from fakes import FakeSpawner, FakeTerminal
+from fakes import FakeSpawner, FakeTerminal, nothing_kept
 
 from devserver.config.settings import Config
 from devserver.lifecycle import Death
@@ -16,7 +16,6 @@ from devserver.records.changes import ChangeSet, FileChange, Role, Scope
 from devserver.records.messages import WorkerDied
 from devserver.records.stamps import Stamp
 from devserver.supervisor.generations import Generations
-from devserver.supervisor.keeping import Keeping
 
 SOME = Stamp(1, 2, 3, "x")
 
@@ -32,7 +31,7 @@ def spawner() -> Iterator[FakeSpawner]:
 
 @pytest.fixture
 def generations(spawner: FakeSpawner) -> Generations:
-    return Generations(spawner, Keeping(lambda *_: None), FakeTerminal(), None, ())  # type: ignore[arg-type]
+    return Generations(spawner, nothing_kept(), FakeTerminal(), None, ())  # type: ignore[arg-type]
 
 
 def launched(generations: Generations, *numbers: int, files: dict[str, Stamp | None] | None = None) -> None:
@@ -88,7 +87,7 @@ def test_what_it_had_loaded_when_it_died(generations: Generations) -> None:
 def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     """Whoever had it."""
     terminal = FakeTerminal()
-    generations = Generations(spawner, Keeping(lambda *_: None), terminal, None, ())  # type: ignore[arg-type]
+    generations = Generations(spawner, nothing_kept(), terminal, None, ())  # type: ignore[arg-type]
     launched(generations, 1)
     pid = generations[1].child.process.pid
     generations.bury(1)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeConsole, FakeSpawner, FakeTerminal, FakeWatch
+from fakes import FakeConsole, FakeSpawner, FakeTerminal, FakeWatch, nothing_kept
 from live import environment
 
 from devserver import lifecycle
@@ -35,7 +35,6 @@ from devserver.records.messages import (
 from devserver.records.stamps import Stamp
 from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
 from devserver.supervisor.generations import Generations
-from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.project import Project
 from devserver.supervisor.supervisor import Supervisor
 
@@ -51,7 +50,7 @@ class Played:
         self.arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self.console, self.spawner, self.watch = FakeConsole(), FakeSpawner(), FakeWatch()
         self.project = Project(config, lambda: replace(config, **changed))
-        self.generations = Generations(self.spawner, Keeping(lambda *_: None), FakeTerminal(), None, ())  # type: ignore[arg-type]
+        self.generations = Generations(self.spawner, nothing_kept(), FakeTerminal(), None, ())  # type: ignore[arg-type]
         self.supervisor = Supervisor(
             self.arrivals,
             self.console,  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ def state_now(ignore: Collection[int] = ()) -> State:
 
 def forkable(before: State, ignore: Collection[int] = ()) -> Forkable | Reason:
     """Whether this process may be forked, given its state before the script was loaded. Forks a throw-away child."""
-    reason = _threads_left() or _children()
+    reason = threads_left() or _children()
     if reason is not None:
         return reason
     return differs(before, state_now(ignore))
@@ -125,7 +125,8 @@ def _openmp_runtimes() -> list[str]:
         return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
 
 
-def _threads_left() -> Reason | None:
+def threads_left() -> Reason | None:
+    """Those that a fork would lose, after runtimes and libraries were given the chance to end theirs."""
     if not System.sees_itself:
         return Reason(Why.SYSTEM, fact="there is no /proc")
     if len(os.listdir("/proc/self/task")) > 1:

@@ -76,7 +76,7 @@ class Watch:
         self._stand_in(linecache, "getlines", self._getlines)
         self._stand_in(linecache, "updatecache", self._getlines)
         for name in ("getpid", "getppid"):
-            self._stand_in(os, name, self._getpid)
+            self._stand_in_for_good(name, self._getpid)
         if hasattr(os, "register_at_fork"):
             self._stand_in(os, "register_at_fork", self._register_at_fork)
         self._stand_in(atexit, "register", self._register)
@@ -115,6 +115,12 @@ class Watch:
         original = getattr(module, name)
         setattr(module, name, make(original))
         self._undo.append(lambda: setattr(module, name, original))
+
+    def _stand_in_for_good(self, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """A function of the system; it may be passed to other processes, as pickles do it by its name and module."""
+        asks = make(getattr(os, name))
+        for module in (os, sys.modules[asks.__module__]):
+            setattr(module, name, asks)
 
     # --- heard
 
