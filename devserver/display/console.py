@@ -76,6 +76,8 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case Kept():
+                self._tell(event("kept", pid=message.pid, init_ms=message.init_ms, files=message.files))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):

@@ -9,7 +9,7 @@ from typing import TypeAlias
 from devserver.lifecycle import Event
 from devserver.process.wire import Warmed
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import Gone, Look, Note, Told
+from devserver.records.messages import Gone, Kept, Look, Note, Told
 from devserver.supervisor.warm_process import WarmProcess
 
 
@@ -63,6 +63,6 @@ class WarmedUp:
 
 
 Arrival: TypeAlias = (
-    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Note | Look
+    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Kept | Note | Look
 )
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

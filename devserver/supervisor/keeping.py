@@ -28,11 +28,15 @@ WORTH_MS = 500.0  # of init(); what takes less is not worth another process
 class Keeping:
     """At most one stage is the current one; others wait for the end of generations that came from them.
 
-    `start` makes a process for a generation that stands by, from nothing or from libraries.
+    `start` makes a process for a generation that stands by, from nothing or from libraries. `ready` is called from
+    threads when something waits in which init() is over.
     """
 
-    def __init__(self, deliver: Deliver, start: Callable[[Briefing, Deliver], Child]) -> None:
+    def __init__(
+        self, deliver: Deliver, start: Callable[[Briefing, Deliver], Child], ready: Callable[[Kept], None]
+    ) -> None:
         self._start = start
+        self._ready = ready
         self._standby: StandbyProcess | None = None
         self._wants_standby = False
         self._ending: list[StandbyProcess] = []
@@ -52,11 +56,8 @@ class Keeping:
     @property
     def kept(self) -> Kept | None:
         """The current stage, for people."""
-        if self._current is not None and (stage := self._current.made) is not None:
-            return Kept(stage.pid, stage.init_ms, tuple(sorted(stage.files)))
-        if self._standby is not None and (standby := self._standby.made) is not None:
-            return Kept(self._standby.pid, standby.init_ms, tuple(sorted(standby.files)))
-        return None
+        found = self._current or self._standby
+        return found.kept if found is not None else None
 
     # --- where stages come from
 
@@ -66,7 +67,7 @@ class Keeping:
         if not _may_keep(briefing.config) or briefing.hold is not None:
             yield briefing
             return
-        stage = self._coming[briefing.generation] = StageProcess(briefing.generation)
+        stage = self._coming[briefing.generation] = StageProcess(briefing.generation, self._ready)
         try:
             yield dataclasses.replace(briefing, channel=stage.given.fileno())
         except OSError:
@@ -145,7 +146,7 @@ class Keeping:
         if self._wants_standby and one_worker and self._standby is None and _has_room(beside):
             briefing = dataclasses.replace(briefing, stands_by=True)
             try:
-                self._standby = StandbyProcess(lambda hear: self._start(briefing, hear), self._deliver)
+                self._standby = StandbyProcess(lambda hear: self._start(briefing, hear), self._deliver, self._ready)
             except OSError:
                 self._wants_standby = False
 

@@ -9,11 +9,12 @@ import signal
 import socket
 import struct
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from devserver.process.platform import Process
 from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_answer, send
+from devserver.records.messages import Kept
 from devserver.records.reasons import Reason, Why
 from devserver.supervisor.end_codes import EndCodes, ForkedProcess
 
@@ -30,7 +31,8 @@ class StageProcess:
     that they imported in requests. Only the supervisor's thread uses it; the one that listens only delivers.
     """
 
-    def __init__(self, generation: int) -> None:
+    def __init__(self, generation: int, ready: Callable[[Kept], None]) -> None:
+        self._ready = ready
         self.generations = {generation}
         self.later: set[str] = set()
         self._made: Initialised | None = None
@@ -48,6 +50,12 @@ class StageProcess:
     def made(self) -> Initialised | None:
         """What it has told of itself, while it lives."""
         return self._made if self._thread.is_alive() else None
+
+    @property
+    def kept(self) -> Kept | None:
+        """What waits there, for people."""
+        made = self.made
+        return Kept(made.pid, made.init_ms, tuple(sorted(made.files))) if made is not None else None
 
     def wait(self) -> Initialised | None:
         """What it tells of itself; None where it never came to be, or has ended."""
@@ -80,6 +88,7 @@ class StageProcess:
                     case Initialised():
                         self._made, process = answer, descriptors[0]
                         self._is_settled.set()
+                        self._ready(Kept(answer.pid, answer.init_ms, tuple(sorted(answer.files))))
                     case Forked(pid):
                         self._answers.put(ForkedProcess(pid, descriptors[0], self._codes))
                     case Concerned(reason):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 
 from devserver.process.child import Child, Deliver
 from devserver.process.wire import KeptOrder
-from devserver.records.messages import ColdWanted, FileWritten, Gone, StandsBy, Taken, Told
+from devserver.records.messages import ColdWanted, FileWritten, Gone, Kept, StandsBy, Taken, Told
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp
 
@@ -24,7 +24,8 @@ class StandbyProcess:
     the supervisor's thread uses this; the one that listens only delivers. Errors: OSError.
     """
 
-    def __init__(self, start: Callable[[Deliver], Child], deliver: Deliver) -> None:
+    def __init__(self, start: Callable[[Deliver], Child], deliver: Deliver, ready: Callable[[Kept], None]) -> None:
+        self._ready = ready
         self._deliver = deliver
         self._is_taken = False
         self._made: StandsBy | None = None
@@ -50,6 +51,12 @@ class StandbyProcess:
     def made(self) -> StandsBy | None:
         """What it has told of itself; None while it loads, and where it is over."""
         return None if self.is_over else self._made
+
+    @property
+    def kept(self) -> Kept | None:
+        """What waits there, for people."""
+        made = self.made
+        return Kept(self.pid, made.init_ms, tuple(sorted(made.files))) if made is not None else None
 
     @property
     def files(self) -> Mapping[str, Stamp]:
@@ -90,6 +97,7 @@ class StandbyProcess:
         match record:
             case StandsBy():
                 self._made = record
+                self._ready(Kept(self.pid, record.init_ms, tuple(sorted(record.files))))
             case Taken(reason):
                 self._is_taken = reason is None
                 self._answers.put(reason)

@@ -72,7 +72,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             becomes=config.server == "waitress",
         )
         stack.callback(spawner.close)
-        keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear))
+        keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear), arrivals.put)
         stack.callback(keeping.close)
         console.keeps(lambda: keeping.kept)
         for number in System.stop_signals:

@@ -21,6 +21,7 @@ from devserver.records.messages import (
     FilesLoaded,
     FileWritten,
     Gone,
+    Kept,
     Keyboard,
     LoadReport,
     Look,
@@ -103,7 +104,7 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
-            case Look():
+            case Look() | Kept():
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)

@@ -25,7 +25,7 @@ from devserver.usercode import executions, loader
 from devserver.usercode.ownership import is_own_file, is_user_file
 from devserver.worker.forks import Office, ended_children, lead_group
 from devserver.worker.keep.decide import Plan, decide, why_never
-from devserver.worker.keep.mend import part
+from devserver.worker.keep.mend import disown, part
 from devserver.worker.keep.stage import Initialised as State
 from devserver.worker.keep.stage import Observer, resume
 from devserver.worker.libraries import Imported, imported_libraries
@@ -39,6 +39,10 @@ class Resumption:
     plan: Plan
     order: KeptOrder
     descriptors: tuple[int, ...]
+
+    def begin(self) -> None:
+        """At once, also in a process that only forks those who answer."""
+        disown(self.state.left)
 
     def resume(self) -> None:
         """As after a fresh start of the files as they are now. Errors: OSError."""

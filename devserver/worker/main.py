@@ -77,6 +77,7 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
     try:
         System.lead_own_group()
         hang_on_again()
+        resumption.begin()
         System.adopt_orphans()
         link.move(heard)
         scoreboard = Scoreboard((page, dump))

@@ -114,4 +114,4 @@ class FakeConsole:
 
 def nothing_kept() -> Keeping:
     """What is kept where no process is real."""
-    return Keeping(lambda *_: None, lambda *_: FakeChild(0))  # type: ignore[arg-type,return-value]
+    return Keeping(lambda *_: None, lambda *_: FakeChild(0), lambda _: None)  # type: ignore[arg-type,return-value]

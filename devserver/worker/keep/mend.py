@@ -63,12 +63,17 @@ def part(state: Left) -> None:
 
     Errors: OSError as of `mend`.
     """
+    disown(state)
+    reopen(state.forkable.reopen)
+    copy_memory(state.forkable.copy)
+
+
+def disown(state: Left) -> None:
+    """Exit handlers of load and init() run in another process."""
     for handler in state.exit_handlers:
         atexit.unregister(handler)
     for finalizer in state.finalizers:
         finalizer.atexit = False
-    reopen(state.forkable.reopen)
-    copy_memory(state.forkable.copy)
 
 
 def _registry() -> dict[weakref.finalize[..., Any], Any]:
