@@ -60,12 +60,14 @@ class _Generation:
 class OwnWrites:
     """`changed_at` gives the time of a file's last change, None where it is gone.
 
-    `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write.
+    `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write, `root_of` to
+    which folder a new file belongs.
     """
 
     changed_at: Callable[[str], int | None]
     is_output: Callable[[str], bool] = lambda _: False
     is_held: Callable[[str], bool] = lambda _: False
+    root_of: Callable[[str], str] = os.path.dirname
     _written: dict[str, int] = field(default_factory=dict)
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
@@ -101,26 +103,30 @@ class OwnWrites:
         suspect = [change for change in foreign if self._is_suspect(change, times[change.path], now_ns)]
         edits = [change for change in foreign if change not in suspect]
         for change in edits:
-            self._in_a_row.pop(change.path, None)
-            self._left_out.discard(change.path)
+            self._in_a_row.pop(self._key(change), None)
+            self._left_out.discard(self._key(change))
         if edits:
-            return Judgement(_only([change for change in foreign if change.path not in self._left_out]))
+            return Judgement(_only([change for change in foreign if self._key(change) not in self._left_out]))
         return self._weigh(suspect)
 
     def _weigh(self, suspect: list[FileChange]) -> Judgement:
         news = []
-        for path in dict.fromkeys(change.path for change in suspect if change.path not in self._left_out):
-            count, since = self._in_a_row.get(path, (0, -1))
+        for key in dict.fromkeys(map(self._key, suspect)):
+            count, since = self._in_a_row.get(key, (0, -1))
             newest = self._generations[-1].begun_ns
             if newest != since:  # a person may save many times while one is loaded
                 count += 1
-            self._in_a_row[path] = (count, newest)
-            if count > OBEYED + 1:
-                self._left_out.add(path)
-                news.append(path)
-        obeyed = [change for change in suspect if change.path not in self._left_out]
-        waits = bool(obeyed) and all(self._in_a_row[change.path][0] > OBEYED for change in obeyed)
+            self._in_a_row[key] = (count, newest)
+            if count > OBEYED + 1 and key not in self._left_out:
+                self._left_out.add(key)
+                news.append(key)
+        obeyed = [change for change in suspect if self._key(change) not in self._left_out]
+        waits = bool(obeyed) and all(self._in_a_row[self._key(change)][0] > OBEYED for change in obeyed)
         return Judgement(_only(obeyed), PAUSE if waits else 0.0, tuple(news))
+
+    def _key(self, change: FileChange) -> str:
+        """What is counted: a file, or the folder in which files with ever new names come and go."""
+        return change.path if change.kind == "modified" else os.path.join(self.root_of(change.path), "")
 
     def _is_own(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
         if self.is_output(change.path):
@@ -135,7 +141,7 @@ class OwnWrites:
     def _is_suspect(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
         """Whether it may be the work of a library or program of the script's: of data, and while the script worked."""
         at_ns = now_ns if at_ns is None else at_ns
-        again = change.path in self._left_out
+        again = self._key(change) in self._left_out
         return change.role in _SUSPECT and any(
             generation.loaded_at(at_ns)
             or generation.spans.in_first(at_ns)
@@ -168,9 +174,8 @@ def _upwards(path: str) -> Iterator[str]:
 
 def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str:
     """The line that tells what is left out."""
-    names = ", ".join(map(shown, paths))
-    what = "its changes are" if len(paths) == 1 else "their changes are"
+    names = ", ".join(f"new files in {shown(path[:-1])}" if path.endswith(os.sep) else shown(path) for path in paths)
     return (
-        f"{names} changed with each of the last {OBEYED + 2} loads, and nobody edits it then: "
-        f"{what} taken for the script's own from now on, until it changes at another time"
+        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it is "
+        f"taken for the script's own and left out, until it comes at another time: {names}"
     )
