@@ -195,6 +195,6 @@ def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str
     """The line that tells what is left out."""
     names = ", ".join(f"files in {shown(path[:-1])}" if path.endswith(os.sep) else shown(path) for path in paths)
     return (
-        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it is "
-        f"taken for the script's own and left out, until it comes at another time: {names}"
+        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it "
+        f"is taken for the script's own and left out, until it comes at another time: {names}"
     )
