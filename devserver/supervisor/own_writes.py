@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from devserver.process.workload import Spans
+from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 
 LATE_NS = 100_000_000  # how much later than the word of it a write may be
@@ -53,7 +53,7 @@ class _Generation:
             pass  # it is gone, and what it had is closed
 
     def loaded_at(self, at_ns: int) -> bool:
-        return self.begun_ns <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
+        return self.begun_ns - TICK_NS <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
 
 
 @dataclass
