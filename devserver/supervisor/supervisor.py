@@ -194,7 +194,9 @@ class Supervisor:
         self._deadlines.launches()
         self._replays.cancel()
         if scope >= Scope.RESTART:
-            self._project.read_again()
+            kept = self._project.read_again()
+            if kept is not None:
+                self._console.config_kept(kept)
             self._retarget()
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
