@@ -8,7 +8,6 @@ import re
 from collections.abc import Iterable
 from typing import Literal
 
-from devserver.diagnostics import hints
 from devserver.diagnostics.exceptions import called_place, problem
 from devserver.diagnostics.stacks import STACK_LINE
 from devserver.records.diagnostic import Diagnostic, Frame, ProcessEnd, Request
@@ -31,6 +30,8 @@ def obituary(words: LastWords, code: int, script: str | None, files: Iterable[st
     """How a worker ended, from what is known of it afterwards; `files` are the user's files that it had loaded."""
     if words.phase == "told":
         return WorkerDied("run", code, None)
+    from devserver.diagnostics import hints  # not before somebody dies: the supervisor lives long and stays small
+
     phase = _TOLD.get(words.phase, "run")
     error = died(phase, code, idle=words.phase == "idle", dump=words.dump, script=script, files=files)
     return WorkerDied(phase, code, hints.explain(error))
@@ -92,7 +93,8 @@ def signal_in_words(number: int) -> str:
 
 def _dumped(dump: str) -> list[tuple[str, int, str]]:
     """The stack of the thread that crashed, as faulthandler wrote it: (path, line, function), innermost first."""
-    parts = re.split(r"^(?=Current thread |Thread )", dump, flags=re.M)
+    last = dump.rpartition("Fatal Python error")[2]  # before it stand those of child processes that crashed earlier
+    parts = re.split(r"^(?=Current thread |Thread )", last, flags=re.M)
     mine = next((part for part in parts if part.startswith("Current thread")), parts[-1])
     return [(_unescaped(path), int(line), name) for path, line, name in STACK_LINE.findall(mine)]
 

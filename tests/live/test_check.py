@@ -197,3 +197,23 @@ def test_without_such_files_nothing_is_compared(tmp_path: Path) -> None:
     """A folder without requirements says nothing about packages."""
     assert on_load(["pytest"], str(tmp_path)) == ()
     assert sys.modules["pytest"]
+
+
+LEFT_OPEN = """
+import os, sys
+from devserver import check
+from devserver.config.sources import read_config
+check.run(read_config(sys.argv[1:], {}, os.getcwd()), dict(os.environ), False)
+opened = [os.readlink(f"/proc/self/fd/{number}") for number in range(100) if os.path.lexists(f"/proc/self/fd/{number}")]
+print("left open:", [name for name in opened if "memfd:azmlinfsrv" in name or "deleted" in name])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="nothing lists open files here")
+def test_nothing_is_left_open_of_processes_that_ended(project: Path) -> None:
+    """Each sample that kills the process has a new one started; what was kept of the old one is given back."""
+    (project / "score.py").write_text(GOOD.replace("return", "import os; os._exit(7)\n    return"))
+    samples = ["--request", "good.json", "--request", "bad.json"]
+    command = [sys.executable, "-c", LEFT_OPEN, "--entry_script", "score.py", "--check", *samples]
+    done = subprocess.run(command, cwd=project, env=environment({}), capture_output=True, text=True, timeout=LIMIT)
+    assert done.stdout.rstrip().endswith("left open: []"), done.stdout + done.stderr
