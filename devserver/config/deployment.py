@@ -83,6 +83,7 @@ class _Reader:
             script=code,
             names_script=self._member("code_configuration", "scoring_script") is not None,
             model=model,
+            model_is_file=model is not None and os.path.isfile(model),
             variables=self._variables(),
             request_timeout=timeout,
             app_insights=self._app_insights(),

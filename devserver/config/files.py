@@ -13,7 +13,7 @@ class ConfigError(Exception):
     """Settings that cannot be used. `str(error)` is one line for the person; `exit_code` is the command's.
 
     `problem` is what is wrong; `path`, `line` and `column` (from 1) say where, as far as it stands in a file. `wanted`
-    is a path that the file names in vain.
+    is a path that the file names in vain; `keeps`: where other values are known, they stay.
     """
 
     def __init__(
@@ -25,10 +25,12 @@ class ConfigError(Exception):
         line: int | None = None,
         column: int | None = None,
         wanted: str | None = None,
+        keeps: bool = False,
     ) -> None:
         super().__init__(problem)
         self.problem, self.exit_code = problem, exit_code
         self.path, self.line, self.column, self.wanted = path, line, column, wanted
+        self.keeps = keeps
 
     def __str__(self) -> str:
         place = [str(part) for part in (self.path, self.line, self.column) if part is not None]

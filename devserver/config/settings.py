@@ -254,9 +254,16 @@ class Config:
     @property
     def model_tree(self) -> str | None:
         """The folder or file that is the model, absolute: AZUREML_MODEL_DIR, or what a deployment mounts in it."""
-        if self.deployed is not None and self.deployed.model and self.sources.get("model_dir") == "deployment":
-            return self.deployed.model
-        return self.absolute_model_dir
+        return self.deployed.model if self._model_is_deployed and self.deployed else self.absolute_model_dir
+
+    @property
+    def model_is_file(self) -> bool:
+        """Whether `model_tree` is a single file, as only a deployment can name it."""
+        return self._model_is_deployed and self.deployed is not None and self.deployed.model_is_file
+
+    @property
+    def _model_is_deployed(self) -> bool:
+        return self.sources.get("model_dir") == "deployment" and self.deployed is not None and bool(self.deployed.model)
 
     @property
     def limits(self) -> Limits:

@@ -147,18 +147,17 @@ def _find_file(values: Mapping[str, Any], sources: Mapping[str, str], project: P
     given = values.get("config_file") or project.values.get("config_file")
     if given:
         path = os.path.join(base, given)
-        _check_file(path, given, CONFIG.what, 1 if sources.get("config_file") == "command line" else 3)
+        _check_file(path, given, 1 if sources.get("config_file") == "command line" else 3)
         if os.path.getsize(path):
             return path
     found = Config(**{**project.values, **values}, base=base, sources=_with_project(project, sources))
     return next((path for path in found.places(CONFIG) if os.path.isfile(path) and os.path.getsize(path)), None)
 
 
-def _check_file(path: str, given: str, what: str, exit_code: int) -> None:
+def _check_file(path: str, given: str, exit_code: int) -> None:
     if not os.path.isfile(path):
-        kind = what.removeprefix("the ")
-        problem = f"it is a folder, not a {kind}" if os.path.isdir(path) else f"no such {kind}"
-        raise ConfigError(f"{given}: {problem}", exit_code, wanted=path)
+        problem = "it is a folder, not a configuration file" if os.path.isdir(path) else "no such configuration file"
+        raise ConfigError(f"{given}: {problem}", exit_code)
 
 
 # --- a deployment
@@ -171,8 +170,14 @@ def _read_deployment(values: Mapping[str, Any], project: Project, base: str) -> 
     from devserver.config import deployment
 
     path = os.path.abspath(os.path.join(base, given))
-    _check_file(path, given, deployment.WHAT, 1 if "deployment" in values else 3)
-    return deployment.read_deployment(path, "entry_script" not in values, "model_dir" not in values)
+    try:
+        if not os.path.isfile(path):
+            problem = "this is a folder, not a deployment file" if os.path.isdir(path) else "no such deployment file"
+            raise ConfigError(problem, 1 if "deployment" in values else 3, path=path)
+        return deployment.read_deployment(path, "entry_script" not in values, "model_dir" not in values)
+    except ConfigError as error:
+        error.keeps = True
+        raise
 
 
 def _from_deployment(deployed: Deployment, values: dict[str, Any], sources: dict[str, str]) -> list[str]:
@@ -204,7 +209,12 @@ def _settings_in(deployed: Deployment) -> dict[str, Any]:
                 found[setting.name] = setting.parse(given.text)
             except ValueError as error:
                 raise ConfigError(
-                    f"{setting.variables[0]}: {error}", 3, path=deployed.path, line=given.line, column=given.column
+                    f"{setting.variables[0]}: {error}",
+                    3,
+                    path=deployed.path,
+                    line=given.line,
+                    column=given.column,
+                    keeps=True,
                 ) from None
     return found
 

@@ -94,6 +94,12 @@ class Console:
             self._noted.add(text)
             self.note(text)
 
+    def config_kept(self, error: Diagnostic) -> None:
+        """The deployment cannot be used as it is now, and its values from before stay."""
+        self._event("config_kept", error=error)
+        self._last = error
+        self._write(self._block(error), self._line("the values from before stay", "warning"))
+
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
         self._is_lent = lent
@@ -137,6 +143,7 @@ class Console:
         rows = [
             ("Entry script", script),
             ("Model directory", config.model_dir or "none (give one with --model_dir)"),
+            *([("Deployment", config.deployed.path)] if config.deployed else []),
             ("Configuration file", config.file_read or "none"),
             ("Server", banner.server(config)),
             ("Worker timeout", banner.worker_timeout(config)),

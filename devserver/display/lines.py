@@ -160,6 +160,7 @@ def watched(targets: Targets, base: str) -> str:
         *(("code", path) for path in targets.code),
         *(("new module in", path) for path in targets.wanted),
         *(("everything in", path) for path in targets.trees),
+        *(("model", path) for path in targets.models),
         *(("sample", path) for path in targets.samples),
         *(("included", path) for path in targets.include),
         *(("left out", path) for path in targets.exclude),

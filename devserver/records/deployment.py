@@ -71,6 +71,7 @@ class Deployment:
     script: str | None = None
     names_script: bool = False
     model: str | None = None
+    model_is_file: bool = False
     variables: Mapping[str, Given] = field(default_factory=dict)
     request_timeout: Given | None = None
     app_insights: bool | None = None

@@ -55,9 +55,8 @@ class Project:
             self._awaited = (error.wanted,) if error.wanted else ()
             self._settings = versions(self._awaited) | before
             problem = problems.config_problem(error)
-            kept = error.path in self.config.deployment_files or error.wanted in self.config.deployment_files
-            self._unusable = None if kept else problem
-            return problem if kept else None
+            self._unusable = None if error.keeps else problem
+            return problem if error.keeps else None
         self._settings, self._unusable = versions(config.watched_files) | before, None
         bound = self.config
         self.config = dataclasses.replace(config, host=bound.host, port=bound.port, health_port=bound.health_port)
@@ -91,7 +90,8 @@ class Project:
         return Targets(
             code=tuple(dict.fromkeys((*script, *self._code))),
             wanted=self._wanted,
-            trees=(config.model_tree,) if config.model_tree else (),
+            trees=(config.model_tree,) if config.model_tree and not config.model_is_file else (),
+            models=(config.model_tree,) if config.model_tree and config.model_is_file else (),
             config=(*config.watched_files, *self._awaited),
             samples=config.samples,
             include=config.reload_include,

@@ -82,8 +82,8 @@ class Generation:
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
         self.reporter = LoadReporter(config, self.path, post.tell)
-        self.model_dir = config.absolute_model_dir
-        folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
+        self.model = config.model_tree
+        folders = [config.base, *config.search_path, *([self.model] if self.model else [])]
         self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
@@ -256,7 +256,7 @@ class Generation:
 
     def _data_files(self) -> dict[str, Stamp]:
         """Those that no watched folder holds."""
-        inside = os.path.join(self.model_dir, "") if self.model_dir else None
+        inside = os.path.join(self.model, "") if self.model else None
         return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
 
     def _times(self) -> Times:
