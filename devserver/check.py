@@ -182,9 +182,9 @@ class _Check:
     def _judge(self, samples: list[SampleVerdict], seconds: float) -> Verdict:
         heard = self._heard
         error = heard.loaded.error if heard.loaded is not None else self._death()
-        notes = list(heard.notes)
-        if heard.loaded is not None and self._config.script:
-            notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
+        config, notes = self._config, [*self._config.notes, *heard.notes]
+        if heard.loaded is not None and config.script:
+            notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(config.script), config.deployed)
         return Verdict(error, heard.loaded, tuple(samples), tuple(dict.fromkeys(notes)), seconds)
 
     def _death(self) -> Diagnostic:

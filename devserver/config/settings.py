@@ -266,6 +266,13 @@ class Config:
         return self.sources.get("model_dir") == "deployment" and self.deployed is not None and bool(self.deployed.model)
 
     @property
+    def name_of_time_limit(self) -> str:
+        """What the person has to change for run() to have more time."""
+        deployed = self.deployed if self.sources.get("scoring_timeout_ms") == "deployment" else None
+        by_request = deployed is not None and "SCORING_TIMEOUT_MS" not in deployed.variables
+        return "request_timeout_ms" if by_request else "SCORING_TIMEOUT_MS"
+
+    @property
     def limits(self) -> Limits:
         """What Azure ML would allow."""
         return self.deployed.limits if self.deployed is not None else Limits()

@@ -91,9 +91,9 @@ class Targets:
     """What to watch. All paths are absolute; none of them needs to exist.
 
     `code`: code files, the first one is score.py. `wanted`: folders in which a missing local module was looked for.
-    `trees`: folders that count with everything in them. `models`, `config`, `samples`: files. `include`: globs of more files.
-    `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
-    any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
+    `trees`: folders that count with everything in them. `models`, `config`, `samples`: files. `include`: globs of more
+    files. `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a
+    name at any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
     """
 
     code: tuple[str, ...] = ()
