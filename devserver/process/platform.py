@@ -50,6 +50,7 @@ if sys.platform == "win32":
         lends_descriptors = False  # to a process that runs already
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         suspend_signals: tuple[int, ...] = ()
+        most_connections = 200  # that are looked at together; select() takes no more than 512
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
         @staticmethod
@@ -107,6 +108,10 @@ if sys.platform == "win32":
         def end_group_with(lifeline: int) -> bool:
             """From now on the system itself kills this process group when the pipe's other end is closed; if it can."""
             return False
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -173,6 +178,7 @@ else:
         lends_descriptors = True
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
+        most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
         _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 
@@ -239,6 +245,19 @@ else:
             if select.select([own], [], [], 0)[0]:
                 cls.end_own_group()  # it was closed before
             return True
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+            group = os.getpgrp()
+            try:
+                os.setpgid(0, os.getpgid(os.getppid()))
+            except OSError:
+                return  # the parent is gone, and the others end as this one does then
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except OSError:
+                pass  # there are none
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -328,8 +347,11 @@ def _temporary_file() -> int:
         return os.dup(file.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+def leave(code: int, with_group: bool = False) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off.
+
+    `with_group`: it leads its process group, and nobody of that shall be left.
+    """
     try:
         end = time.monotonic() + THREADS_GRACE
         for thread in threading.enumerate():
@@ -343,5 +365,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass
+        if with_group:
+            System.end_followers()
     finally:
         os._exit(code)  # also where another signal raised in the midst of this

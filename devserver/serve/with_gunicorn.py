@@ -1,4 +1,8 @@
-"""gunicorn with sync workers, started in this process on sockets that are bound already."""
+"""Serves a plan with gunicorn's sync workers, started in-process on sockets that are bound already.
+
+gunicorn's own sync worker reads a request when it has taken its turn, and then waits for the client. Here the intake
+reads it before, and the worker gets a connection of which the first bytes are there already.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +15,9 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from types import FrameType
 from typing import Any
 
@@ -22,20 +27,29 @@ from gunicorn.config import Chdir
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.errors import HaltServer
 from gunicorn.glogging import Logger
+from gunicorn.workers import base
 from gunicorn.workers.sync import SyncWorker
 
 from devserver.process.platform import System, leave
-from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi
+from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving, Wsgi, is_told
+from devserver.serve.client import BodyMissing, Client, Draft
+from devserver.serve.handoff import Handoff, split
+from devserver.serve.intake import LINGER, QUIET, Intake
+from devserver.serve.kept import Kept
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
 ACCESS_LINE = '%s - - [%s] "%s %s %s" %s %s "%s" "%s"'
 TO_WORKERS = {signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGABRT}
 PARENT_LOOK = 1.0  # seconds after which an idle worker looks whether its parent lives; gunicorn takes half its timeout
+ATTEND = 0.05  # seconds after which a worker that is never idle looks at the connections that are not done yet
+MOST_AT_ONCE = 100  # connections that are accepted in a row
 
 
 def run(plan: Plan) -> int:
     """Serve until a signal; returns the exit code in the parent."""
     parent = os.getpid()
+    plan = _with_handoff(plan)
+    base.WorkerTmp = _Pulse
     try:
         _Arbiter(_Application(plan)).run()
     except SystemExit as leaving:
@@ -43,6 +57,12 @@ def run(plan: Plan) -> int:
             raise
         return leaving.code if isinstance(leaving.code, int) else 1
     return 0
+
+
+def _with_handoff(plan: Plan) -> Plan:
+    """The plan with a handoff for its workers, unless the generations share one."""
+    handoff = None if split(plan.listeners)[1] else Handoff.make()
+    return plan if handoff is None else replace(plan, listeners=[*plan.listeners, *handoff.sockets])
 
 
 _prepared: list[GunicornConfig] = []
@@ -68,7 +88,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
     def load_config(self) -> None:
         plan = self.plan
         settings: dict[str, Any] = {
-            "bind": [f"fd://{listener.fileno()}" for listener in plan.listeners],
+            "bind": [f"fd://{listener.fileno()}" for listener in split(plan.listeners)[0]],
             "workers": plan.workers,
             "worker_class": f"{__name__}.{_Worker.__name__}",  # before 23 it has to be text
             "timeout": plan.worker_timeout,
@@ -141,8 +161,28 @@ def _own_interrupt(plan: Plan) -> Iterator[None]:
         signal.signal(signal.SIGINT, handler)
 
 
+class _Pulse:
+    """The file by which a worker shows that it lives; gunicorn's own needs a folder that can be written."""
+
+    def __init__(self, _cfg: object) -> None:
+        self._file = System.nameless_file()
+
+    def notify(self) -> None:
+        now = time.monotonic()
+        os.utime(self._file, (now, now))
+
+    def last_update(self) -> float:
+        return os.fstat(self._file).st_mtime
+
+    def fileno(self) -> int:
+        return self._file
+
+    def close(self) -> None:
+        os.close(self._file)
+
+
 class _Worker(SyncWorker):  # type: ignore[misc]
-    """A sync worker that asks the gate before it accepts."""
+    """A sync worker that takes whole requests, and asks the gate before."""
 
     alive: bool
 
@@ -170,41 +210,132 @@ class _Worker(SyncWorker):  # type: ignore[misc]
     def run(self) -> None:
         if self.plan.witness is not None:
             self.plan.witness.booted(self)
-        super().run()
+        self.intake = Intake(split(self.plan.listeners)[1], self.plan.headers, tries=True)
+        self._attend_at = 0.0
+        self._sources: dict[int, Callable[[], object]] = {self.PIPE[0]: self._woken}
+        self._sources |= {listener.fileno(): lambda: None for listener in self.sockets}
+        if self.intake.handoff is not None:
+            self._sources[self.intake.handoff.fileno()] = self.intake.collect
+        self._idle = _waiter(self._sources)
+        for listener in self.sockets:
+            listener.setblocking(False)
+        while self.alive:
+            self.notify()
+            request = self._next()
+            if request is not None:
+                self._serve(request)
+            elif not self.is_parent_alive():
+                break
+        self._pass_on()
 
-    def handle(self, listener: Any, client: Any, address: Any) -> None:
+    def _pass_on(self) -> None:
+        """Requests are for other workers. An answer is, too, where a generation follows; else it is waited for."""
+        follows = self.plan.gate is not None
+        end = time.monotonic() + LINGER
+        self.intake.set_aside(answers=follows)
+        while self.intake.kept and (time.monotonic() < end or (self.intake.is_answering and not follows)):
+            self.notify()
+            self.intake.expire()
+            self._poll(select.poll(), LINGER / 10)
+            self.intake.set_aside(answers=follows)
+
+    # --- which request is the next
+
+    def _next(self) -> Kept | None:
+        """A request that is whole, and new enough to be answered by this code; None after a wait."""
+        now = time.monotonic()
+        if now >= self._attend_at:
+            self._attend(0)
+        if self.intake.whole and self._gate_is_open():
+            return self.intake.whole.popleft()
+        for number, listener in enumerate(self.sockets):
+            request = self._accepted(number, listener)
+            if request is not None:
+                return request
+        if self._gate_is_open():
+            self._attend(PARENT_LOOK)
+        else:
+            self._wait_for_gate()
+        return None
+
+    def _gate_is_open(self) -> bool:
+        return self.plan.gate is None or self.plan.gate.is_open()
+
+    def _accepted(self, number: int, listener: Any) -> Kept | None:
+        """A new connection that brings a whole request; others that wait before it are kept."""
+        for _ in range(MOST_AT_ONCE):
+            new = self._accept(listener)
+            if new is None:
+                return None
+            request = self.intake.admit(*new, number)
+            if request is not None:
+                return request
+        return None
+
+    def _accept(self, listener: Any) -> tuple[socket.socket, Any] | None:
         try:
-            super().handle(listener, client, address)
+            if self.plan.gate is None:
+                return listener.accept()  # type: ignore[no-any-return]
+            with self.plan.gate.turn():
+                # One that waits now came before the files are looked at, so its request is not newer than they.
+                return (
+                    listener.accept() if select.select([listener], [], [], 0)[0] and self.plan.gate.is_open() else None
+                )
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE) and self.intake.make_room():
+                return None
+            if error.errno not in (errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED):
+                raise
+            return None
+
+    def _attend(self, seconds: float) -> None:
+        """Wait so long for something to happen, and look after the connections that are not done yet."""
+        if not self.intake.kept:
+            self._poll(self._idle, 0 if self.intake.whole else seconds)
+        else:
+            self._poll(_waiter(self._sources), 0 if self.intake.whole else min(seconds, QUIET))
+            self.intake.expire()
+        self._attend_at = time.monotonic() + ATTEND
+
+    def _poll(self, waiter: select.poll, seconds: float) -> None:
+        """Wait for the connections that are kept, too."""
+        for descriptor, one in self.intake.kept.items():
+            waiter.register(descriptor, select.POLLOUT if one.phase == "answer" else select.POLLIN)
+        for descriptor, _ in waiter.poll(seconds * 1000):
+            if descriptor in self._sources:
+                self._sources[descriptor]()
+            else:
+                self.intake.attend(descriptor)
+
+    def _woken(self) -> None:
+        os.read(self.PIPE[0], 1 << 12)
+
+    def _wait_for_gate(self) -> None:
+        assert self.plan.gate is not None
+        self.alive = self.alive and not self.plan.gate.is_over()  # the script may have SIGTERM ignored
+        select.select([self.PIPE[0]], [], [], CLOSED_GATE_PAUSE)
+
+    # --- its answer
+
+    def _serve(self, request: Kept) -> None:
+        """While the script has this process, whoever is free looks after the other connections."""
+        self.intake.set_aside()
+        client = Client(request, self.intake)
+        try:
+            self.handle(self.sockets[request.listener], client, request.address)
         finally:
             self.log.write_access()
 
     def handle_request(self, listener: Any, request: Any, client: Any, address: Any) -> None:
         super().handle_request(listener, request, client, address)
-        if _is_over(request, client):
-            client.close()  # gunicorn itself would wait for the client to close first, and answer nobody meanwhile
+        client.is_over = client.has_sent_all()
+        client.close()
 
-    def accept(self, listener: Any) -> None:
-        gate = self.plan.gate
-        if gate is None:
-            super().accept(listener)
+    def handle_error(self, request: Any, client: Any, address: Any, error: BaseException) -> None:
+        if isinstance(error, BodyMissing):
+            client.put_back()
             return
-        with gate.turn():
-            # A connection that waits now came before the files are looked at, so its request is not newer than they.
-            waiting = select.select([listener], [], [], 0)[0]
-            if not waiting or not gate.is_open():
-                raise BlockingIOError(errno.EAGAIN, "nothing to accept")
-            client, address = listener.accept()
-        client.setblocking(True)
-        self.handle(listener, client, address)
-
-    def wait(self, timeout: float) -> Any:
-        gate = self.plan.gate
-        if gate is None or gate.is_open():
-            return super().wait(min(timeout, PARENT_LOOK))
-        self.notify()
-        self.alive = self.alive and not gate.is_over()  # the script may have SIGTERM ignored
-        select.select([self.PIPE[0]], [], [], CLOSED_GATE_PAUSE)
-        return None
+        super().handle_error(request, Draft(client, self.plan.headers), address, error)
 
     def handle_abort(self, _number: int, _frame: FrameType | None) -> None:
         # a worker that was loading lives on, to answer with that error
@@ -223,18 +354,12 @@ class _Worker(SyncWorker):  # type: ignore[misc]
             raise WorkerLeaving(0)  # nothing is in flight yet
 
 
-def _is_over(request: Any, client: Any) -> bool:
-    """Whether the client has sent its whole request and nothing more; else closing now could cut off the answer."""
-    client.setblocking(False)
-    try:
-        return not request.body.read(1) and not _has_data(client)
-    except Exception:
-        return False
-
-
-def _has_data(client: Any) -> bool:
-    readable = select.select([client], [], [], 0)[0]
-    return bool(readable and client.recv(1, socket.MSG_PEEK))  # nothing to read: the client has closed its side
+def _waiter(descriptors: Iterable[int]) -> select.poll:
+    """Waits until one of them can be read."""
+    waiter = select.poll()
+    for descriptor in descriptors:
+        waiter.register(descriptor, select.POLLIN)
+    return waiter
 
 
 def _leave(error: BaseException | None) -> None:
@@ -252,7 +377,7 @@ class _Logger(Logger):  # type: ignore[misc]
         self.error_log.addFilter(ToldFilter())
 
     def exception(self, text: str, *values: Any, **facts: Any) -> None:
-        if not isinstance(sys.exc_info()[1], WorkerLeaving):  # a call that this server itself cuts off is no error
+        if not is_told(sys.exc_info()[1]):
             super().exception(text, *values, **facts)
 
     def access(self, resp: Any, _request: Any, environ: Any, _request_time: Any) -> None:
