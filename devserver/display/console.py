@@ -14,6 +14,7 @@ from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
@@ -72,6 +73,9 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case lifecycle.Noted(generation, CommandRan() as ran):
+                self._tell(events.command(ran, generation))
+                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import queue
 import sys
+from collections.abc import Callable
 
 from devserver import lifecycle
+from devserver.config.settings import Config
 from devserver.diagnostics import exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
+from devserver.process.command import Command
 from devserver.records.changes import Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -51,6 +54,7 @@ class Supervisor:
         spawner: Spawner,
         watch: Watch,
         address: str,
+        command: Callable[[Config, str], Command] | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._console = console
@@ -59,7 +63,7 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
+        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
         self._deadlines = Deadlines()
         self._endings = Endings(console, project, generations, self._deadlines)
         self._model = Model()
@@ -196,6 +200,7 @@ class Supervisor:
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
+                self._replays.cancel()
                 self._done = True
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:

@@ -277,7 +277,8 @@ class Generation:
     def _data_files(self) -> dict[str, Stamp]:
         """Those that no watched folder holds."""
         inside = os.path.join(self.model, "") if self.model else None
-        return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
+        found = self.opened.stamps.items()
+        return {path: stamp for path, stamp in found if path != self.model and not (inside and path.startswith(inside))}
 
     def _times(self) -> Times:
         script, imports = self.times.get("load", 0.0), loader.import_seconds() * 1000
