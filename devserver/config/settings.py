@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devserver import __version__
 from devserver.config.files import KINDS, Kind
@@ -24,7 +24,9 @@ from devserver.config.values import (
     text,
     true_any_case,
 )
-from devserver.records.deployment import Deployment, Limits
+
+if TYPE_CHECKING:
+    from devserver.records.deployment import Deployment, Limits
 
 PROGRAM = "azmlinfsrv"
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
@@ -275,6 +277,8 @@ class Config:
     @property
     def limits(self) -> Limits:
         """What Azure ML would allow."""
+        from devserver.records.deployment import Limits
+
         return self.deployed.limits if self.deployed is not None else Limits()
 
     @property

@@ -6,14 +6,16 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from devserver import __version__
 from devserver.config.files import CONFIG, ConfigError, read_json_object
-from devserver.config.pyproject import Project, read_project
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
 from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
-from devserver.records.deployment import Deployment
+
+if TYPE_CHECKING:
+    from devserver.config.pyproject import Project
+    from devserver.records.deployment import Deployment
 
 # what Azure ML's own config.json holds, which the studio offers for download: it says where a workspace is
 OF_WORKSPACE = ("subscription_id", "resource_group", "workspace_name")
@@ -95,6 +97,8 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
             values[setting.name], sources[setting.name] = given[setting.name], "command line"
         else:
             _from_environment(setting, environ, values, sources)
+    from devserver.config.pyproject import read_project  # after --help, which has no use for it
+
     project = read_project(base)
     deployed = _read_deployment(values, project, base)
     notes = list(project.notes)

@@ -167,7 +167,9 @@ def watched(targets: Targets, base: str) -> str:
     """Every file and folder that is watched, a line each."""
     rows = [
         *(("code", path) for path in targets.code),
-        *(("new module in", path) for path in targets.wanted),
+        *(("data", path) for path in (*targets.data, *targets.links)),
+        *(("new module in", path) for path in targets.searches),
+        *(("new file in", path) for path in targets.listed),
         *(("everything in", path) for path in targets.trees),
         *(("model", path) for path in targets.models),
         *(("sample", path) for path in targets.samples),

@@ -18,14 +18,14 @@ from wsgiref.util import is_hop_by_hop
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ThreadedTaskDispatcher
 
-from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi, is_told
+from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi
 from devserver.serve.handoff import split
 from devserver.serve.intake import BACKLOG, MOST, Intake
 from devserver.serve.kept import Kept
+from devserver.serve.waitress_channels import Channel, ClosingChannel, is_busy, is_served
 
 IDLE_WAIT = 1.0  # seconds
 CHANNELS = 2 * MOST + 16  # sockets in all; more than the intake keeps
@@ -178,11 +178,11 @@ class _Desk:
         """Whether no thread is free, where that matters; one whose client has not taken the answer is free."""
         if self.plan.gate is None:
             return False
-        return sum(map(_is_served, self.channels())) + with_another >= self.plan.workers
+        return sum(map(is_served, self.channels())) + with_another >= self.plan.workers
 
     def is_idle(self) -> bool:
         """Whether nothing is being answered."""
-        return not any(map(_is_busy, self.channels())) and not self.intake.is_answering
+        return not any(map(is_busy, self.channels())) and not self.intake.is_answering
 
     def channels(self) -> list[Any]:
         """Those of all listeners."""
@@ -251,55 +251,13 @@ class _Returned(wasyncore.dispatcher):  # type: ignore[misc]
             self.desk.intake.collect()
 
 
-class _ClosingTask(WSGITask):  # type: ignore[misc]
-    """Closes the connection after each answer, and says so in it."""
-
-    def execute(self) -> None:
-        self.set_close_on_finish()
-        super().execute()
-
-
-class _ErrorTask(ErrorTask):  # type: ignore[misc]
-    """An answer of waitress's own."""
-
-    def execute(self) -> None:
-        self.response_headers.extend(self.channel.server.desk.plan.headers)
-        super().execute()
-
-
-class _QuietLogger(logging.LoggerAdapter[logging.Logger]):
-    """Says nothing about an exception that was told already."""
-
-    def exception(self, msg: object, *args: Any, **facts: Any) -> None:
-        if not is_told(sys.exc_info()[1]):
-            super().exception(msg, *args, **facts)
-
-
-class _Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection whose first request the intake has read."""
-
-    error_task_class = _ErrorTask
-    logger = _QuietLogger(HTTPChannel.logger, {})
-
-    def begin(self, request: Kept) -> None:
-        """Take what was read."""
-        self.sent_continue = request.continued
-        while part := request.store.take():
-            self.received(part)
-        request.store.close()
-
-
-class _ClosingChannel(_Channel):
-    task_class = _ClosingTask
-
-
 class _Server(TcpWSGIServer):  # type: ignore[misc]
     """Accepts while the desk admits; so in the dev loop a request that nobody works on yet waits in the listener."""
 
     def __init__(self, desk: _Desk, app: Any, dispatcher: Any, adj: Any, number: int, listener: Any) -> None:
         self.desk = desk
         self.number = number
-        self.channel_class = _ClosingChannel if desk.plan.close_connections else _Channel
+        self.channel_class = ClosingChannel if desk.plan.close_connections else Channel
         info = (listener.family, listener.type, listener.proto, listener.getsockname())
         super().__init__(
             app, desk.sockets, _sock=listener, dispatcher=dispatcher, adj=adj, sockinfo=info, bind_socket=False
@@ -312,7 +270,7 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
     def _make_room(self) -> None:
         """Close the connection that has been idle for the longest time, where there are too many."""
         if len(self._map) >= CHANNELS - 1:
-            idle = [channel for channel in self.active_channels.values() if not _is_busy(channel)]
+            idle = [channel for channel in self.active_channels.values() if not is_busy(channel)]
             oldest = min(idle, key=lambda channel: channel.last_activity, default=None)
             if oldest is not None:
                 oldest.handle_close()
@@ -345,13 +303,3 @@ class _Server(TcpWSGIServer):  # type: ignore[misc]
         except OSError as error:
             self.logger.error("a request cannot be kept: %s", error.strerror or error)
             channel.handle_close()
-
-
-def _is_served(channel: Any) -> bool:
-    """Whether a thread works on this connection."""
-    return bool(channel.requests)
-
-
-def _is_busy(channel: Any) -> bool:
-    """Whether a whole request is on this connection, or an answer that the client has not taken."""
-    return bool(channel.requests or channel.total_outbufs_len)
