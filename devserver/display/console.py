@@ -14,6 +14,7 @@ from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
@@ -72,6 +73,9 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case lifecycle.Noted(generation, CommandRan() as ran):
+                self._tell(events.command(ran, generation))
+                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -92,6 +96,12 @@ class Console:
         if text not in self._noted:
             self._noted.add(text)
             self.note(text)
+
+    def config_kept(self, error: Diagnostic) -> None:
+        """The deployment cannot be used as it is now, and its values from before stay."""
+        self._tell(event("config_kept", error=error))
+        self._last = error
+        self._write(self._block(error), self._line("the values from before stay", "warning"))
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""

@@ -97,6 +97,10 @@ if sys.platform == "win32":
                 os.write(control, RETIRE)
 
         @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            """Asks a process group to end, as it may wish."""
+
+        @staticmethod
         def kill_group(process: Process) -> None:
             """Ends it now, with its process group."""
             try:
@@ -220,6 +224,13 @@ else:
         @staticmethod
         def ask_to_end(process: Process, control: int) -> None:
             _send(process, signal.SIGTERM)
+
+        @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            try:
+                os.killpg(process.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
 
         @staticmethod
         def kill_group(process: Process) -> None:
