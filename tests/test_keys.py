@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from loop import AtTerminal, Loop, answering
+from at_terminal import AtTerminal
+from loop import Loop, answering
 
 from devserver import keys
 from devserver.console import Look

@@ -14,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from loop import GONE_WITHIN, AtTerminal, Loop, answering
+from at_terminal import AtTerminal
+from loop import GONE_WITHIN, Loop, answering
 
 BEGAN = "open('began', 'w').close()"
 CHILD = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True)"
