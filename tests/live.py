@@ -172,7 +172,7 @@ def is_alive(pid: int) -> bool:
     if sys.platform == "win32":
         return on_windows.is_alive(pid)
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

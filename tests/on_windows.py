@@ -1,4 +1,4 @@
-"""What tests need of Windows that Python does not have: jobs, which know their processes, and Ctrl-C for another one."""
+"""What tests need of Windows that Python does not have: jobs, which know their processes, and Ctrl-C for others."""
 
 from __future__ import annotations
 
