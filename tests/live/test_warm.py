@@ -64,12 +64,12 @@ class Warm(Loop):
         package = self.site / name
         package.mkdir(parents=True, exist_ok=True)
         new = package / "new"
-        new.write_text(text)
+        new.write_text(text, encoding="utf-8")
         new.replace(package / "__init__.py")
 
     def executed(self, name: str) -> int:
         """How often the module was executed in any process."""
-        return self._trace.read_text().split().count(name)
+        return self._trace.read_text(encoding="utf-8").split().count(name)
 
     def saved(self, script: str) -> dict[str, Any]:
         """Save the script; the event when its generation answers."""
@@ -105,7 +105,7 @@ def command_of(pid: int) -> str:
 
 def parent_of(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
     except OSError:
         return 0
 
@@ -137,12 +137,12 @@ def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path) -> None:
     arguments = ["--model_dir", "outputs"] if (made / "outputs").exists() else []
     loop = Warm(tmp_path / "run", *arguments, env={"FACTS": str(facts)})
     shutil.copytree(made, loop.project, dirs_exist_ok=True)
-    script = (made / "score.py").read_text() + FACTS
+    script = (made / "score.py").read_text(encoding="utf-8") + FACTS
     loop.save("score.py", script)
     with loop:
         loop.wait_for("warm")
-        cold = loop.wait_for("ready"), json.loads(facts.read_text()), answered(loop)
-        warm = loop.saved(script + again), json.loads(facts.read_text()), answered(loop)
+        cold = loop.wait_for("ready"), json.loads(facts.read_text(encoding="utf-8")), answered(loop)
+        warm = loop.saved(script + again), json.loads(facts.read_text(encoding="utf-8")), answered(loop)
     assert (cold[0]["warm"], warm[0]["warm"]) == (False, True)
     assert cold[1] == warm[1]
     assert cold[2] == warm[2]
@@ -348,7 +348,7 @@ def test_the_users_own_code_is_never_imported_ahead(tmp_path: Path) -> None:
     script = using("library, beside, parts, editable", "1")
     loop = Warm(tmp_path, packages={"library": TRACE}, score=script, files=files)
     (loop.outside / "editable").mkdir(parents=True)
-    (loop.outside / "editable/__init__.py").write_text(TRACE)
+    (loop.outside / "editable/__init__.py").write_text(TRACE, encoding="utf-8")
     with loop:
         assert loop.wait_for("warm")["modules"] == ["library"]
         assert loop.saved(script + "# 2")["warm"]
@@ -457,7 +457,7 @@ def test_systems_without_a_warm_process_say_so(
 def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
     """A generation whose libraries turn out to be outdated is ended before it has executed a line of the script."""
     script = tmp_path / "score.py"
-    script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1))
+    script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1), encoding="utf-8")
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
     with closing(Listener.bind("127.0.0.1", 0)) as listener, closing(Scoreboard()) as recorder:
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
