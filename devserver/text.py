@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 
 
@@ -17,6 +18,14 @@ def clean(text: str) -> str:
         return text
     text = text.replace("\r\n", "\n")
     return "".join(c if c.isprintable() or c in "\n\t" else ascii(c)[1:-1] for c in text)
+
+
+def without_colours(text: str) -> str:
+    """The text without the sequences that colour a terminal, or move in it."""
+    return _SEQUENCE.sub("", text) if "\x1b" in text else text
+
+
+_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Za-z0-9])")
 
 
 def nearest(name: str, names: Iterable[str], cutoff: float = 0.7) -> str | None:

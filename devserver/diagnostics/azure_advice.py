@@ -53,6 +53,14 @@ def on_answer(answer: Answered) -> tuple[str, ...]:
     return tuple(found)
 
 
+def on_form(kind: str) -> str:
+    """A form came to a run() that takes text."""
+    return (
+        f"a body sent as {kind} reaches run() as empty text, here as in Azure ML: "
+        "send the header Content-Type: application/json"
+    )
+
+
 def _is_json(answer: Answered) -> bool:
     if answer.body is None:  # streamed: the type is all that is known
         return "json" in answer.content_type

@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, TypedDict
 
 from devserver.diagnostics.stacks import STACK_LINE, Stack, stack_of
-from devserver.records.diagnostic import Cause, Code, Diagnostic, Excerpt, Facts, Request
-from devserver.text import clean
+from devserver.records.diagnostic import Cause, Code, Diagnostic, Excerpt, Facts, LoggingCall, Request
+from devserver.text import clean, without_colours
 from devserver.usercode import loader
 from devserver.usercode.source import Place, definition_place, line_at, surroundings
 
 if TYPE_CHECKING:
     import threading
+    from logging import LogRecord
     from sys import UnraisableHookArgs
+    from types import FrameType
 
 
 def type_name(exception: BaseException) -> str:
@@ -30,7 +32,7 @@ def message_of(exception: BaseException) -> str:
         text = "\n".join([text, *(note for note in notes if isinstance(note, str))])
     except BaseException:  # the user's own __str__
         return ""
-    return clean(text[:4000].strip())
+    return clean(without_colours(text[:4000]).strip())
 
 
 def _own_words(exception: BaseException) -> str:
@@ -62,7 +64,7 @@ def full_text(exception: BaseException) -> str:
 def _full_text(exception: BaseException, walked: _Walked, depth: int = 0) -> str:
     """`depth` counts the groups that it stands in; what stands deeper than two is left out."""
     parts = []
-    for relation, item in [*_chain(exception)][::-1]:
+    for relation, item in [*chain_of(exception)][::-1]:
         parts.append("\n".join([*_trace_lines(item, walked.stack_of(item)), *_inner_lines(item, walked, depth)]))
         parts.append(_SENTENCES.get(relation, ""))
     return "\n\n".join(part for part in parts if part)
@@ -156,9 +158,38 @@ def describe_unraisable(args: UnraisableHookArgs, phase: str = "run") -> Diagnos
     return dataclasses.replace(error, severity="warning", message=note)
 
 
+def describe_logging(record: LogRecord, error: BaseException | None, frame: FrameType) -> Diagnostic | None:
+    """A logging call whose text and values do not fit, as a warning placed at the call, which `frame` came from.
+
+    None for what is no fault of the call, as a stream that is closed, and where no code of the user's is involved.
+    """
+    stack = stack_of(frame)
+    if error is None or not stack.users or not _is_of_message(error):
+        return None
+    found = problem(
+        "run", f"{message_of(error)} (a logging call; nothing was logged)", stack.place, code="logging-call"
+    )
+    values = len(record.args) if isinstance(record.args, tuple) else 1
+    return dataclasses.replace(
+        found,
+        severity="warning",
+        type=type_name(error),
+        frames=stack.frames,
+        traceback=full_text(error),
+        facts=LoggingCall(str(record.msg).count("%") - 2 * str(record.msg).count("%%"), values),
+    )
+
+
+def _is_of_message(error: BaseException) -> bool:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code.co_name != "getMessage":
+        trace = trace.tb_next
+    return trace is not None
+
+
 def absent_files(exception: BaseException) -> tuple[str, ...]:
     """The paths that were opened in vain, in the exception or one behind it (absolute)."""
-    names = [item.filename for _, item in _chain(exception) if isinstance(item, FileNotFoundError)]
+    names = [item.filename for _, item in chain_of(exception) if isinstance(item, FileNotFoundError)]
     return tuple(dict.fromkeys(os.path.abspath(name) for name in names if isinstance(name, str)))
 
 
@@ -225,7 +256,7 @@ def _is_remote(exception: BaseException | None) -> bool:
     return exception is not None and type(exception).__name__.lstrip("_") == "RemoteTraceback"
 
 
-def _chain(exception: BaseException) -> Iterator[tuple[str, BaseException]]:
+def chain_of(exception: BaseException) -> Iterator[tuple[str, BaseException]]:
     """The exception and those behind it, each with its relation to the one before."""
     relation, item, seen = "", exception, list[int]()
     while id(item) not in seen and len(seen) < 10:
@@ -266,7 +297,7 @@ def _causes(exception: BaseException, walked: _Walked) -> Iterator[Cause]:
     for item in _members(exception)[:10]:
         yield _cause("in group", item, walked)
     said = (type_name(exception), message_of(exception))
-    for relation, item in _chain(exception):
+    for relation, item in chain_of(exception):
         cause = _cause(relation, item, walked)
         if relation and (cause.type, cause.message) != said:  # pandas raises the same KeyError again from itself
             yield cause

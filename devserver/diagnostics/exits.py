@@ -93,7 +93,8 @@ def signal_in_words(number: int) -> str:
 
 def _dumped(dump: str) -> list[tuple[str, int, str]]:
     """The stack of the thread that crashed, as faulthandler wrote it: (path, line, function), innermost first."""
-    parts = re.split(r"^(?=Current thread |Thread )", dump, flags=re.M)
+    last = dump.rpartition("Fatal Python error")[2]  # before it stand those of child processes that crashed earlier
+    parts = re.split(r"^(?=Current thread |Thread )", last, flags=re.M)
     mine = next((part for part in parts if part.startswith("Current thread")), parts[-1])
     return [(_unescaped(path), int(line), name) for path, line, name in STACK_LINE.findall(mine)]
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
+import json
 import os
+import re
 
 from devserver.config.files import ConfigError
-from devserver.diagnostics.exceptions import called_place, describe, problem
+from devserver.diagnostics.exceptions import called_place, chain_of, describe, problem
 from devserver.diagnostics.stacks import Where, stack_of
 from devserver.records.diagnostic import Diagnostic, MissingFunction, Request, Signature, TimeLimit
 from devserver.text import nearest
@@ -92,6 +94,40 @@ def _is_variadic(function: object) -> bool:
     except (TypeError, ValueError):
         return False
     return any(each.kind not in (each.POSITIONAL_OR_KEYWORD, each.KEYWORD_ONLY) for each in parameters)
+
+
+def of_sample(error: Diagnostic, exception: BaseException, path: str) -> Diagnostic:
+    """The error of a request that was made of the sample at `path`: placed there if that is no JSON."""
+    broken = next((each for _, each in chain_of(exception) if isinstance(each, json.JSONDecodeError)), None)
+    place = _place_in_sample(path, broken) if broken is not None else None
+    if broken is None or place is None:
+        return error
+    script = os.path.basename(loader.script or "") or "run()"
+    hint = f"the sample is not JSON; {script} was given it as it is"
+    return dataclasses.replace(
+        problem(error.phase, broken.msg, place, hint, code="sample"),
+        type=type(broken).__name__,
+        frames=error.frames,
+        raised_in=error.raised_in,
+        hidden=error.hidden,
+        request=error.request,
+        traceback=error.traceback,
+        status=error.status,
+    )
+
+
+def _place_in_sample(path: str, broken: json.JSONDecodeError) -> Place | None:
+    """The mistake's place in the file, of which the body is all, or all after the head of a request."""
+    text, body = loader.source_of(path), broken.doc.replace("\r\n", "\n")
+    start = -1 if text is None else text.rfind(body) if body.strip() else 0
+    if text is None or start < 0 or (text.strip() and not body.strip()) or not _BODY_BEGINS.search(text[:start]):
+        return None
+    before = text[:start] + broken.doc[: broken.pos].replace("\r\n", "\n")
+    column = len(before) - before.rfind("\n")
+    return Place(path, before.count("\n") + 1, column, column + 1)
+
+
+_BODY_BEGINS = re.compile(r"^\ufeff?$|\n[ \t]*\n$")
 
 
 def timed_out(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devserver import __version__, lifecycle
 from devserver.config.settings import Config
-from devserver.display import blocks, lines
+from devserver.display import banner, blocks, lines
 from devserver.display.events import open_events
 from devserver.records import as_json
 from devserver.records.changes import ChangeSet
@@ -40,6 +40,8 @@ class Console:
         self._is_lent = False
         self._repeats = Repeats()
         self._last: Diagnostic | None = None
+        self._is_past = False  # whether a load has gone well since the last error
+        self._has_loaded = False
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
@@ -135,10 +137,10 @@ class Console:
             ("Entry script", script),
             ("Model directory", config.model_dir or "none (give one with --model_dir)"),
             ("Configuration file", config.file_read or "none"),
-            ("Server", f"{config.server}, {config.worker_count} worker{'s' * (config.worker_count > 1)}"),
-            ("Worker timeout", f"{config.worker_timeout} s"),
-            ("Application Insights", "on" if config.telemetry_on else "off"),
-            ("CORS", f"for {config.cors_origins}" if config.cors_origins else "off"),
+            ("Server", banner.server(config)),
+            ("Worker timeout", banner.worker_timeout(config)),
+            ("Application Insights", banner.telemetry(config)),
+            ("CORS", banner.cors(config)),
             ("Version header", config.server_version or "none"),
         ]
         rows += [("Watched", self._watched())] if config.reload else []
@@ -146,13 +148,13 @@ class Console:
             ("Liveness", f"GET  http://{self._health_address()}/"),
             ("Score", f"POST http://{self._address}/score"),
         ]
-        banner = [
+        text = [
             f"Azure ML inference HTTP server v{__version__}",
             *(f"  {name + ':':<22}{value}" for name, value in rows),
         ]
-        self._write("\n".join(banner))
-        for text in config.notes:
-            self.note(text)
+        self._write("\n".join(text))
+        for note in config.notes:
+            self.note(note)
 
     def _health_address(self) -> str:
         if self._health or not self._config.separate_health:
@@ -177,6 +179,7 @@ class Console:
 
     def _restarting(self, changes: ChangeSet) -> None:
         self._begun = self._clock()
+        self._repeats.forget()
         self._event(
             "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
         )
@@ -184,11 +187,21 @@ class Console:
         self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
-        seconds = self._clock() - self._begun
+        seconds = self._seconds_of(loaded, generation)
+        self._has_loaded = self._is_past = True
         facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": self._url()}
         self._event("ready", generation=generation, **facts)
         self._serving = generation
         self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
+
+    def _seconds_of(self, loaded: LoadReport, generation: int | None) -> float:
+        """How long the load took; without a supervisor nobody tells when a worker that replaces another one began."""
+        if generation is None and self._has_loaded:
+            return (loaded.times.script_ms + loaded.times.imports_ms + loaded.times.init_ms) / 1000
+        return self._clock() - self._begun
+
+    def _keep(self, error: Diagnostic) -> None:
+        self._last, self._is_past = error, False
 
     def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
         seconds = self._clock() - self._begun
@@ -199,20 +212,21 @@ class Console:
             if waits
             else lines.given_up(error, colour=self._colour)
         )
-        self._last = error
+        self._keep(error)
         self._write(self._block(error), end)
 
     def _failed(self, error: Diagnostic, generation: int | None) -> None:
-        count = self._repeats.count(error)
+        count = self._repeats.count(error, generation)
         name = "request_failed" if error.severity == "error" else "warning"
         self._event(name, generation=generation, count=count, error=error)
-        self._last = error
+        self._keep(error)
         serves = generation is not None and generation == self._serving
         begin = lines.request_failed(error, colour=self._colour)
         self._write(begin, self._block(error, count), lines.end_of_report(serves, colour=self._colour))
 
     def _died(self, died: lifecycle.Died) -> None:
         self._serving = None
+        self._repeats.forget()
         error = died.death.report
         self._event(
             "died",
@@ -227,13 +241,15 @@ class Console:
         if died.holding:
             return  # the generation that holds shows it
         block = [self._block(error)] if isinstance(error, Diagnostic) else []
-        self._last = error if isinstance(error, Diagnostic) else self._last
+        if isinstance(error, Diagnostic):
+            self._keep(error)
         self._write(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
-        self._begun = self._clock()
+        self._begun = self._clock() + died.again_in
 
     def _worker_died(self, error: Diagnostic) -> None:
         """Where there is no supervisor: gunicorn starts another, unless it died while it was loading."""
-        self._last = error
+        self._keep(error)
+        self._repeats.forget()
         if error.phase == "run":
             begin, end = (
                 lines.request_failed(error, colour=self._colour),
@@ -269,6 +285,7 @@ class Console:
     def _look(self, look: Look) -> None:
         match look.what:
             case "clear":
+                self._repeats.forget()  # what was shown whole is gone
                 self._raw("\x1b[H\x1b[2J\x1b[3J")
             case "help":
                 self._write(look.text)
@@ -283,7 +300,10 @@ class Console:
         if self._last is None:
             return self._line("there was no error yet")
         width, folder = self._width(), self._config.base
-        return blocks.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
+        block = blocks.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
+        if not self._is_past:
+            return block
+        return f"{lines.past(self._last, colour=self._colour)}\n{block}"
 
     # --- writing
 
@@ -327,17 +347,20 @@ class Console:
 
 
 class Repeats:
-    """Counts the same error coming again within a minute of the last time."""
+    """Counts the same error coming again within a minute of the last time: the same in all that is told of it."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = 60.0) -> None:
         self._clock, self._seconds = clock, seconds
-        self._seen: dict[tuple[object, ...], tuple[int, float]] = {}
+        self._seen: dict[tuple[Diagnostic, int | None], tuple[int, float]] = {}
 
-    def count(self, error: Diagnostic) -> int:
-        """1 for an error that is new; 2, 3, ... for one that comes again."""
+    def count(self, error: Diagnostic, generation: int | None = None) -> int:
+        """1 for an error that is new in this generation; 2, 3, ... for one that comes again."""
         now = self._clock()
         self._seen = {key: seen for key, seen in self._seen.items() if now - seen[1] < self._seconds}
-        key = (error.severity, error.phase, error.type, error.message, error.path, error.line)
-        count = self._seen.get(key, (0, now))[0] + 1
-        self._seen[key] = (count, now)
+        count = self._seen.get((error, generation), (0, now))[0] + 1
+        self._seen[error, generation] = (count, now)
         return count
+
+    def forget(self) -> None:
+        """What comes next is new: what was shown has scrolled away, or belongs to other code."""
+        self._seen.clear()

@@ -11,7 +11,7 @@ from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
 from devserver.replay.compare import MOST_LINES as MOST_ANSWER_LINES
-from devserver.replay.compare import pretty
+from devserver.replay.compare import SHOWN, pretty
 from devserver.text import path_for_people
 
 MOST_NAMES = 3  # of changed files in one line
@@ -93,6 +93,12 @@ def request_failed(error: Diagnostic, *, colour: bool = False) -> str:
     return bracket(error.severity, f"{verb}: {what}{status}" if what or status else verb, colour)
 
 
+def past(error: Diagnostic, *, colour: bool = False) -> str:
+    """The line above an error that was before the code that answers now."""
+    what = "was repaired" if error.phase in ("config", "load", "init") else "is from before the last load"
+    return bracket("", f"the last error {what}; the script is ready", colour)
+
+
 def end_of_report(reloads: bool = True, *, colour: bool = False) -> str:
     """The line that closes the report of a request; `reloads`: its version goes on serving until a save."""
     what = "; still serving this version. Save a change to reload." if reloads else ""
@@ -125,10 +131,9 @@ def _answer_lines(sent: SampleSent, width: int) -> list[Line]:
         return []
     if sent.answer is None:
         return [[("dim", f"  no text: {one_line(sent.content_type) or 'no content type'}")]]
-    lines = pretty(sent.answer, width - 2)
+    lines = pretty(sent.answer, width - 2, whole=len(sent.answer) < SHOWN)
     shown = [_plain_answer(line, width) for line in lines[:MOST_ANSWER_LINES]]
-    left = len(lines) - len(shown)
-    return [*shown, *([[("dim", f"  … {left} more lines")]] if left else [])]
+    return [*shown, *([("dim", f"  {line}")] for line in lines[MOST_ANSWER_LINES:])]
 
 
 def _plain_answer(line: str, width: int) -> Line:

@@ -50,8 +50,13 @@ class Scoreboard:
         return bool(self._page[_RETIRED])
 
     def watch_crashes(self) -> None:
-        """From now on a crash of this process leaves its stack here."""
-        faulthandler.enable(self.descriptors[1], all_threads=False)
+        """From now on a crash of this process leaves its stack here, also where the script or a library of its asks.
+
+        faulthandler has room for one file, and the report names the line for which people ask it.
+        """
+        _enable(self.descriptors[1], all_threads=False)
+        faulthandler.enable = _nothing
+        faulthandler.disable = _nothing
 
     def answer_when_asked(self) -> None:
         """From now on `ask_stacks` works for this process and those that it forks, whatever they do then."""
@@ -97,6 +102,13 @@ def _two_files() -> tuple[int, int]:
     except OSError:
         os.close(first)
         raise
+
+
+_enable = faulthandler.enable
+
+
+def _nothing(file: object = None, all_threads: bool = True, c_stack: bool = True) -> None:
+    """In place of functions that would take the crash away."""
 
 
 def _content(descriptor: int) -> bytes:

@@ -11,6 +11,7 @@ from devserver.records.diagnostic import (
     Diagnostic,
     Excerpt,
     Frame,
+    LoggingCall,
     MissingFunction,
     ProcessEnd,
     Request,
@@ -55,7 +56,7 @@ _KINDS = {
     _NAMES.get(kind, kind.__name__): kind
     for kind in (
         *(Frame, Excerpt, Cause, Request, Diagnostic, Times, LoadReport, Stamp),
-        *(MissingFunction, Signature, TimeLimit, ProcessEnd, ResultPart),
+        *(MissingFunction, Signature, TimeLimit, ProcessEnd, ResultPart, LoggingCall),
     )
 }
 

@@ -64,6 +64,8 @@ Code = Literal[
     "result-none",
     "result-tuple",
     "result-not-a-number",
+    "logging-call",
+    "sample",
 ]
 
 
@@ -107,7 +109,15 @@ class ResultPart:
     key: bool = False
 
 
-Facts = MissingFunction | Signature | TimeLimit | ProcessEnd | ResultPart
+@dataclass(frozen=True)
+class LoggingCall:
+    """The text of a logging call has so many places for values, and was given so many."""
+
+    places: int
+    values: int
+
+
+Facts = MissingFunction | Signature | TimeLimit | ProcessEnd | ResultPart | LoggingCall
 
 
 @dataclass(frozen=True)

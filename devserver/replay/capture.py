@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
+from urllib.parse import unquote
 
 from devserver.records.messages import Remembered
 from devserver.records.samples import Sample
-from devserver.replay.reader import REPLAY_HEADER, without_framing
+from devserver.replay.reader import REPLAY_HEADER, SAMPLE_HEADER, without_framing
 
 MOST_BYTES = 10 * 1024 * 1024  # of a body; a larger request is not remembered
 _MARKED = "HTTP_" + REPLAY_HEADER.upper().replace("-", "_")
+_SAMPLE = "HTTP_" + SAMPLE_HEADER.upper().replace("-", "_")
+SAMPLE = "azmlinfsrv.sample"  # in the WSGI environment: the path of the sample file that this request is made of
 Wsgi = Callable[..., Iterable[bytes]]
 
 
@@ -37,6 +40,18 @@ def remembering(app: Wsgi, tell: Callable[[Remembered], None], only_failed: bool
             if (status >= 500 or not only_failed) and copy.size <= MOST_BYTES:
                 name = "last failed request" if only_failed else "last request"
                 tell(Remembered(_request(name, environ, bytes(copy.kept))))
+
+    return answer
+
+
+def knowing_samples(app: Wsgi, samples: Collection[str]) -> Wsgi:
+    """The app, told by the key `SAMPLE` which of these files a request is made of; the header for it is taken away."""
+
+    def answer(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        path = unquote(environ.pop(_SAMPLE, ""))
+        if path in samples:
+            environ[SAMPLE] = path
+        return app(environ, start_response)
 
     return answer
 

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 from devserver.config.settings import Config
 from devserver.records.samples import Sample, SampleSent, Unusable
-from devserver.replay.compare import KEPT, Reply, difference
-from devserver.replay.reader import REPLAY_HEADER
+from devserver.replay.compare import KEPT, SHOWN, Reply, difference
+from devserver.replay.reader import REPLAY_HEADER, SAMPLE_HEADER
 
 LIMIT = 30.0  # seconds for one answer where run() has no limit of its own
 GRACE = 3.0  # seconds more than the limit of run(), so that the server's own answer to it arrives
-SHOWN = 1 << 16  # characters of an answer that are told
 
 
 class NoAnswer(Exception):
@@ -30,7 +31,8 @@ def send_all(
 ) -> Iterator[SampleSent]:
     """What came of each, one after the other.
 
-    `answers` are the last ones by name: they are compared with, and brought up to date.
+    `answers` are the last good ones by name: they are compared with, and brought up to date. An error is no answer to
+    compare with.
     """
     for sample in samples:
         if isinstance(sample, Unusable):
@@ -53,18 +55,20 @@ def _send_one(sample: Sample, send: Send, limit: float, answers: dict[str, Reply
     except NoAnswer as problem:
         return SampleSent(**facts, problem=str(problem), milliseconds=(time.perf_counter() - begun) * 1000)
     milliseconds = (time.perf_counter() - begun) * 1000
-    before = answers.get(sample.name)
-    answers[sample.name] = reply
     text = reply.text
-    return SampleSent(
+    sent = SampleSent(
         **facts,
         status=reply.status,
         milliseconds=milliseconds,
         size=reply.size,
         content_type=reply.content_type,
         answer=None if text is None else text[:SHOWN],
-        difference=None if before is None else difference(before, reply),
     )
+    if not sent.ok:
+        return sent
+    before = answers.get(sample.name)
+    answers[sample.name] = reply
+    return sent if before is None else dataclasses.replace(sent, difference=difference(before, reply))
 
 
 def limit_of(config: Config) -> float:
@@ -108,6 +112,8 @@ class Wire:
         connection.putheader("Host", f"localhost:{connection.port}")
         for name, value in sample.headers:
             connection.putheader(name, value.encode("latin-1", "replace"))
+        if sample.path is not None:
+            connection.putheader(SAMPLE_HEADER, quote(sample.path))
         if self._mark:
             connection.putheader(REPLAY_HEADER, "1")
         if sample.body or sample.method in ("POST", "PUT", "PATCH"):

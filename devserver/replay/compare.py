@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any
 
 KEPT = 1 << 20  # bytes of an answer that are kept and compared
+SHOWN = 1 << 16  # characters of it that are told
 MOST_DIFFERENCES = 5
 MOST_LINES = 12
 _VALUE = 60  # characters of one value
@@ -52,16 +53,21 @@ def _is_report(value: Any) -> bool:
 # --- to read
 
 
-def pretty(text: str, room: int) -> list[str]:
+def pretty(text: str, room: int, whole: bool = True) -> list[str]:
     """The lines of an answer: JSON broken only where a line would be longer than `room`, anything else as it is.
 
-    None for the report of an error, which is shown anyway.
+    At most `MOST_LINES`, and one more that says how many are left out; `whole` tells whether `text` is all of it. None
+    for the report of an error, which is shown anyway.
     """
     try:
         value = json.loads(text)
-        return [] if _is_report(value) else _broken(value, max(room, 20))
+        lines = [] if _is_report(value) else _broken(value, max(room, 20))
     except (ValueError, RecursionError):
-        return text.splitlines()
+        lines = text.splitlines()
+    left = len(lines) - MOST_LINES
+    if left <= 0:
+        return lines if whole else [*lines, "… the rest is left out"]
+    return [*lines[:MOST_LINES], f"… {'' if whole else 'at least '}{left} more line{'s' if left > 1 else ''}"]
 
 
 def _broken(value: Any, room: int) -> list[str]:
@@ -75,12 +81,11 @@ def _broken(value: Any, room: int) -> list[str]:
         opened, closed = "[", "]"
         items = [("", item) for item in value]
     lines = [opened]
-    for number, (start, item) in enumerate(islice(items, MOST_LINES + 1), 1):
+    for number, (start, item) in enumerate(items, 1):
         first, *more = _broken(item, room - 2 - len(start))
-        block = [f"  {start}{first}", *(f"  {line}" for line in more)]
-        block[-1] += "," if number < len(items) else ""
-        lines += block
-    return [*lines, *([f"  … {len(items) - MOST_LINES - 1} more"] if len(items) > MOST_LINES + 1 else []), closed]
+        lines += [f"  {start}{first}", *(f"  {line}" for line in more)]
+        lines[-1] += "," if number < len(items) else ""
+    return [*lines, closed]
 
 
 def _flat(value: Any) -> str:

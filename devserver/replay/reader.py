@@ -14,6 +14,7 @@ MOST_BYTES = 100 * 1024 * 1024  # of a sample file
 MOST_LOOKED_AT = 10 * 1024 * 1024  # bytes; a larger one is sent without finding out whether it is JSON
 JSON = "application/json"
 REPLAY_HEADER = "x-azmlinfsrv-replay"  # on requests that the tool sends, so that they are not remembered again
+SAMPLE_HEADER = "x-azmlinfsrv-sample"  # its file, on requests that the tool makes of one; the script does not see it
 HTTP_ENDINGS = (".http", ".rest")
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10})\s+(/\S*|https?://\S+)(?:\s+HTTP/\d(?:\.\d)?)?\s*")
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")

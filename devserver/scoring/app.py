@@ -134,6 +134,8 @@ class _Views:
             if request.ids.problem is None:
                 _log_request(request, response, milliseconds)
             self.reporter.answered(request, response, milliseconds)
+        elif request.url_rule is None and self.generation is not None:
+            _log_request(request, response, (perf_counter() - request.begun) * 1000)  # of the router's refusals, too
         return response
 
     def unhandled(self, error: Exception) -> flask.Response:

@@ -198,21 +198,55 @@ def return_place(
     Only when it can be known: one `return` in the function, or one alone whose expression fits the value's shape.
     """
     path, node, _ = definition(function, name, script) or ("", None, 1)
-    found = _returns(node) if node else []
-    if len(found) > 1:
-        found = _best(found, value)
+    if node is None or (value is None and may_reach_end(node.body)):
+        return None
+    found = _best(returns(node), value)
     if len(found) != 1:
         return None
     return place_of(_descend(found[0].value, steps) or found[0], path)
 
 
-def _returns(node: Function) -> list[ast.Return]:
+def returns(node: Function) -> list[ast.Return]:
+    """The function's own `return` statements, in order."""
     return [item for item in statements(node.body) if isinstance(item, ast.Return)]
+
+
+def is_none(node: ast.Return) -> bool:
+    """Whether it visibly returns nothing."""
+    return node.value is None or (isinstance(node.value, ast.Constant) and node.value.value is None)
+
+
+def may_reach_end(body: Sequence[ast.stmt]) -> bool:
+    """Whether a run through these statements may come to their end, as far as their form tells."""
+    return all(_may_pass(node) for node in body)
+
+
+def _may_pass(node: ast.stmt) -> bool:
+    match node:
+        case ast.Return() | ast.Raise() | ast.Continue() | ast.Break():
+            return False
+        case ast.If():
+            return may_reach_end(node.body) or may_reach_end(node.orelse)
+        case ast.With() | ast.AsyncWith():
+            return may_reach_end(node.body)
+        case ast.Try():
+            return _may_pass_try(node)
+        case ast.While(test=ast.Constant(value=True)):
+            return any(isinstance(item, ast.Break) for item in statements(node.body))
+        case ast.Match():
+            whole = any(isinstance(case.pattern, ast.MatchAs) and case.pattern.pattern is None for case in node.cases)
+            return not whole or any(may_reach_end(case.body) for case in node.cases)
+    return True
+
+
+def _may_pass_try(node: ast.Try) -> bool:
+    ways = [may_reach_end([*node.body, *node.orelse]), *(may_reach_end(handler.body) for handler in node.handlers)]
+    return any(ways) and may_reach_end(node.finalbody)
 
 
 def _best(found: list[ast.Return], value: object) -> list[ast.Return]:
     ranked = [(_fit(item.value, value), item) for item in found]
-    best = max(rank for rank, _ in ranked)
+    best = max((rank for rank, _ in ranked), default=0)
     return [item for rank, item in ranked if rank == best] if best > 0 else []
 
 
@@ -245,7 +279,6 @@ _LITERALS: dict[str, type] = {
     "SetComp": set,
     "Set": set,
     "JoinedStr": str,
-    "Compare": object,
 }
 
 

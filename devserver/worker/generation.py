@@ -22,7 +22,7 @@ from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times, Told
 from devserver.records.stamps import Stamp
-from devserver.replay.capture import remembering
+from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
@@ -97,6 +97,7 @@ class Generation:
 
     def forked(self, worker: Any) -> None:
         self.recorder = worker.recorder
+        self.recorder.watch_crashes()  # with preload the app is made already
 
     def booted(self, _worker: Any) -> None:
         self.recorder.enter("idle")
@@ -254,6 +255,9 @@ class Generation:
         return self._remembering(app) if self.config.replay == "last" else app
 
     def _remembering(self, app: Wsgi) -> Wsgi:
-        if not self.in_loop or self.config.replay is None:
+        if not self.in_loop:
+            return app
+        app = knowing_samples(app, self.config.samples)
+        if self.config.replay is None:
             return app
         return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")

@@ -5,6 +5,7 @@ The scoring half says only what happened; here it is described in the words of t
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import threading
@@ -23,8 +24,9 @@ from devserver.diagnostics.exits import obituary
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LastWords, Note, Phase, Told
+from devserver.replay.capture import SAMPLE
 from devserver.scoring.inputs import Mode
-from devserver.scoring.request import Request
+from devserver.scoring.request import Request, current
 from devserver.scoring.script import (
     MissingFunction,
     NotPython,
@@ -94,6 +96,18 @@ class LoadReporter:
 
         threading.excepthook = ended
         sys.unraisablehook = unraisable
+        self._hear_logging()
+
+    def _hear_logging(self) -> None:
+        """A wrong logging call is reported at its line; Python would print all calls, ours among them."""
+        unheard = logging.Handler.handleError
+
+        def failed(handler: logging.Handler, record: logging.LogRecord) -> None:
+            error = sys.exc_info()[1]
+            found = exceptions.describe_logging(record, error, sys._getframe(1)) if logging.raiseExceptions else None
+            self._tell_found(found, error) if found is not None else unheard(handler, record)
+
+        logging.Handler.handleError = failed  # type: ignore[method-assign,assignment]
 
     def _tell_found(self, found: Diagnostic | None, error: BaseException | None) -> None:
         if found is not None:
@@ -155,7 +169,7 @@ class RequestReporter:
     # --- failures that are answered
 
     def raised(self, error: BaseException, request: Request, phase: Literal["run", "server"]) -> LazyReport:
-        return self._failed(error, request, lambda: self._described(error, phase, request, 500))
+        return self._failed(error, request, lambda: self._of_request(error, phase, request))
 
     def timed_out(self, error: TimeoutError, request: Request, milliseconds: int) -> LazyReport:
         return self._failed(
@@ -174,6 +188,10 @@ class RequestReporter:
 
     def _described(self, error: BaseException, phase: str, request: Request, status: int) -> Diagnostic:
         return exceptions.describe(error, phase, function=self.script.run, request=request.facts, status=status)
+
+    def _of_request(self, error: BaseException, phase: str, request: Request) -> Diagnostic:
+        found, sample = self._described(error, phase, request, 500), request.environ.get(SAMPLE)
+        return problems.of_sample(found, error, sample) if sample is not None else found
 
     def _tell_found(self, found: Diagnostic, error: BaseException | None = None) -> None:
         self.tell(hints.explain(found, error, model_dir=self.config.model_dir))
@@ -211,6 +229,9 @@ class RequestReporter:
             azure_advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
         ):
             self.tell(Note(text))
+        request = current()
+        if self.script.form.mode is Mode.PLAIN and request.kept_body == b"" and (request.form or request.files):
+            self.tell(Note(azure_advice.on_form(request.mimetype)))
 
     def answered(self, request: Request, answer: flask.Response, milliseconds: float) -> None:
         if self.config.telemetry_on:

@@ -281,9 +281,9 @@ def test_excerpt_leaves_blank_lines_out(world: World) -> None:
 
 
 def test_messages_are_safe_to_print(world: World) -> None:
-    """Control characters and lone surrogates are escaped, other scripts stay, newlines stay."""
+    """Control characters and lone surrogates are escaped, colours left out; other scripts stay, newlines stay."""
     error = world.mistake(r"""raise ValueError("\x1b[31mred\x07 \ud800 значение 模型\r\nnext")""")
-    assert error.message == r"\x1b[31mred\x07 \ud800 значение 模型" + "\nnext"
+    assert error.message == r"red\x07 \ud800 значение 模型" + "\nnext"
     error.message.encode()
 
 

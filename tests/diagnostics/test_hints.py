@@ -602,3 +602,225 @@ def test_hints_are_quick(world: World) -> None:
     begun = time.thread_time()
     hints.explain(error, caught.value)
     assert time.thread_time() - begun < 0.05
+
+
+# ---------------------------------------------------- hints that would mislead
+
+
+def hint_of(world: World, files: dict[str, str | bytes] | str, body: str = "{}") -> str:
+    return str(world.mistake(files, body).hint)
+
+
+@pytest.mark.parametrize(
+    ("script", "others", "says"),
+    [
+        ("import tensorflow\n", {"utils_pkg/__init__.py": ""}, r"pip install tensorflow"),
+        ("import qwertz_features\n", {"utils_pkg/__init__.py": ""}, r"no qwertz_features\.py in"),
+        ("import nmupy\n", {"a/__init__.py": "", "a/b/__init__.py": ""}, r"did you mean numpy\?"),
+        ("import tensorflow\n", {"src/wrappers/tensorflow.py": ""}, r"pip install tensorflow"),
+        ("import far_pkg\n", {"src/far_pkg/__init__.py": "", "aaa/__init__.py": ""}, r"^src/far_pkg exists.*=src$"),
+        ("import far_helper\n", {"far_helper.txt": "", "lib/far_helper.py": ""}, r"^lib/far_helper\.py exists.*=lib$"),
+        ("import preproces\n", {"preprocess/steps.py": ""}, r"there is a folder preprocess; did you mean preprocess"),
+        ("import qfeatures\n", {"qfeature/notes.txt": ""}, r"no qfeatures\.py in"),
+    ],
+)
+def test_packages_of_the_project_are_not_taken_for_others(
+    world: World, script: str, others: dict[str, str | bytes], says: str
+) -> None:
+    """Any package has an __init__.py: only the name of its folder tells which it is."""
+    said = hint_of(world, {"score.py": script, **others})
+    assert re.search(says, said), said
+
+
+def test_script_below_a_folder_with_packages(world: World) -> None:
+    """The README's own walk: the tool's package in the working directory, the script deeper."""
+    import gallery
+
+    world.write({"tool/__init__.py": "", "tool/sub/__init__.py": "", "samples/iris/score.py": "import nmupy\n"})
+    error = gallery.mistake(str(world.folder / "samples" / "iris" / "score.py"))
+    assert error.hint == "did you mean numpy?"
+
+
+@pytest.mark.parametrize(
+    ("script", "distribution"),
+    [
+        ("from azureml.core.model import Model\n", "azureml-core"),
+        ("import azureml.core\n", "azureml-core"),
+        ("import azureml.train.automl.runtime\n", "azureml-train-automl-runtime"),
+        ("from azureml.automl.runtime.shared import x\n", "azureml-automl-runtime"),
+        ("from azureml.monitoring import ModelDataCollector\n", "azureml-monitoring"),
+        ("from azureml.ai.monitoring import Collector\n", "azureml-ai-monitoring"),
+        ("from azureml import dataprep\n", "azureml-dataprep"),
+        ("from azure.storage.blob import BlobClient\n", "azure-storage-blob"),
+        ("from azure.keyvault.secrets import SecretClient\n", "azure-keyvault-secrets"),
+        ("import azure.search.documents as docs\n", "azure-search-documents"),
+        ("from google.cloud import bigquery\n", "google-cloud-bigquery"),
+    ],
+)
+def test_parts_of_a_namespace_are_packages_of_their_own(world: World, script: str, distribution: str) -> None:
+    """The distribution that brings this part, and no other one of the family."""
+    said = hint_of(world, script)
+    assert f"python -m pip install {distribution} " in said, said
+
+
+@pytest.mark.parametrize("module", ["azureml.never_heard_of", "azure.never_heard_of.it"])
+def test_unknown_part_of_a_namespace_is_not_guessed(world: World, module: str) -> None:
+    """Nobody is told to install what may not be the right thing."""
+    said = hint_of(world, f"import {module}\n")
+    assert said == f"no package that is installed here has {module}"
+
+
+def test_installed_distribution_is_not_to_be_installed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A part that this version of it does not have."""
+    from devserver.diagnostics.hints import imports
+
+    monkeypatch.setattr(imports, "installed_version", lambda name: "1.55.0" if name == "azureml-core" else None)
+    said = hint_of(world, "import azureml.core.never\n")
+    assert said == "azureml-core 1.55.0 is installed here, which has no azureml.core.never"
+
+
+@pytest.mark.parametrize("name", ["tensorfow", "catbost", "trasformers", "qwertz_features", "requestss"])
+def test_no_command_installs_a_likely_typo(world: World, name: str) -> None:
+    """Somebody else may own the misspelt name."""
+    assert "pip install" not in hint_of(world, f"import {name}\n")
+
+
+def test_unknown_package_of_the_project_is_named(world: World) -> None:
+    """The environment file says what it is."""
+    said = hint_of(world, {"score.py": "import qwertz_features\n", "requirements.txt": "qwertz-features==1.0\n"})
+    assert said == "it is not installed here: install what requirements.txt names"
+
+
+WEIGHTS = (
+    "Weights only load failed. This file can still be loaded, to do so you have two options, \\x1b[1mdo those steps "
+    "only if you trust the source of the checkpoint\\x1b[0m. \\n\\t(1) In PyTorch 2.6, we changed the default value "
+    "of the `weights_only` argument in `torch.load` from `False` to `True`.\\n\\tWeightsUnpickler error: Unsupported "
+    "global: GLOBAL __main__.Net was not an allowed global by default."
+)
+TORCH = f"""
+import pickle
+
+class torch:
+    @staticmethod
+    def load(path):
+        with open(path, "rb") as file:
+            raise pickle.UnpicklingError("{WEIGHTS}")
+
+torch.load("model.pt")
+"""
+
+
+def test_weights_only_is_named(world: World) -> None:
+    """torch.load() that does not trust the file; its colours are not printed as text."""
+    error = world.mistake({"score.py": TORCH, "model.pt": b"PK\x03\x04zzzz"})
+    assert "refuses __main__.Net" in str(error.hint) and "weights_only=False" in str(error.hint)
+    assert "you have two options, do those steps" in error.message
+    assert "UnpicklingError: Weights only" in error.traceback and "\x1b" not in error.traceback
+
+
+def test_objects_in_an_array_are_named(world: World) -> None:
+    """numpy's refusal of the same kind."""
+    numpy = pytest.importorskip("numpy")
+    numpy.savez(world.folder / "a.npz", a=numpy.array([{}], dtype=object))
+    said = hint_of(world, {"score.py": "import numpy as np\nnp.load('a.npz')['a']\n"})
+    assert "allow_pickle=True" in said
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "import json\nwith open('a.json', 'rb') as f:\n    json.load(f)\n",
+        "from json import load\nwith open('a.json', 'rb') as f:\n    load(f)\n",
+    ],
+)
+def test_text_is_no_pickle(world: World, script: str) -> None:
+    """load() is not pickle's alone."""
+    said = hint_of(world, {"score.py": script, "a.json": b"PK\x03\x04zzzz"})
+    assert "pickle" not in said
+
+
+def test_batch_driver_does_not_hide_other_mistakes(world: World) -> None:
+    """A run() for lists of files, whose init() fails where it is called late."""
+    script = """
+    import json
+
+    settings = None
+
+    def init():
+        global settings
+        settings = json.loads("")
+
+    def run(mini_batch):
+        if settings is None:
+            late()
+        return [open(name) for name in mini_batch]
+
+    def late():
+        init()
+    """
+    import gallery
+
+    path = world.write({"score.py": script.replace("def late():\n        init()", "def late():\n        setup()")})
+    text = Path(path).read_text().replace("def init():", "def init():\n    pass\n\ndef setup():")
+    Path(path).write_text(text)
+    error = gallery.mistake(path)
+    assert (error.type, "batch" in str(error.hint)) == ("JSONDecodeError", False)
+
+
+def test_batch_driver_that_calls_another_function(world: World) -> None:
+    """Each letter of the text is taken for a file."""
+    script = INIT + "def run(mini_batch):\n    return [one(f) for f in mini_batch]\n\ndef one(f):\n    return open(f)\n"
+    assert "batch endpoint" in hint_of(world, script)
+
+
+def test_only_field_is_not_said_twice(world: World) -> None:
+    """With one field there is nothing to choose from."""
+    script = "import json\n" + INIT + "def run(raw_data):\n    return json.loads(raw_data)['data']\n"
+    assert hint_of(world, script, '{"dta": 1}') == "the request has the fields 'dta'"
+    assert hint_of(world, script, '{"dta": 1, "b": 2}').endswith("Nearest: 'dta'")
+
+
+def test_only_column_is_not_said_twice(world: World) -> None:
+    """A table is no other case."""
+    pytest.importorskip("pandas")
+    script = "import pandas as pd\ndf = pd.DataFrame({'dta': [1]})\ndf['data']\n"
+    assert hint_of(world, script) == "df has the columns 'dta'"
+
+
+@pytest.mark.parametrize(
+    ("body", "line", "says"),
+    [
+        ("    if raw_data == 'x':\n        return {'a': 1}\n", 4, "not every way"),
+        ("    if raw_data:\n        return None\n    return 5\n", 6, "not every way"),
+        ("    if raw_data:\n        return\n", 4, "never comes to a return with a value"),
+        (
+            "    return raw_data.clear() if hasattr(raw_data, 'clear') else print(end='')\n",
+            5,
+            "what it returns is None",
+        ),
+        ("    try:\n        return {}['x']\n    except KeyError:\n        pass\n", 4, "not every way"),
+        ("    with open(__file__) as f:\n        return print(end='')\n", 6, "what it returns is None"),
+        ("    while True:\n        return print(end='')\n", 6, "what it returns is None"),
+        ("    'a comment about return'\n", 4, "it has no return statement"),
+        ("    def inner():\n        return 1\n    inner()\n", 4, "it has no return statement"),
+        ("    if raw_data:\n        return print(end='')\n    else:\n        raise ValueError\n", 6, "what it returns"),
+    ],
+)
+def test_none_is_placed_at_a_return_that_was_taken(world: World, body: str, line: int, says: str) -> None:
+    """Where the end of run() may have been reached, nothing but its `def` is marked."""
+    error = world.mistake(INIT + "def run(raw_data):\n" + body)
+    assert (error.code, error.line) == ("result-none", line) and says in str(error.hint), error.hint
+
+
+@pytest.mark.parametrize("returned", ["{'a': 1}", "build()"])
+def test_a_wrapper_that_changes_the_result_is_not_blamed_on_a_return(world: World, returned: str) -> None:
+    """A return that cannot have given such a value is not marked."""
+    script = (
+        INIT
+        + "import functools\ndef pair(f):\n    @functools.wraps(f)\n    def inner(raw):\n        return f(raw), 200\n"
+        f"    return inner\n@pair\ndef run(raw_data):\n    return {returned}\n\ndef build():\n    return 1\n"
+    )
+    error = world.mistake(script)
+    text = Path(str(error.path)).read_text().split("\n")[(error.line or 0) - 1]
+    assert error.code == "result-tuple"
+    assert text.startswith("def run" if returned != "build()" else "    return build()")

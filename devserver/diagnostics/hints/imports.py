@@ -10,9 +10,12 @@ from devserver.diagnostics.hints.facts import Facts, Predicate
 from devserver.diagnostics.hints.lookup import entries, files_below, find, project_folders, short
 from devserver.diagnostics.hints.packages import (
     DISTRIBUTIONS,
+    NAMESPACES,
     PACKAGES,
     distribution,
+    distribution_of,
     importable,
+    installed_version,
     is_installed,
     version_of,
     with_version,
@@ -58,26 +61,42 @@ def _module_moved(facts: Facts) -> str | None:
 def _module_of_the_project(facts: Facts) -> str | None:
     """A file of this name lies where Python does not look, or one of nearly this name where it does."""
     name = _missing_module(facts)
-    if not name or "." in name:
+    if not name or "." in name or distribution_of(name):
         return None
-    found = find(facts, [name + ".py"]) or find(facts, [name, "__init__.py"])
-    if found:
-        path = short(found[0]).removesuffix("/__init__.py")
-        folder = os.path.dirname(path) or "."
-        return (
-            f"{path} exists, but its folder is not searched, nor will it be in Azure: "
-            f"import it from there, or set AZUREML_SOURCE_DIRECTORY={folder}"
-        )
-    local = [
-        re.sub(r"\.py$", "", entry.name)
-        for folder in loader.wanted_folders(name) or project_folders(facts)
-        for entry in entries(folder)
-        if entry.name.endswith(".py") or os.path.isdir(entry.path)
-    ]
-    near = nearest(name, [item for item in local if item.isidentifier()], 0.75)
-    if near is None and is_unpickling(facts) and name not in DISTRIBUTIONS and name not in PACKAGES:
+    if found := _lies_elsewhere(facts, name):
+        return found
+    near = _near_module(facts, name)
+    if near is None and is_unpickling(facts):
         return f"the saved model needs its module: put {name}.py, in which its class was defined, beside the script"
-    return f"there is {near}.py; did you mean {near}?" if near else None
+    return near
+
+
+def _lies_elsewhere(facts: Facts, name: str) -> str | None:
+    package = (name, "__init__.py")
+    found = find(facts, [name + ".py"]) or find(facts, package)
+    if found is None or (found[0].endswith("__init__.py") and found[1] < len(package)):
+        return None  # any package has an __init__.py
+    path = os.path.dirname(found[0]) if found[0].endswith("__init__.py") else found[0]
+    folder = os.path.dirname(path)
+    if os.path.realpath(folder) in {os.path.realpath(entry) for entry in sys.path}:
+        return None
+    return (
+        f"{short(path)} exists, but its folder is not searched, nor will it be in Azure: "
+        f"import it from there, or set AZUREML_SOURCE_DIRECTORY={short(folder)}"
+    )
+
+
+def _near_module(facts: Facts, name: str) -> str | None:
+    """A module of nearly this name in a folder that was searched."""
+    local: dict[str, str] = {}
+    for folder in loader.wanted_folders(name) or project_folders(facts):
+        for entry in entries(folder):
+            if entry.name.endswith(".py"):
+                local.setdefault(entry.name.removesuffix(".py"), entry.name)
+            elif entry.is_dir() and any(inner.name.endswith(".py") for inner in entries(entry.path)):
+                local.setdefault(entry.name, f"a folder {entry.name}")
+    near = nearest(name, [item for item in local if item.isidentifier()], 0.75)
+    return f"there is {local[near]}; did you mean {near}?" if near else None
 
 
 def _module_not_installed(facts: Facts) -> str | None:
@@ -87,22 +106,45 @@ def _module_not_installed(facts: Facts) -> str | None:
     top = name.partition(".")[0]
     if top in _GONE:
         return _GONE[top]
-    distribution = DISTRIBUTIONS.get(name) or DISTRIBUTIONS.get(".".join(name.split(".")[:2])) or DISTRIBUTIONS.get(top)
-    if distribution is None and top in PACKAGES:
-        distribution = top.replace("_", "-")
+    wanted = _as_written(facts, name)
+    distribution = distribution_of(wanted)
     if distribution:
-        listed = _listed_in(facts, distribution)
-        also = f"{listed} has it already" if listed else "and add it to the environment of the deployment"
-        return f"it is not installed here: python -m pip install {distribution} ({also})"
-    known = importable()
-    near = next((other for other in known if sorted(other) == sorted(top)), None) or nearest(top, known, 0.84)
-    if near:
-        return f"did you mean {near}?"
-    searched, beside = loader.wanted_folders(name), facts.folder
-    folder = beside if beside in searched or not searched else searched[0]
+        return _to_install(facts, distribution, wanted)
+    if top in NAMESPACES:
+        return f"no package that is installed here has {wanted}"
+    known = importable() | PACKAGES | {name.partition(".")[0] for name in DISTRIBUTIONS}
+    near = next((other for other in sorted(known) if sorted(other) == sorted(top) and other != top), None)
+    near = near or nearest(top, known, 0.84)
+    return f"did you mean {near}?" if near else _nowhere(facts, name)
+
+
+def _as_written(facts: Facts, name: str) -> str:
+    """The whole module that the failing line wants; the exception names only the first part that is not there."""
+    written = re.search(rf"(?<![\w.]){re.escape(name)}(?:\.\w+)*", facts.line)
+    wanted = written[0] if written else name
+    part = re.search(rf"\bfrom\s+{re.escape(wanted)}\s+import\s+(\w+)", facts.line)
+    return f"{wanted}.{part[1]}" if part and f"{wanted}.{part[1]}" in DISTRIBUTIONS else wanted
+
+
+def _to_install(facts: Facts, distribution: str, wanted: str) -> str:
+    version = installed_version(distribution)
+    if version:
+        return f"{distribution} {version} is installed here, which has no {wanted}"
+    listed = _listed_in(facts, distribution)
+    also = f"{listed} has it already" if listed else "and add it to the environment of the deployment"
+    return f"it is not installed here: python -m pip install {distribution} ({also})"
+
+
+def _nowhere(facts: Facts, name: str) -> str:
+    """Neither a file nor a package that is known: to install a name that is misspelt is dangerous."""
+    top = name.partition(".")[0]
+    searched = loader.wanted_folders(name)
+    folder = facts.folder if facts.folder in searched or not searched else searched[0]
     if top != name:
         return f"there is no {name.replace('.', '/')}.py in {folder}"
-    return f"there is no {top}.py in {folder}; if it is a package: python -m pip install {top}"
+    if listed := _listed_in(facts, top.replace("_", "-")) or _listed_in(facts, top):
+        return f"it is not installed here: install what {listed} names"
+    return f"there is no {top}.py in {folder}; if it is a package, check its exact name before you install it"
 
 
 def _listed_in(facts: Facts, distribution: str) -> str | None:

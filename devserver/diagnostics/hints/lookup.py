@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from devserver.diagnostics.hints.facts import Facts
 from devserver.text import nearest, shown
@@ -72,7 +72,10 @@ def listed(names: Iterable[object], most: int = 8) -> str:
     return ", ".join(texts[:most]) + more
 
 
-def nearest_of(name: object, names: Iterable[object]) -> str:
+def nearest_of(name: object, names: Collection[object]) -> str:
+    """`. Nearest: 'data'`; "" where none is near, or there is only one anyway."""
+    if len(names) < 2:
+        return ""
     near = nearest(str(name), [item for item in names if isinstance(item, str)], 0.6)
     return f". Nearest: {near!r}" if near else ""
 

@@ -27,23 +27,41 @@ DISTRIBUTIONS = {
     "pptx": "python-pptx",
     "psycopg2": "psycopg2-binary",
     "MySQLdb": "mysqlclient",
-    "google.protobuf": "protobuf",
-    "google.cloud.storage": "google-cloud-storage",
     "sentence_transformers": "sentence-transformers",
     "pytorch_lightning": "pytorch-lightning",
     "imblearn": "imbalanced-learn",
     "category_encoders": "category-encoders",
     "inference_schema": "inference-schema",
-    "azureml.core": "azureml-core",
-    "azureml": "azureml-core",
-    "azureml.mlflow": "azureml-mlflow",
-    "azure.ai.ml": "azure-ai-ml",
-    "azure.identity": "azure-identity",
-    "azure.keyvault.secrets": "azure-keyvault-secrets",
-    "azure.storage.blob": "azure-storage-blob",
-    "azure.storage": "azure-storage-blob",
-    "azure.cosmos": "azure-cosmos",
-    "azure": "azure-identity",
+    "opencensus.ext.azure": "opencensus-ext-azure",
+}
+NAMESPACES = {"azureml", "azure", "google"}  # no distribution of theirs brings the name itself
+_PARTS = """
+azureml-ai-monitoring azureml-automl-core azureml-automl-runtime azureml-contrib-fairness azureml-contrib-services
+azureml-core azureml-datadrift azureml-dataprep azureml-evaluate-mlflow azureml-explain-model azureml-fsspec
+azureml-interpret azureml-metrics azureml-mlflow azureml-monitoring azureml-opendatasets azureml-pipeline-core
+azureml-pipeline-steps azureml-responsibleai azureml-telemetry azureml-tensorboard azureml-train-automl-runtime
+azureml-widgets
+azure-ai-documentintelligence azure-ai-formrecognizer azure-ai-inference azure-ai-ml azure-ai-textanalytics
+azure-appconfiguration azure-cognitiveservices-speech azure-core azure-cosmos azure-data-tables azure-eventhub
+azure-functions azure-identity azure-keyvault-certificates azure-keyvault-keys azure-keyvault-secrets
+azure-monitor-opentelemetry azure-monitor-query azure-search-documents azure-servicebus azure-storage-blob
+azure-storage-queue
+google-auth google-cloud-aiplatform google-cloud-bigquery google-cloud-pubsub google-cloud-storage
+google-generativeai
+"""
+DISTRIBUTIONS |= {name.replace("-", "."): name for name in _PARTS.split()}  # named after the module that they bring
+DISTRIBUTIONS |= {
+    "azureml.data": "azureml-core",
+    "azureml.exceptions": "azureml-core",
+    "azureml.train.automl": "azureml-train-automl-client",
+    "azureml.train.dnn": "azureml-train-core",
+    "azureml.train.estimator": "azureml-train-core",
+    "azureml.train.hyperdrive": "azureml-train-core",
+    "azureml.train.sklearn": "azureml-train-core",
+    "azure.storage.filedatalake": "azure-storage-file-datalake",
+    "azure.storage.fileshare": "azure-storage-file-share",
+    "google.oauth2": "google-auth",
+    "google.protobuf": "protobuf",
 }
 _POPULAR = """
 accelerate aiohttp altair catboost cloudpickle dask datasets dill duckdb fastapi fasttext flask gensim geopandas
@@ -53,6 +71,24 @@ pymongo pyodbc pyspark redis regex requests safetensors scipy seaborn sentencepi
 statsmodels tensorflow tiktoken timm tokenizers torch torchaudio torchvision tqdm transformers ujson xgboost
 """
 PACKAGES = frozenset(_POPULAR.split())
+
+
+def distribution_of(module: str) -> str | None:
+    """The distribution that is known to bring this module (dotted)."""
+    parts = module.split(".")
+    names = (".".join(parts[:count]) for count in range(len(parts), 0, -1))
+    found = next((DISTRIBUTIONS[name] for name in names if name in DISTRIBUTIONS), None)
+    return found or (parts[0].replace("_", "-") if parts[0] in PACKAGES else None)
+
+
+def installed_version(distribution: str) -> str | None:
+    """The version in which the distribution is installed here; None where it is not."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None
 
 
 def importable() -> set[str]:

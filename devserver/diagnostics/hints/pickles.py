@@ -5,18 +5,37 @@ from __future__ import annotations
 import os
 import re
 import sys
+from types import ModuleType
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
 from devserver.diagnostics.hints.lookup import find, project_folders, short
 from devserver.diagnostics.hints.packages import distribution, version_of
 from devserver.usercode import ownership
 
+_PICKLES = {"pickle", "joblib", "cloudpickle", "dill", "pandas"}
+_TEXTS = {"json", "orjson", "rapidjson", "simplejson", "toml", "tomli", "tomllib", "ujson", "yaml"}
+
 
 def is_unpickling(facts: Facts) -> bool:
-    libraries = ("pickle", "joblib", "cloudpickle", "dill")
+    """Whether something that may be a pickle was being read: by load() of any library that is not for text."""
     names = (frame.f_globals.get("__name__", "") for frame in facts.frames)
-    by_library = any(str(name).partition(".")[0].lstrip("_") in libraries for name in names)
-    return by_library or bool(re.search(r"\b(pickle|joblib|dill|cloudpickle)\.loads?\(|\bload\(", facts.line))
+    if any(_top(name) in _PICKLES - {"pandas"} for name in names):
+        return True
+    return bool(re.search(r"\bloads?\(|\bread_pickle\(", facts.line)) and _reader(facts) not in _TEXTS
+
+
+def _reader(facts: Facts) -> str | None:
+    """The library whose load() stands in the failing line; None if that is not known."""
+    found = re.search(r"(?:\b(\w+)\s*\.\s*)?\b(loads?|read_pickle)\(", facts.line)
+    if found is None or not facts.user_frames:
+        return None
+    name, frame = found[1] or found[2], facts.user_frames[0]
+    owner = frame.f_locals.get(name, frame.f_globals.get(name))
+    return _top(getattr(owner, "__name__" if isinstance(owner, ModuleType) else "__module__", None)) or None
+
+
+def _top(module: object) -> str:
+    return str(module or "").partition(".")[0].lstrip("_")
 
 
 def read_file(facts: Facts) -> str | None:
@@ -37,6 +56,20 @@ def read_file(facts: Facts) -> str | None:
 
 def _is_data(path: str) -> bool:
     return os.path.isfile(path) and not path.endswith((".py", ".pyc", ".so", ".pyx"))
+
+
+def _not_trusted(facts: Facts) -> str | None:
+    """The library takes no arbitrary objects unless it is told to."""
+    if "weights_only" in facts.message or "Weights only load failed" in facts.message:
+        found = re.search(r"GLOBAL ([\w.]+)", facts.message)
+        holds = f"{found[1]}, which is not on its list" if found else "more than tensors"
+        return (
+            f"torch.load() refuses {holds}, unless you trust the file: torch.load(..., weights_only=False);\n"
+            "better save model.state_dict(), which needs no trust"
+        )
+    if "allow_pickle=False" in facts.message:
+        return "the file holds Python objects: np.load(..., allow_pickle=True) reads them, if you trust the file"
+    return None
 
 
 def _no_pickle(facts: Facts) -> str | None:
@@ -64,13 +97,17 @@ def _other_format(facts: Facts, name: str, head: bytes) -> str | None:
         return None
     kinds = {b"\x1f\x8b": "gzip data", b"PK\x03\x04": "a zip archive (torch, keras, numpy)", b"\x89HDF": "an HDF5 file"}
     for start, kind in kinds.items():
-        if head.startswith(start) and facts.error.type != "RuntimeError":
+        if head.startswith(start) and facts.error.type != "RuntimeError" and _reader(facts) in {None, *_PICKLES}:
             return f"{name} is {kind}, not a plain pickle: load it with what saved it"
     if facts.error.type in ("UnicodeDecodeError", "TypeError") and head[:1] == b"\x80":
         return f'{name} is binary: open it with mode "rb"'
     if head.lstrip()[:1] == b"<":
         return f"{name} is a web page or XML, not a model: the download went wrong"
-    if facts.error.type in ("UnpicklingError", "KeyError") and head[:1] not in (b"\x80", b"("):
+    if (
+        facts.error.type in ("UnpicklingError", "KeyError")
+        and not head.startswith(tuple(kinds))
+        and head[:1] not in (b"\x80", b"(")
+    ):
         return f"{name} is no pickle; it begins with {head[:16]!r}"
     return None
 
@@ -127,6 +164,7 @@ def saved_version(facts: Facts, top: str) -> str | None:
 
 
 HINTS: tuple[Predicate, ...] = (
+    _not_trusted,
     _no_pickle,
     _class_of_pickle,
     _newer_pickle,

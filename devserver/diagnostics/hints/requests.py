@@ -14,10 +14,13 @@ from devserver.text import nearest
 
 def _empty_body(facts: Facts) -> str | None:
     request, exception = facts.error.request, facts.exception
-    if request is None or not isinstance(exception, json.JSONDecodeError) or exception.doc.strip():
+    kind = request.content_type.partition(";")[0] if request else ""
+    lost = "form" in kind and (facts.given == "" or isinstance(exception, json.JSONDecodeError))
+    if request is None or not (lost or isinstance(exception, json.JSONDecodeError)):
         return None
-    kind = request.content_type.partition(";")[0]
-    if "form" in kind:
+    if isinstance(exception, json.JSONDecodeError) and exception.doc.strip():
+        return None
+    if lost:
         return f"a body sent as {kind} does not reach the script: send the header Content-Type: application/json"
     if request.size == 0:
         return "the request has no body" + (" (a GET has none)" if request.method == "GET" else "")

@@ -72,14 +72,22 @@ def _odd_result(facts: Facts) -> str | None:
     if code == "result-tuple":
         return "for a status return AMLResponse(body, 400) of azureml_inference_server_http.api.aml_response"
     if code == "result-none":
-        node = source.function_named(facts.script, "run")
-        found = (
-            "return" in "\n".join(source.lines_of(facts.script)[node.lineno - 1 : node.end_lineno]) if node else True
-        )
-        return "not every way through it ends in a return with a value" if found else "it has no return statement"
+        return _why_none(facts)
     if code == "result-not-a-number":
         return "JSON knows no such number: send null (None) in its place"
     return None
+
+
+def _why_none(facts: Facts) -> str:
+    node = source.function_named(facts.script, "run")
+    returns = source.returns(node) if node else []
+    if node and not returns:
+        return "it has no return statement"
+    if node and all(source.is_none(each) for each in returns):
+        return "it never comes to a return with a value"
+    if node and not source.may_reach_end(node.body) and not any(source.is_none(each) for each in returns):
+        return "what it returns is None"
+    return "not every way through it ends in a return with a value"
 
 
 HINTS: tuple[Predicate, ...] = (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
+from types import FrameType
 
 from devserver.diagnostics.hints.facts import Facts, Predicate
-from devserver.records.diagnostic import Signature
+from devserver.records.diagnostic import LoggingCall, Signature
 from devserver.usercode import loader, source
 
 
@@ -31,11 +33,29 @@ def _more_parameters(facts: Facts) -> str | None:
 
 
 def _batch_driver(facts: Facts) -> str | None:
-    node = source.function_named(facts.script, "run") if facts.error.phase in ("run", "response", "load") else None
+    """A run() for lists of files took the text of a request, letter by letter, for one."""
+    if facts.error.phase not in ("run", "response") or not _took_the_text(facts):
+        return None
+    node = source.function_named(facts.script, "run")
     first = node.args.args[0].arg if node and node.args.args else ""
     if re.fullmatch(r"(?i)_?mini_?batch\w*", first):
         return f"run({first}) is a batch endpoint's driver: there it gets a list of files, here the text of a request"
     return None
+
+
+def _took_the_text(facts: Facts) -> bool:
+    """Whether the error may come of that: it happened in run() itself, or below it with a part of the text in hand."""
+    if facts.error.phase == "response":
+        return True
+    names = [frame.f_code.co_name for frame in facts.user_frames]
+    if "run" not in names or isinstance(facts.exception, (ImportError, NameError, json.JSONDecodeError)):
+        return False
+    below = facts.user_frames[: names.index("run")]
+    return all(_has_letter(frame) for frame in below)
+
+
+def _has_letter(frame: FrameType) -> bool:
+    return any(isinstance(value, str) and len(value) == 1 for value in frame.f_locals.values())
 
 
 def _job_script(facts: Facts) -> str | None:
@@ -56,7 +76,17 @@ def _job_script(facts: Facts) -> str | None:
     return None
 
 
+def _logging_call(facts: Facts) -> str | None:
+    found = facts.error.facts
+    if not isinstance(found, LoggingCall):
+        return None
+    if found.places < found.values:
+        return 'logging does not append values as print() does: give the text a %s for each, as in "rows: %s"'
+    return "each %s of the text wants a value after it" if found.places > found.values else None
+
+
 HINTS: tuple[Predicate, ...] = (
+    _logging_call,
     _hiding_decorator,
     _more_parameters,
     _batch_driver,
