@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import socket
 import struct
 import threading
@@ -109,6 +110,9 @@ class Ended:
     code: int
 
 
+GO = b"go\n"
+"""A generation that comes from such a process loads nothing before it is told this: it may have come too late."""
+
 Order: TypeAlias = WarmOrder | Briefing
 Answer: TypeAlias = Warmed | Forked | Became | Refused | Ended
 
@@ -172,7 +176,7 @@ class Link:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
 
-    def send(self, record: Told) -> None:
+    def send(self, record: Told | Answer) -> None:
         """Passes the record on; nothing happens where the supervisor is gone."""
         content = pickle.dumps(record)
         with self._lock:
@@ -186,6 +190,35 @@ class Link:
                     return
 
 
+class Outbox:
+    """The parent's end of the pipe on which a child is told what to do; without a pipe nothing is told.
+
+    It writes in a thread of its own: a pipe takes little, and nobody waits for a child that does not read.
+    """
+
+    def __init__(self, pipe: int | None = None) -> None:
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        if pipe is not None:
+            threading.Thread(target=self._write, args=(pipe,), daemon=True, name="tell").start()
+
+    def put(self, content: bytes) -> None:
+        """To be written after what came before."""
+        self._waiting.put(content)
+
+    def close(self) -> None:
+        """Give the pipe back, when all is written or nobody reads any more."""
+        self._waiting.put(None)
+
+    def _write(self, pipe: int) -> None:
+        with os.fdopen(pipe, "wb", buffering=0) as end:
+            while (content := self._waiting.get()) is not None:
+                try:
+                    while content:
+                        content = content[end.write(content) or 0 :]
+                except OSError:
+                    return  # it is gone; `Gone` tells
+
+
 class Inbox:
     """The parent's end: makes whole records of bytes in any portions."""
 
@@ -193,10 +226,10 @@ class Inbox:
         self._buffer = b""
         self._parts: dict[tuple[int, int], bytearray] = {}
 
-    def feed(self, content: bytes) -> list[Told]:
+    def feed(self, content: bytes) -> list[Told | Answer]:
         """The records that are complete now."""
         self._buffer += content
-        found: list[Told] = []
+        found: list[Told | Answer] = []
         while len(self._buffer) >= _HEADER.size:
             process, message, more, length = _HEADER.unpack_from(self._buffer)
             end = _HEADER.size + length

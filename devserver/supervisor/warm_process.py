@@ -7,13 +7,12 @@ import queue
 import select
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import LAUNCHER, interpreter_command
+from devserver.process.child import launcher_command
 from devserver.process.listener import Listener
-from devserver.process.platform import Process
+from devserver.process.platform import Process, System
 from devserver.process.wire import (
     Became,
     Briefing,
@@ -46,10 +45,10 @@ class WarmProcess:
         self._change = threading.Condition()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
+        sockets = [listener.socket.fileno() for listener in listeners]
         with other:
-            command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ, cwd=order.user_folders[0])
+            command = [*launcher_command(), "warm"]
+            self.process = System.start(command, [other.fileno()], sockets, environ, order.user_folders[0])
         send(self._channel, order)
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
@@ -108,7 +107,7 @@ class WarmProcess:
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
         self.let_go()
-        self.process.kill()
+        self.process.send_signal(signal.SIGKILL)
 
     def let_go(self) -> None:
         """It is a generation now."""

@@ -1,6 +1,7 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
-The arguments are the descriptors of a briefing, a link and a scoreboard, for a generation, or `warm` and a socket.
+The arguments are the descriptors of a briefing, a link and a scoreboard, for a generation, the same after `spare` for
+one that waits to become a generation, or `warm` and a socket.
 """
 
 from __future__ import annotations
@@ -26,6 +27,13 @@ def generation(told: str, heard: str, *scoreboard: str) -> None:
     main(pipe, heard, *scoreboard)
 
 
+def spare(told: str, *others: str) -> None:
+    from devserver.process.platform import System
+    from devserver.worker.spare import main
+
+    main(os.fdopen(System.inherited_descriptor(told, os.O_RDONLY), "rb"), *others)
+
+
 def warm(channel: str) -> None:
     from devserver.worker.stages import main
 
@@ -43,5 +51,7 @@ if __name__ == "__main__":
     _find_package()
     if sys.argv[1] == "warm":
         warm(sys.argv[2])
+    elif sys.argv[1] == "spare":
+        spare(*sys.argv[2:])
     else:
         generation(*sys.argv[1:])
