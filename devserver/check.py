@@ -10,7 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from functools import partial
 
@@ -19,7 +19,8 @@ from devserver.diagnostics import azure_advice, exits
 from devserver.diagnostics.exits import ending_of
 from devserver.display import verdicts
 from devserver.display.verdicts import SampleVerdict, Verdict
-from devserver.process.child import RUN_VARIABLE, Child
+from devserver.process.child import RUN_VARIABLE, Child, Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.reaper import Reaper
 from devserver.process.wire import Briefing
@@ -86,11 +87,13 @@ class _Check:
         """Load the script in a process of its own, and send it the samples."""
         begun = time.monotonic()
         with ExitStack() as stack:
+            lifeline = stack.enter_context(closing(Lifeline()))
             guard = Reaper.start(self._mark)
             if guard is not None:
                 stack.callback(guard.close)
             listener = Listener.bind("127.0.0.1", 0)
             stack.callback(listener.close)
+            self._origin = Origin([listener], self._environ, lifeline.descriptor)
             stack.callback(self._end)
             self._start(listener)
             samples = list(self._samples(listener)) if self._heard.loaded and self._heard.loaded.ok else []
@@ -101,7 +104,7 @@ class _Check:
         config = dataclasses.replace(self._config, port=listener.port)
         briefing = Briefing(generation=1, config=config, arguments=tuple(sys.argv), path=tuple(sys.path))
         self._heard = _Heard(notes=self._heard.notes)
-        self._child = Child.start(briefing, [listener], self._environ, self._deliver)
+        self._child = Child.start(briefing, self._origin, self._deliver)
         self._hear(lambda: self._heard.loaded is not None, None)
 
     def _deliver(self, _generation: int, record: Told | Gone) -> None:

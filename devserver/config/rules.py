@@ -38,6 +38,8 @@ def _without_effect(config: Config) -> list[str]:
         found.append("--health_port has no effect without the environment variable SEPERATE_HEALTH_ENDPOINT=true")
     if config.request and not config.reload and not config.check:
         found.append("--request has no effect without --reload or --check")
+    if config.worker_preload and config.reload:
+        found.append("WORKER_PRELOAD has no effect with --reload: each generation loads the script by itself")
     if config.replay and not config.reload:
         found.append("--replay has no effect without --reload")
     return found
@@ -54,6 +56,8 @@ def _limits_of_waitress(config: Config) -> list[str]:
         )
     if config.worker_timeout and "worker_timeout" in config.sources:
         found.append("WORKER_TIMEOUT has no effect under waitress")
+    if config.worker_preload and not config.reload:
+        found.append("WORKER_PRELOAD has no effect under waitress")
     return found
 
 

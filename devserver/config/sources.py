@@ -13,6 +13,9 @@ from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
 from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
 
+# what Azure ML's own config.json holds, which the studio offers for download: it says where a workspace is
+OF_WORKSPACE = ("subscription_id", "resource_group", "workspace_name")
+
 
 class HelpAsked(Exception):
     """`--help` was given; `str(asked)` is the text to print."""
@@ -150,7 +153,7 @@ def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> li
         except ValueError as error:
             raise ConfigError(f"{key}: {error}", 3, path=path) from None
         sources[setting.name] = "file"
-    unknown = [key for key in content if key not in FILE_KEYS]
+    unknown = [key for key in content if key not in FILE_KEYS and key not in OF_WORKSPACE]
     return [f"{path}: unknown settings are ignored: {', '.join(unknown)}"] if unknown else []
 
 

@@ -24,10 +24,11 @@ def unreadable_script(path: str, error: OSError) -> Diagnostic:
 
 
 def not_python(path: str) -> Diagnostic:
-    """The entry script is another kind of file."""
-    return problem(
-        "load", "the entry script is a notebook; save its code as a .py file", Place(path, 1), code="notebook"
-    )
+    """The entry script is, by its name, another kind of file."""
+    message = "the name of the entry script does not end in .py, and Azure ML serves no other file"
+    if path.endswith(".ipynb"):
+        message = "the entry script is a notebook; save its code as a .py file"
+    return problem("load", message, Place(path, 1), code="notebook" if path.endswith(".ipynb") else "not-python")
 
 
 def config_problem(error: ConfigError) -> Diagnostic:

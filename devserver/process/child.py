@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.process.listener import Listener
@@ -24,6 +25,20 @@ LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What every process of the tool gets from it: its listeners, its environment, and what it ends with."""
+
+    listeners: Sequence[Listener]
+    environ: dict[str, str]
+    lifeline: int
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors of the listeners."""
+        return tuple(listener.socket.fileno() for listener in self.listeners)
 
 
 def pipe(undo: ExitStack) -> tuple[int, int]:
@@ -52,40 +67,32 @@ class Child:
         self._control = control or Outbox()
 
     @classmethod
-    def start(
-        cls, briefing: Briefing, listeners: Sequence[Listener], environ: dict[str, str], deliver: Deliver
-    ) -> Child:
+    def start(cls, briefing: Briefing, origin: Origin, deliver: Deliver) -> Child:
         """Start the process; `deliver` gets its records and at last `Gone`, each with the generation's number.
 
         Errors: OSError where no process can be made.
         """
-        child = cls._spawn(briefing.generation, [], listeners, environ, None, deliver)
+        child = cls._spawn(briefing.generation, [], origin, None, deliver)
         child.tell(json.dumps(briefing.path).encode() + b"\n")  # apart: what the rest is made of is imported from there
-        child.brief(briefing, listeners)
+        child.brief(briefing, origin.listeners)
         return child
 
     @classmethod
-    def spare(cls, listeners: Sequence[Listener], environ: dict[str, str], folder: str, deliver: Deliver) -> Child:
+    def spare(cls, origin: Origin, folder: str, deliver: Deliver) -> Child:
         """A process that becomes a generation later, by `brief`. Errors: OSError where none can be made."""
-        return cls._spawn(0, ["spare"], listeners, environ, folder, deliver)
+        return cls._spawn(0, ["spare"], origin, folder, deliver)
 
     @classmethod
     def _spawn(
-        cls,
-        generation: int,
-        words: Sequence[str],
-        listeners: Sequence[Listener],
-        environ: dict[str, str],
-        folder: str | None,
-        deliver: Deliver,
+        cls, generation: int, words: Sequence[str], origin: Origin, folder: str | None, deliver: Deliver
     ) -> Child:
-        sockets = [listener.socket.fileno() for listener in listeners]
         with ExitStack() as undo:
             scoreboard = undo.enter_context(closing(Scoreboard()))
             told, tell = pipe(undo)
             hear, heard = pipe(undo)
-            descriptors = [told, heard, *scoreboard.descriptors]
-            process = System.start([*launcher_command(), *words], descriptors, sockets, environ, folder)
+            descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
+            command = [*launcher_command(), *words]
+            process = System.start(command, descriptors, origin.sockets, origin.environ, folder)
             undo.pop_all()
         os.close(told)
         os.close(heard)

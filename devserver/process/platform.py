@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 THREADS_GRACE = 0.5  # seconds that a leaving process gives to the script's own threads
 DEFER_SECONDS = 600
 RETIRE = b"retire\n"
+KILLED = 9  # exit code where no signal can be told
 WSAEACCES = 10013
 
 SharedSocket: TypeAlias = int | bytes  # what another process needs to open a listening socket of ours
@@ -154,6 +155,16 @@ if sys.platform == "win32":
         def wake_by_signals(alarm: Any) -> None:
             """From now on a signal writes to this socket; nothing else would wake the main thread, which waits for it."""
             signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
+
+        @staticmethod
+        def end_group_with(lifeline: int) -> bool:
+            """From now on the system itself kills this process group when the pipe's other end is closed; if it can."""
+            return False
+
+        @staticmethod
+        def end_own_group() -> NoReturn:
+            """Ends this process and its group at once."""
+            os._exit(KILLED)
 
         @staticmethod
         def readable(pipes: Sequence[int]) -> Sequence[int]:
@@ -359,6 +370,29 @@ else:
                 os.killpg(process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 _send(process, signal.SIGKILL)
+
+        @classmethod
+        def end_group_with(cls, lifeline: int) -> bool:
+            import fcntl
+
+            if not hasattr(fcntl, "F_SETSIG"):
+                return False
+            try:
+                # opened anew: to whom the signal goes is kept with what was opened, which a fork would share
+                own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
+                fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
+                fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+                fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+            except OSError:
+                return False
+            if select.select([own], [], [], 0)[0]:
+                cls.end_own_group()  # it was closed before
+            return True
+
+        @staticmethod
+        def end_own_group() -> NoReturn:
+            os.killpg(0, signal.SIGKILL)
+            os._exit(KILLED)
 
         @staticmethod
         def hear_stop_signals(tell: Callable[[], None]) -> None:

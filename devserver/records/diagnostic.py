@@ -55,6 +55,7 @@ class Request:
 Code = Literal[
     "exception",
     "notebook",
+    "not-python",
     "missing-function",
     "signature",
     "configuration",

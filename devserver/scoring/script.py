@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import SOURCE_SUFFIXES
 from types import ModuleType
 from typing import Any
 
@@ -69,13 +69,14 @@ class Script:
         return f"Found user script at {self.path}"
 
 
-def load(path: str | None) -> Script:
+def load(path: str | None, named: str | None = None) -> Script:
     """Load the script at `path`, or the module `main` from sys.path.
 
+    `named` is the name that tells what kind of file it is, where that is another one, as that of a link.
     Errors: `ScriptProblem`; whatever the script itself raises while it is executed.
     """
     RawMark.applied = False
-    module = _execute(path)
+    module = _execute(path, named or path)
     path = path or getattr(module, "__file__", None) or "main.py"
     init, outer_run = _function(module, "init", path), _function(module, "run", path)
     driver = getattr(module, "driver_module", None)
@@ -84,21 +85,21 @@ def load(path: str | None) -> Script:
     return Script(path, init, run, _form(run), getattr(inner, "__file__", None))
 
 
-def _execute(path: str | None) -> ModuleType:
+def _execute(path: str | None, named: str | None) -> ModuleType:
     if path is None:
-        return importlib.import_module("main")
-    _check_file(path)
+        return loader.load_main()
+    _check_file(path, named or path)
     return loader.load_script(path, MODULE_NAME)
 
 
-def _check_file(path: str) -> None:
-    if path.endswith(".ipynb"):
-        raise NotPython(path)
+def _check_file(path: str, named: str) -> None:
     try:
         with open(path, "rb"):
             pass
     except OSError as error:
         raise UnreadableFile(path, error) from error
+    if not named.endswith(tuple(SOURCE_SUFFIXES)):
+        raise NotPython(path)
 
 
 def _function(module: ModuleType, name: str, path: str) -> Callable[..., Any]:

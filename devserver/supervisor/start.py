@@ -5,12 +5,14 @@ from __future__ import annotations
 import queue
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from devserver.config.settings import Config
 from devserver.display.console import Console
 from devserver.lifecycle import StopAsked
 from devserver.process import debugger, table
+from devserver.process.child import Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
@@ -31,6 +33,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
     with ExitStack() as stack:
         if config.debug is not None:
             console.note(debugger.listen(config.debug))  # before the reaper: what debugpy starts is no stray
+        lifeline = stack.enter_context(closing(Lifeline()))
         with debugger.unseen():
             reaper = Reaper.start(mark)
         if reaper is not None:
@@ -50,8 +53,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         )
         stack.callback(watch.close)
         spawner = Spawner(
-            listeners,
-            environ,
+            Origin(listeners, environ, lifeline.descriptor),
             sys.path,
             lambda generation, record: arrivals.put(Heard(generation, record)),
             lambda process, told: arrivals.put(WarmedUp(process, told)),

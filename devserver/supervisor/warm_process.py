@@ -10,8 +10,7 @@ import socket
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import launcher_command
-from devserver.process.listener import Listener
+from devserver.process.child import Origin, launcher_command
 from devserver.process.platform import Process, System
 from devserver.process.wire import (
     Became,
@@ -36,7 +35,7 @@ class WarmProcess:
     `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
     """
 
-    def __init__(self, order: WarmOrder, listeners: Sequence[Listener], environ: dict[str, str]) -> None:
+    def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
@@ -45,10 +44,9 @@ class WarmProcess:
         self._change = threading.Condition()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        sockets = [listener.socket.fileno() for listener in listeners]
+        command, passed = [*launcher_command(), "warm"], [other.fileno(), origin.lifeline]
         with other:
-            command = [*launcher_command(), "warm"]
-            self.process = System.start(command, [other.fileno()], sockets, environ, order.user_folders[0])
+            self.process = System.start(command, passed, origin.sockets, origin.environ, order.user_folders[0])
         send(self._channel, order)
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:

@@ -142,6 +142,25 @@ def load_script(path: str, name: str = "entry_module") -> ModuleType:
     return module
 
 
+def load_main() -> ModuleType:
+    """Import the module `main` from sys.path, which is served where no entry script is named.
+
+    Errors: whatever it raises; ModuleNotFoundError where there is none.
+    """
+    global script, entry
+    from importlib import import_module
+
+    try:
+        module = import_module("main")
+    except ModuleNotFoundError as error:
+        if error.name == "main":
+            missing["main"] = user_folders(sys.path)  # nobody's code asked for it, but to make it is the repair
+        raise
+    script = os.path.abspath(module.__file__) if module.__file__ else None
+    entry = module
+    return module
+
+
 # --------------------------------------------------------------------- finding
 
 

@@ -20,7 +20,17 @@ from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, FileWritten, LoadReport, Phase, SawChange, Times, Told
+from devserver.records.messages import (
+    ColdWanted,
+    FilesLoaded,
+    FileWritten,
+    LoadReport,
+    Phase,
+    SawChange,
+    Times,
+    Told,
+    WorkerReplaced,
+)
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
@@ -78,6 +88,7 @@ class Generation:
         self.absent: dict[str, None] = {}
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.forks = 0
         self.gate = self._gate() if self.in_loop else None
 
     def _gate(self) -> FileGate:
@@ -94,6 +105,9 @@ class Generation:
 
     def forking(self, worker: Any) -> None:
         worker.recorder = Scoreboard()
+        self.forks += 1
+        if not self.in_loop and self.forks > self.config.worker_count:
+            self.post.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
         self.recorder = worker.recorder
@@ -153,7 +167,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         try:
             with self.preparations, self.opened:
-                script = self._timed("load", lambda: load(self.path))
+                script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
@@ -162,6 +176,11 @@ class Generation:
                 self._ask_for_cold()
         return create_app(self._parts(script, insights))
 
+    @property
+    def _named(self) -> str | None:
+        """Links are followed for the option, and not for a variable or the file."""
+        return self.path if self.config.sources.get("entry_script") == "command line" else self.config.script
+
     def _ask_for_cold(self) -> NoReturn:
         """The libraries were imported too early for this script; the supervisor ends this process."""
         self.post.tell(ColdWanted(tuple(self.preparations.before_import)))
@@ -169,13 +188,13 @@ class Generation:
         raise SystemExit(1)
 
     def _init(self, script: Script, insights: Telemetry) -> None:
-        log.log(self.chatter, "Invoking user's init function")
+        script_log.log(self.chatter, "Invoking user's init function")
         try:
             self._timed("init", script.init)
         except Exception as error:
             insights.failed(error, "Unknown", "")
             raise
-        log.log(self.chatter, "Users's init has completed successfully")
+        script_log.log(self.chatter, "Users's init has completed successfully")
 
     def _timed(self, phase: Phase, work: Callable[[], Result]) -> Result:
         self.recorder.enter(phase)

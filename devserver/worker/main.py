@@ -25,14 +25,13 @@ from devserver.worker.generation import Generation, Post
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 
 
-def main(pipe: BinaryIO, link: str, *scoreboard: str) -> NoReturn:
-    """The process that the supervisor started; `link` and `scoreboard` are the descriptors that it passed."""
-    System.lead_own_group()
+def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
+    """The process that the supervisor started; the texts are the descriptors that it passed."""
     briefing = wire.read_briefing(pipe)
     System.obey(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
-    page, dump = map(System.inherited_descriptor, scoreboard)
-    leave(begin(briefing, sender, Scoreboard((page, dump))))
+    board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
+    leave(begin(briefing, sender, board))
 
 
 def begin(

@@ -18,12 +18,11 @@ from devserver.worker import main as worker
 from devserver.worker.libraries import Imports
 
 
-def main(pipe: BinaryIO, link: str, *scoreboard: str) -> NoReturn:
+def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     """Import what is ordered, until a briefing comes; the texts are the descriptors that the supervisor passed."""
-    System.lead_own_group()
     worker.ignore_keyboard()
     sender = Link(System.inherited_descriptor(link, os.O_WRONLY))
-    page, dump = map(System.inherited_descriptor, scoreboard)
+    board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
     imports = Imports()
     while isinstance(order := _next(pipe), WarmOrder):
         sender.send(Warmed(imports.add(order)))
@@ -33,7 +32,7 @@ def main(pipe: BinaryIO, link: str, *scoreboard: str) -> NoReturn:
         leave(0)
     added = [folder for folder in sys.path if folder not in order.path]
     sys.path[:] = [*order.path, *added]
-    leave(worker.begin(order, sender, Scoreboard((page, dump)), lambda: _wait_until_told(pipe)))
+    leave(worker.begin(order, sender, board, lambda: _wait_until_told(pipe)))
 
 
 def _next(pipe: BinaryIO) -> Order:

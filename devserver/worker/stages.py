@@ -32,18 +32,18 @@ from devserver.worker.rehearsal import why_not_fork
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, lifeline: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
-    System.lead_own_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _Warm(socket.socket(fileno=descriptor)).serve()
+    _Warm(socket.socket(fileno=descriptor), lifeline).serve()
 
 
 class _Warm:
     """What this process has imported, how it answers the supervisor, and the process that comes next."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, lifeline: int) -> None:
         self._channel = channel
+        self._lifeline = lifeline
         self._imports = Imports()
         self._forks = False
         self._spare: Spare | None = None
@@ -126,7 +126,7 @@ class _Warm:
         if pid == 0:
             here.close()
             self._leave_office()
-            _wait_for_order(there)
+            _wait_for_order(there, self._lifeline)
         there.close()
         _lead_group(pid)
         return Spare(pid, here)
@@ -136,7 +136,7 @@ class _Warm:
         self._send(Refused(problem) if problem is not None else Became())
         if problem is None:
             self._leave_office()
-            _live(order, descriptors)
+            _live(order, descriptors, self._lifeline)
         return False
 
     def _leave_office(self) -> None:
@@ -188,18 +188,19 @@ def _lead_group(pid: int) -> None:
 # --- becoming a generation
 
 
-def _wait_for_order(channel: socket.socket) -> NoReturn:
+def _wait_for_order(channel: socket.socket, lifeline: int) -> NoReturn:
     try:
         order, descriptors = receive_order(channel)
     except (OSError, EOFError):
         os._exit(0)
     channel.close()
     assert isinstance(order, Briefing)
-    _live(order, descriptors)
+    _live(order, descriptors, lifeline)
 
 
-def _live(order: Briefing, descriptors: list[int]) -> NoReturn:
+def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
     """This process is a generation from here on."""
+    from devserver.process.lifeline import hang_on
     from devserver.process.scoreboard import Scoreboard
     from devserver.worker import main
 
@@ -212,6 +213,7 @@ def _live(order: Briefing, descriptors: list[int]) -> NoReturn:
     code = 1
     try:
         System.lead_own_group()
+        hang_on(lifeline)
         code = main.begin(order, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1

@@ -465,6 +465,22 @@ def test_notes_about_waitress(read: Read) -> None:
     assert "SCORING_TIMEOUT_MS" in scoring and "C code" in scoring and "WORKER_TIMEOUT" in worker
 
 
+def test_notes_about_preload(read: Read) -> None:
+    """Where each process loads the script by itself, WORKER_PRELOAD is said to have no effect."""
+    assert read(WORKER_PRELOAD="true").notes == read("--reload", WORKER_PRELOAD="false").notes == ()
+    for arguments in (("--reload",), ("--server", "waitress"), ("--reload", "--server", "waitress")):
+        (note,) = read(*arguments, WORKER_PRELOAD="true").notes
+        assert note.startswith("WORKER_PRELOAD has no effect")
+
+
+def test_config_of_a_workspace(read: Read) -> None:
+    """The file that the studio offers for download lies in many projects: what it holds is no unknown setting."""
+    workspace = {"subscription_id": "s", "resource_group": "r", "workspace_name": "w"}
+    assert read(file=workspace).notes == ()
+    (note,) = read(file={**workspace, "WORKSPACE": "w"}).notes
+    assert note.endswith("unknown settings are ignored: WORKSPACE")
+
+
 def test_watched_files(read: Read, tmp_path: Path) -> None:
     """A reload looks at the files that are read at the start, there or not, each once."""
     (tmp_path / "c.json").write_text("{}", encoding="utf-8")

@@ -15,7 +15,9 @@ import pytest
 from live import COMMAND, Server, environment
 
 DEADLINE = 30.0
-HEADLINE = re.compile(r"^(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): (?P<severity>error|warning): (?P<text>.*)$", re.M)
+HEADLINE = re.compile(
+    r"^(?:(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): )?(?P<severity>error|warning): (?P<text>.*)$", re.M
+)
 GOOD = "def init(): pass\ndef run(data): return data\n"
 LOADED = f"open('loaded', 'w').close()\n{GOOD}"
 ANY_PORT = ("--port", "0", "--events", "events")
@@ -133,13 +135,15 @@ def test_port_in_use(command: Run, tmp_path: Path, server: str, option: str) -> 
         ("folder.py", "directory"),
         ("loop.py", "symbolic links"),
         ("score.ipynb", "notebook"),
+        ("score", "does not end in .py"),
     ],
 )
 def test_entry_script(command: Run, tmp_path: Path, server: str, script: str, words: str) -> None:
-    """A script that is missing, a folder, unreadable or a notebook is one line on its line 1; exit code 3."""
+    """A script that is missing, a folder, unreadable or no Python file is one line on its line 1; exit code 3."""
     (tmp_path / "folder.py").mkdir()
     (tmp_path / "loop.py").symlink_to("loop.py")
-    (tmp_path / "score.ipynb").write_text("{}", encoding="utf-8")
+    (tmp_path / "score.ipynb").write_text("{}")
+    (tmp_path / "score").write_text("def init(): pass\ndef run(data): return data\n")
     done = command("--entry_script", script, "--server", server, *ANY_PORT)
     assert done.returncode == 3
     found = only_headline(done.stdout)

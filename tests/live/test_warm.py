@@ -23,6 +23,8 @@ from test_samples import NEEDS, RECIPES, copy_of_samples, run
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.process import wire
+from devserver.process.child import Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
@@ -430,7 +432,7 @@ def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytes
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
-    starter = spawner.Spawner([], {}, [], lambda *record: told.put(record), print, print, print, warm=True)
+    starter = spawner.Spawner(Origin([], {}, -1), [], lambda *record: told.put(record), print, print, print, warm=True)
     starter.learned(LoadReport(ok=True), ("/",), {})
     starter.launch(Briefing(7, Config())).close()
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
@@ -448,7 +450,7 @@ def test_systems_without_a_warm_process_say_so(
     monkeypatch.setattr(System, "lends_descriptors", not windows)
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
     lines: list[str] = []
-    starter = spawner.Spawner([], {}, [], print, print, lines.append, print, warm=True, becomes=becomes)
+    starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
         starter.learned(LoadReport(ok=True), ("/",), {})
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
@@ -459,9 +461,13 @@ def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
     script = tmp_path / "score.py"
     script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1), encoding="utf-8")
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
-    with closing(Listener.bind("127.0.0.1", 0)) as listener, closing(Scoreboard()) as recorder:
+    with (
+        closing(Listener.bind("127.0.0.1", 0)) as listener,
+        closing(Scoreboard()) as recorder,
+        closing(Lifeline()) as lifeline,
+    ):
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
-        warm = warm_process.WarmProcess(order, [listener], dict(os.environ))
+        warm = warm_process.WarmProcess(order, Origin([listener], dict(os.environ), lifeline.descriptor))
         heard_of: queue.Queue[wire.Warmed] = queue.Queue()
         warm.listen(lambda _, warmed: heard_of.put(warmed))
         assert heard_of.get(timeout=DEADLINE) == wire.Warmed(None)

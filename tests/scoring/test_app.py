@@ -11,7 +11,9 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import pytest
@@ -409,6 +411,42 @@ def test_streams(make: Callable[..., Site]) -> None:
     site.client.post("/score", data="left", buffered=False).close()
     assert site.told == []
     assert site.parts.script.run.__globals__["ended"] == ["whole", "broken", "left"]
+
+
+NOTED = """
+    import flask
+    def run(data):
+        return {name: [type(value).__name__, str(value)] for name, value in vars(flask.g._get_current_object()).items()}
+    """
+
+
+@pytest.mark.parametrize(
+    ("sent", "ids"),
+    [
+        ({}, ("A", "", "A")),
+        ({"x_request_id": "r"}, ("r", "", "r")),
+        ({"x_request_id": "r", "x_ms_request_id": "m"}, ("r", "m", "m")),
+        ({"x_request_id": "r", "x_ms_client_request_id": "c"}, ("r", "c", "c")),
+        ({"x_request_id": "r", "x_ms_request_id": "m", "x_ms_client_request_id": "c"}, ("r", "c", "m")),
+    ],
+)
+def test_what_scripts_find_in_g(make: Callable[..., Site], sent: dict[str, str], ids: tuple[str, ...]) -> None:
+    """The request's ids, its path and when it began, of the types that they have in Azure ML; the time is UTC."""
+    before = datetime.now(timezone.utc).replace(tzinfo=None)
+    answer = make(NOTED).ask(path="/score?a=1", **sent)
+    found = answer.json
+    assert {name: kind for name, (kind, _) in found.items()} == {
+        **dict.fromkeys(("api_name", "request_id", "client_request_id", "legacy_client_request_id"), "str"),
+        "start_datetime": "datetime",
+        "starting_perf_counter": "float",
+    }
+    own = answer.headers["x-request-id"]
+    names = ("request_id", "client_request_id", "legacy_client_request_id")
+    assert tuple(found[name][1] for name in names) == tuple(own if each == "A" else each for each in ids)
+    assert found["api_name"][1] == "/score"
+    begun = datetime.fromisoformat(found["start_datetime"][1])
+    assert before - timedelta(milliseconds=1) <= begun <= before + timedelta(seconds=20)
+    assert 0 <= perf_counter() - float(found["starting_perf_counter"][1]) < 20
 
 
 # --- what run() raises

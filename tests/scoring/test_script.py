@@ -208,10 +208,22 @@ def test_unreadable_script(write: Write) -> None:
         pytest.skip("this user may read every file")
 
 
-def test_notebook_and_file_without_ending(write: Write) -> None:
-    """A notebook is refused with what to do; a Python file of another name is loaded."""
-    assert ".py" in problem(write("{}", "score.ipynb")).message
-    assert load(write(name="score")).run(1) == 1
+@pytest.mark.parametrize("name", ["score", "score.txt", "score.pyc", "score.PY", "score.py.bak"])
+def test_file_of_another_name(write: Write, name: str) -> None:
+    """What Azure ML does not load by its name is refused, although it holds a script."""
+    path = write(name=name)
+    found = problem(path)
+    assert (found.phase, found.path, found.line) == ("load", path, 1) and "does not end in .py" in found.message
+
+
+def test_notebook(write: Write) -> None:
+    """A notebook is refused with what to do."""
+    assert "save its code as a .py file" in problem(write("{}", "score.ipynb")).message
+
+
+def test_name_of_a_link(write: Write) -> None:
+    """A file of another name is loaded where a link gives it the right one."""
+    assert load(write(name="score"), "/app/score.py").run(1) == 1
 
 
 # --- raw and driver scripts

@@ -1,0 +1,296 @@
+"""Whether a process that has loaded a script and run init() may be forked, and what each fork has to be given anew.
+
+A fork has one thread, shares open files, sockets and shared memory with its siblings, and is nobody's parent. So
+OpenMP runtimes are asked to end their threads, a throw-away fork makes other libraries end theirs, and then it is
+looked at what is left. Linux only: everything is read in /proc/self.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import mmap
+import os
+import re
+import signal
+import stat
+import sys
+import warnings
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from devserver.worker.keep.reasons import Reason, Why
+from devserver.worker.keep.watching import quiet
+
+OMP_PAUSE_HARD = 2
+_RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
+_NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
+_HAS_PROC = os.path.isdir("/proc/self/fd") and hasattr(os, "fork")
+_HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
+
+
+@dataclass(frozen=True)
+class Opened:
+    """One descriptor. `target` as /proc names it; `flags` of its opening; `position` in bytes."""
+
+    number: int
+    target: str
+    identity: tuple[int, int]  # device, inode
+    kind: int  # the file type bits of its mode
+    flags: int
+    position: int
+    locked: bool
+
+
+@dataclass(frozen=True)
+class Shared:
+    """Writable memory that forks would share, by its addresses and what the map calls it."""
+
+    start: int
+    end: int
+    rights: str
+    name: str
+
+
+@dataclass(frozen=True)
+class State:
+    """What of a process a fork would share or lose, at one moment."""
+
+    opened: dict[int, Opened]
+    shared: frozenset[Shared]
+    handlers: dict[int, object]
+    timers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Forkable:
+    """It may be forked; each fork gives these descriptors descriptions of their own, and copies of this memory."""
+
+    reopen: tuple[Opened, ...] = ()
+    copy: tuple[Shared, ...] = ()
+
+
+def state_now(ignore: Collection[int] = ()) -> State:
+    """The state of this process. `ignore`: descriptors of the tool's own."""
+    if not _HAS_PROC:
+        return State({}, frozenset(), {}, ())
+    return State(_descriptors(ignore), _shared_memory(), _signal_handlers(), _timers())
+
+
+def forkable(before: State, ignore: Collection[int] = ()) -> Forkable | Reason:
+    """Whether this process may be forked, given its state before the script was loaded. Forks a throw-away child."""
+    reason = _threads_left() or _children()
+    if reason is not None:
+        return reason
+    return differs(before, state_now(ignore))
+
+
+def differs(before: State, after: State) -> Forkable | Reason:
+    """What load and init() have left that cannot be shared, or what has to be opened anew."""
+    reopen = []
+    for opened in _new(before, after):
+        reason = _why_not_shared(opened)
+        if reason is not None:
+            return reason
+        if opened.kind in (stat.S_IFREG, stat.S_IFDIR):
+            reopen.append(opened)
+    shared = sorted(after.shared - before.shared, key=lambda found: found.start)
+    named = next((found.name for found in shared if not _is_nobody_else_s(found)), None)
+    if named is not None:
+        return Reason(Why.SHARED_MEMORY, fact=named)
+    handled = [number for number, handler in after.handlers.items() if before.handlers.get(number) != handler]
+    if handled:
+        return Reason(Why.SIGNALS, fact=", ".join(signal.Signals(number).name for number in handled))
+    if after.timers:
+        return Reason(Why.TIMER, fact=after.timers[0])
+    return Forkable(tuple(reopen), tuple(shared))
+
+
+# --- threads and children
+
+
+def pause_openmp() -> list[str]:
+    """Ask each OpenMP runtime in this process to end its threads; they come back when they are needed."""
+    paths = _openmp_runtimes()
+    for path in paths:
+        try:
+            ctypes.CDLL(path, mode=_NOLOAD).omp_pause_resource_all(OMP_PAUSE_HARD)
+        except (OSError, AttributeError):
+            pass  # an old one; the count of threads tells
+    return paths
+
+
+def _openmp_runtimes() -> list[str]:
+    with quiet(), open("/proc/self/maps") as maps:
+        paths = (line.rstrip("\n").split(None, 5)[-1] for line in maps)
+        return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
+
+
+def _threads_left() -> Reason | None:
+    if not _HAS_PROC:
+        return Reason(Why.SYSTEM, fact="there is no /proc")
+    if len(os.listdir("/proc/self/task")) > 1:
+        pause_openmp()
+    _throw_away_fork()
+    names = _other_threads()
+    return Reason(Why.THREADS, fact=", ".join(names)) if names else None
+
+
+def _throw_away_fork() -> None:
+    """Some libraries end their threads when the process forks."""
+    with quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+
+
+def _other_threads() -> list[str]:
+    """Names of all threads but this one: Python's, else the system's."""
+    threading = sys.modules.get("threading")
+    named = {found.native_id: found.name for found in threading.enumerate()} if threading is not None else {}
+    others = [int(number) for number in os.listdir("/proc/self/task") if int(number) != os.getpid()]
+    return sorted({named.get(number) or _system_name(number) for number in others} - {""})
+
+
+def _system_name(thread: int) -> str:
+    return _read(f"/proc/self/task/{thread}/comm").strip()
+
+
+def _children() -> Reason | None:
+    """Also one that has ended and was not waited for: a fork could not wait for it."""
+    own = str(os.getpid())
+    numbers = [name for name in os.listdir("/proc") if name.isdigit()]
+    found = [text for text in (_read(f"/proc/{number}/stat") for number in numbers) if _parent(text) == own]
+    names = sorted(text[text.find("(") + 1 : text.rfind(")")] for text in found)
+    return Reason(Why.CHILDREN, fact=", ".join(names)) if names else None
+
+
+def _parent(text: str) -> str:
+    fields = text[text.rfind(")") + 1 :].split()
+    return fields[1] if len(fields) > 1 else ""
+
+
+def _read(path: str) -> str:
+    try:
+        with quiet(), open(path, errors="replace") as file:
+            return file.read()
+    except OSError:
+        return ""  # gone already
+
+
+# --- descriptors
+
+
+def _descriptors(ignore: Collection[int]) -> dict[int, Opened]:
+    found = (_opened(int(name)) for name in os.listdir("/proc/self/fd") if int(name) not in ignore)
+    return {opened.number: opened for opened in found if opened is not None}
+
+
+def _opened(number: int) -> Opened | None:
+    try:
+        target, status = os.readlink(f"/proc/self/fd/{number}"), os.fstat(number)
+    except OSError:
+        return None  # the listing's own
+    text = _read(f"/proc/self/fdinfo/{number}")
+    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
+    return Opened(
+        number,
+        target,
+        (status.st_dev, status.st_ino),
+        stat.S_IFMT(status.st_mode),
+        int(facts.get("flags", "0"), 8),
+        int(facts.get("pos", "0")),
+        "\nlock:" in text,
+    )
+
+
+def _new(before: State, after: State) -> list[Opened]:
+    """Opened since, or something else under an old number, or locked since."""
+    old = before.opened
+    return [
+        opened
+        for number, opened in sorted(after.opened.items())
+        if number not in old
+        or (old[number].identity, old[number].flags, old[number].locked)
+        != (opened.identity, opened.flags, opened.locked)
+    ]
+
+
+def _why_not_shared(opened: Opened) -> Reason | None:
+    if opened.target in _HARMLESS:
+        return None
+    if opened.locked:
+        return Reason(Why.FILE_LOCK, fact=opened.target)
+    readable = opened.flags & os.O_ACCMODE == os.O_RDONLY
+    at_rest = opened.kind in (stat.S_IFREG, stat.S_IFDIR) and not opened.target.startswith("/proc/")
+    return None if readable and at_rest else Reason(Why.DESCRIPTOR, fact=opened.target)
+
+
+def reopen(descriptors: Collection[Opened]) -> None:
+    """Give each a description of its own, under the same number, at the same position. Errors: OSError."""
+    with quiet():
+        for opened in descriptors:
+            inheritable = os.get_inheritable(opened.number)
+            position = os.lseek(opened.number, 0, os.SEEK_CUR)
+            flags = opened.flags & (os.O_NONBLOCK | os.O_DIRECT | os.O_NOATIME | os.O_PATH | os.O_LARGEFILE)
+            own = os.open(f"/proc/self/fd/{opened.number}", flags | os.O_RDONLY | os.O_CLOEXEC)
+            os.lseek(own, position, os.SEEK_SET)
+            os.dup2(own, opened.number, inheritable)
+            os.close(own)
+
+
+# --- memory, signals, timers
+
+
+def _shared_memory() -> frozenset[Shared]:
+    with quiet(), open("/proc/self/maps") as maps:
+        rows = [line.rstrip("\n").split(None, 5) for line in maps]
+    return frozenset(_shared(row) for row in rows if row[1][1] == "w" and row[1][3] == "s")
+
+
+def _shared(row: list[str]) -> Shared:
+    start, end = (int(address, 16) for address in row[0].split("-"))
+    return Shared(start, end, row[1], row[5] if len(row) > 5 else "a mapping without a name")
+
+
+def _is_nobody_else_s(shared: Shared) -> bool:
+    """Without a name for others to find it by, and small: anonymous memory, the semaphores of locks."""
+    nameless = shared.name == "/dev/zero (deleted)" or _SEMAPHORE.match(shared.name) is not None
+    return nameless and shared.rights == "rw-s" and shared.end - shared.start <= _MOST_COPIED
+
+
+_SEMAPHORE = re.compile(r"/dev/shm/(sem\.)?[\w.-]+ \(deleted\)$")
+_MOST_COPIED = 1 << 20  # bytes
+
+
+def copy_memory(shared: Collection[Shared]) -> None:
+    """Give this process memory of its own in these places, shared with its own forks only. Errors: OSError."""
+    if not shared:
+        return
+    library = ctypes.CDLL(None, use_errno=True)
+    library.mmap.restype = ctypes.c_void_p
+    library.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_int] * 3, ctypes.c_long]
+    flags = mmap.MAP_SHARED | mmap.MAP_ANONYMOUS | _MAP_FIXED
+    for found in shared:
+        size = found.end - found.start
+        content = ctypes.string_at(found.start, size)
+        made = library.mmap(found.start, size, mmap.PROT_READ | mmap.PROT_WRITE, flags, -1, 0)
+        if made != found.start:
+            raise OSError(ctypes.get_errno(), f"no memory for a copy of {found.name}")
+        ctypes.memmove(found.start, content, size)
+
+
+_MAP_FIXED = 0x10
+
+
+def _signal_handlers() -> dict[int, object]:
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def _timers() -> tuple[str, ...]:
+    names = ("ITIMER_REAL", "ITIMER_VIRTUAL", "ITIMER_PROF")
+    found: list[tuple[str, Callable[[int], tuple[float, float]], int]] = [
+        (name, signal.getitimer, getattr(signal, name)) for name in names if hasattr(signal, name)
+    ]
+    return tuple(name for name, ask, number in found if ask(number)[0] > 0)
