@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing

@@ -93,8 +93,8 @@ def _why_not(host: str, port: int, option: str, error: OSError) -> str:
         return f"port {port} is in use; choose another with {option}, or stop the program that listens on it"
     if is_refused:
         return (
-            f"port {port} is reserved by Windows (`netsh interface ipv4 show excludedportrange protocol=tcp` lists what "
-            f"is), kept by another program for itself, or forbidden to this user; choose another with {option}"
+            f"port {port} is reserved by Windows (`netsh interface ipv4 show excludedportrange protocol=tcp` lists "
+            f"these), kept by another program for itself, or forbidden to this user; choose another with {option}"
         )
     if error.errno == errno.EACCES:
         return f"port {port} may not be used by this user; choose one from 1024 with {option}"

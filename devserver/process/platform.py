@@ -153,7 +153,7 @@ if sys.platform == "win32":
 
         @staticmethod
         def wake_by_signals(alarm: Any) -> None:
-            """From now on a signal writes to this socket; nothing else would wake the main thread, which waits for it."""
+            """From now on a signal writes to this socket: nothing else wakes the main thread, which waits there."""
             signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
 
         @staticmethod

@@ -8,8 +8,6 @@ import os
 import sys
 from typing import TextIO
 
-from devserver.process.platform import System
-
 
 def write_anything() -> None:
     """From now on what the encoding of a standard stream does not have is written as escapes, and is no error.
@@ -23,6 +21,8 @@ def write_anything() -> None:
 
 def is_terminal(stream: TextIO | None) -> bool:
     """Whether a person may see what is written there."""
+    from devserver.process.platform import System  # not before: what is refused is refused at once
+
     try:
         return stream is not None and System.is_terminal(stream.fileno())
     except (OSError, ValueError):
@@ -31,6 +31,8 @@ def is_terminal(stream: TextIO | None) -> bool:
 
 def write_whole(stream: TextIO, text: str) -> None:
     """Write all of it at once, so that nothing comes between. Errors: OSError, ValueError where nobody reads it."""
+    from devserver.process.platform import System
+
     stream.flush()
     if System.consoles_take_text and is_terminal(stream):
         stream.write(text)
@@ -39,3 +41,13 @@ def write_whole(stream: TextIO, text: str) -> None:
     content = text.encode(stream.encoding or "utf-8", "backslashreplace")
     while content:
         content = content[os.write(stream.fileno(), content) :]
+
+
+def understand_colours() -> None:
+    """From now on a terminal of Windows does what escape sequences say; elsewhere it always does."""
+    from devserver.process.platform import System
+
+    if System.consoles_take_text:
+        from colorama import just_fix_windows_console
+
+        just_fix_windows_console()

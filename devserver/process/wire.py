@@ -15,7 +15,7 @@ from typing import BinaryIO, TypeAlias
 from devserver.config.settings import Config
 from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Told
+from devserver.records.messages import Became, Refused, Told, Warmed
 from devserver.records.stamps import Stamp
 
 MOST_DESCRIPTORS = 8
@@ -77,29 +77,10 @@ class WarmOrder:
 
 
 @dataclass(frozen=True)
-class Warmed:
-    """The imports are done. `refusal` says why no generation can come from this process, or is None."""
-
-    refusal: str | None
-
-
-@dataclass(frozen=True)
 class Forked:
     """The generation is a fork; a descriptor of its process comes with the message."""
 
     pid: int
-
-
-@dataclass(frozen=True)
-class Became:
-    """The generation is the warm process itself, from here on."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """There is no generation, and never will be one from here."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -176,7 +157,7 @@ class Link:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
 
-    def send(self, record: Told | Answer) -> None:
+    def send(self, record: Told) -> None:
         """Passes the record on; nothing happens where the supervisor is gone."""
         content = pickle.dumps(record)
         with self._lock:
@@ -226,10 +207,10 @@ class Inbox:
         self._buffer = b""
         self._parts: dict[tuple[int, int], bytearray] = {}
 
-    def feed(self, content: bytes) -> list[Told | Answer]:
+    def feed(self, content: bytes) -> list[Told]:
         """The records that are complete now."""
         self._buffer += content
-        found: list[Told | Answer] = []
+        found: list[Told] = []
         while len(self._buffer) >= _HEADER.size:
             process, message, more, length = _HEADER.unpack_from(self._buffer)
             end = _HEADER.size + length

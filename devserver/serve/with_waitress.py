@@ -16,6 +16,7 @@ from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher, WSGITask
 
+from devserver.process.platform import System
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi
 
 IDLE_WAIT = 1.0  # seconds
@@ -46,6 +47,7 @@ def run(plan: Plan) -> int:
         servers[0].pull_trigger()
 
     _on_signal(plan, stop_serving)
+    System.wake_by_signals(servers[0].trigger.trigger)
     if plan.witness is not None:
         plan.witness.booted(servers[0])
     while not (stop.is_asked() and all(server.is_idle() for server in servers)) and not stop.is_overdue():

@@ -13,7 +13,8 @@ from typing import BinaryIO, NoReturn
 
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import GO, Became, Briefing, Link, Order, Refused, Warmed, WarmOrder
+from devserver.process.wire import GO, Briefing, Link, Order, WarmOrder
+from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker import main as worker
 from devserver.worker.libraries import Imports
 

@@ -13,19 +13,8 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
-from devserver.process.wire import (
-    Answer,
-    Became,
-    Briefing,
-    Ended,
-    Forked,
-    Link,
-    Refused,
-    Warmed,
-    WarmOrder,
-    receive_order,
-    send,
-)
+from devserver.process.wire import Answer, Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
+from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker.libraries import Imports
 from devserver.worker.rehearsal import why_not_fork
 
