@@ -179,6 +179,6 @@ def is_alive(pid: int) -> bool:
 
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """The environment of the tests without settings of the server, with this project importable, and with `changes`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS) and name != "PYTHONUTF8"}
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {name: value for name, value in {**kept, **changes}.items() if value is not None}

@@ -204,13 +204,16 @@ if sys.platform == "win32":
             return False
 
         @classmethod
-        def typed_at_console(cls) -> bytes | None:
-            """The key that was typed, empty where there was none; None where keys do not come this way."""
+        def has_console_keys(cls) -> bool:
+            """Whether keys come one by one from `typed_at_console`."""
             try:
-                if not cls.is_terminal(0):
-                    return None
+                return cls.is_terminal(0)
             except OSError:
-                return None
+                return False
+
+        @classmethod
+        def typed_at_console(cls) -> bytes:
+            """The key that was typed, empty where there was none."""
             typed = msvcrt.getwch() if msvcrt.kbhit() else ""
             if typed in cls._before_a_code:
                 msvcrt.getwch()  # its code, which looks like a letter
@@ -439,8 +442,12 @@ else:
                 return False
 
         @staticmethod
-        def typed_at_console() -> bytes | None:
-            return None
+        def has_console_keys() -> bool:
+            return False
+
+        @staticmethod
+        def typed_at_console() -> bytes:
+            return b""
 
         @staticmethod
         def nameless_file() -> int:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import fcntl
 import hashlib
 import json
 import os
@@ -27,6 +28,7 @@ import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from xml.etree import ElementTree
 
 HERE = Path(__file__).resolve().parent
@@ -52,7 +54,7 @@ PACKAGES = (
 )
 """What the tests need there beside what setup.cfg requires."""
 
-IN_BASE_TOO = ("test_process.py", "test_check.py", "test_reload.py")
+IN_BASE_TOO = ("process/test_process.py", "live/test_check.py", "live/test_windows.py")
 """Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
 
 
@@ -289,8 +291,12 @@ class Job:
     in_environment: bool
 
     @property
+    def path(self) -> str:
+        return self.file.resolve().relative_to(TESTS).as_posix()
+
+    @property
     def name(self) -> str:
-        return self.file.name + ("" if self.in_environment else " (outside of the virtual environment)")
+        return self.path + ("" if self.in_environment else " (outside of the virtual environment)")
 
 
 @dataclass(frozen=True)
@@ -304,8 +310,8 @@ class Result:
 
 
 def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
-    wanted = [file for file in files if file.name not in left_out]
-    return [*(Job(file, True) for file in wanted), *(Job(file, False) for file in wanted if file.name in IN_BASE_TOO)]
+    wanted = [job for job in (Job(file, True) for file in files) if job.path not in left_out]
+    return [*wanted, *(Job(job.file, False) for job in wanted if job.path in IN_BASE_TOO)]
 
 
 def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
@@ -315,9 +321,10 @@ def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
     report.unlink(missing_ok=True)
     python = environment_python(folder) if job.in_environment else base_python(folder)
     options = ["-o", "addopts=", "-ra", "-q", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
-    options += [f"--deselect=tests/{row.name}" for row in deselected() if row.name.startswith(job.file.name + "::")]
-    variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [str(python), "-m", "pytest", *options, f"--junitxml={windows_path(report)}", f"tests/{job.file.name}"]
+    options += [f"--deselect=tests/{row.name}" for row in deselected() if row.name.startswith(job.path + "::")]
+    # the tests themselves are UTF-8, what they start is as Windows makes it
+    variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    command = [str(python), "-m", "pytest", *options, f"--junitxml={windows_path(report)}", f"tests/{job.path}"]
     ran = wine.run(command, FILE_LIMIT, variables, ROOT)
     seconds = time.monotonic() - begun
     if ran.code is None or not report.exists():
@@ -391,6 +398,7 @@ def main() -> int:
     asked = parser.parse_args()
     begun = time.monotonic()
     folder = cache_folder()
+    held = take_turn(folder)
     try:
         set_up(folder)
     except (SetupError, subprocess.TimeoutExpired) as error:
@@ -398,9 +406,22 @@ def main() -> int:
         return 2
     print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
     left_out = {row.name for row in deselected() if "::" not in row.name}
-    files = asked.files or sorted(TESTS.glob("test_*.py"))
+    files = asked.files or sorted(TESTS.rglob("test_*.py"))
     results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
+    held.close()
     return _sum_up(results, time.monotonic() - begun)
+
+
+def take_turn(folder: Path) -> IO[str]:
+    """Wait until no other run uses this folder, for a run ends all that runs in its Wine; closing gives the turn on."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for another run to end", flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
 
 
 def _shown(result: Result, logs: Path | None) -> Result:
@@ -408,7 +429,7 @@ def _shown(result: Result, logs: Path | None) -> Result:
     print(f"{result.seconds:6.1f} s  {result.job.name}: {counts}", flush=True)
     if result.failed and logs is not None:
         logs.mkdir(parents=True, exist_ok=True)
-        (logs / f"{result.job.name}.txt").write_text(result.output)
+        (logs / f"{result.job.name.replace('/', '_')}.txt").write_text(result.output)
     elif result.failed:
         print(result.output, flush=True)
     return result

@@ -17,7 +17,7 @@ import pytest
 from live import COMMAND, ROOT, Server, environment, is_alive
 from loop import GONE_WITHIN, Loop, answering
 
-from devserver.process import Listener, ListenError
+from devserver.process.listener import Listener, ListenError
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="about Windows")
 
@@ -236,8 +236,8 @@ def test_a_retired_generation_leaves_at_once(tmp_path: Path) -> None:
 
 def test_a_wire_that_is_cut() -> None:
     """Whoever waits for an answer goes on at once."""
-    from devserver.replay import NoAnswer, Wire
-    from devserver.samples import Sample
+    from devserver.records.samples import Sample
+    from devserver.replay.client import NoAnswer, Wire
 
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
         wire = Wire(f"127.0.0.1:{deaf.getsockname()[1]}")
@@ -338,17 +338,18 @@ def test_nul_is_no_terminal(tmp_path: Path) -> None:
         assert "press h" not in loop.output()
 
 
-@pytest.mark.parametrize(("typed", "asked"), [("\xe0R", 0), ("\x00r", 0), ("\xe0Hr", 1), ("r", 1)])
+@pytest.mark.parametrize(("typed", "asked"), [("\xe0R", 0), ("\x00R", 0), ("\xe0HR", 1), ("R", 1)])
 def test_arrows_and_function_keys(monkeypatch: pytest.MonkeyPatch, typed: str, asked: int) -> None:
     """They come as two characters, of which the second looks like a letter."""
     import msvcrt
 
-    from devserver import keys
     from devserver.lifecycle import ReloadAsked
-    from devserver.terminal import Terminal
+    from devserver.process.platform import System
+    from devserver.process.terminal import Terminal
+    from devserver.supervisor import keys
 
     waiting, delivered = list(typed), list[Any]()
-    monkeypatch.setattr(sys, "stdin", _Console())
+    monkeypatch.setattr(System, "is_terminal", lambda _descriptor: True)
     monkeypatch.setattr(msvcrt, "kbhit", lambda: bool(waiting))
     monkeypatch.setattr(msvcrt, "getwch", lambda: waiting.pop(0))
     with keys.Keys(Terminal(), delivered.append):
@@ -357,11 +358,3 @@ def test_arrows_and_function_keys(monkeypatch: pytest.MonkeyPatch, typed: str, a
             time.sleep(0.01)
         time.sleep(0.1)
     assert sum(isinstance(each, ReloadAsked) for each in delivered) == asked
-
-
-class _Console:
-    def isatty(self) -> bool:
-        return True
-
-    def fileno(self) -> int:
-        return 0
