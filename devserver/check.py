@@ -98,8 +98,11 @@ class _Check:
             self._origin = Origin([listener], self._environ, lifeline.descriptor)
             stack.callback(self._end)
             self._start(listener)
-            samples = list(self._samples(listener)) if self._heard.loaded and self._heard.loaded.ok else []
-        return self._judge(samples, time.monotonic() - begun)
+            load_seconds = time.monotonic() - begun
+            loads = self._heard.loaded is not None and self._heard.loaded.ok
+            samples = tuple(self._samples(listener)) if loads else ()
+        skipped = () if loads else tuple(self._read(path).name for path in self._config.samples)
+        return self._judge(samples, skipped, load_seconds, time.monotonic() - begun)
 
     def _start(self, listener: Listener) -> None:
         """A process that has loaded the script, or has told why not."""
@@ -141,14 +144,16 @@ class _Check:
                 self._child.close()
 
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
-        config = self._config
-        for path in config.samples:
+        for path in self._config.samples:
             before = len(self._heard.errors)
-            sent = self._send(read_sample(path, config.request_content_type, config.base), Wire(listener.address))
+            sent = self._send(self._read(path), Wire(listener.address))
             self._hear(partial(self._has_more_than, before), self._patience(sent))
             yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
             if self._heard.gone is not None:
                 self._start(listener)
+
+    def _read(self, path: str) -> Sample | Unusable:
+        return read_sample(path, self._config.request_content_type, self._config.base)
 
     def _send(self, sample: Sample | Unusable, wire: Wire) -> SampleSent:
         """In a thread, so that nobody waits for the answer of a process that is gone."""
@@ -183,13 +188,16 @@ class _Check:
                 end()
                 self._hear(lambda: False, END_LIMIT)
 
-    def _judge(self, samples: list[SampleVerdict], seconds: float) -> Verdict:
+    def _judge(
+        self, samples: tuple[SampleVerdict, ...], skipped: tuple[str, ...], load_seconds: float, seconds: float
+    ) -> Verdict:
         heard = self._heard
         error = heard.loaded.error if heard.loaded is not None else self._death()
         notes = list(heard.notes)
         if heard.loaded is not None and self._config.script:
             notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
-        return Verdict(error, heard.loaded, tuple(samples), tuple(dict.fromkeys(notes)), seconds)
+        told = tuple(dict.fromkeys(notes))
+        return Verdict(error, heard.loaded, samples, told, seconds, load_seconds, skipped)
 
     def _death(self) -> Diagnostic:
         heard = self._heard

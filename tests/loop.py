@@ -6,13 +6,13 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import DEADLINE, WINDOWS, Answer, Server
+from live import COMMAND, DEADLINE, WINDOWS, Answer, Server
 
 TOKEN = "TEST_OF_THE_LOOP"  # a variable that every process of one run inherits
 GONE_WITHIN = 3.0  # seconds after the end in which every process has to be gone
@@ -39,6 +39,7 @@ class Loop(Server):
         server: str = SERVERS[0],
         env: Mapping[str, str | None] | None = None,
         until: str | None = "ready",
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.project = folder / "project"
         self.project.mkdir(parents=True)
@@ -53,6 +54,7 @@ class Loop(Server):
             cwd=self.project,
             env={TOKEN: self.token, **(env or {})},
             until=until,
+            command=command,
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

@@ -21,7 +21,7 @@ from devserver.records.samples import ReplayReport, SampleSent
 if TYPE_CHECKING:
     from devserver.records.changes import Targets
 
-FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
+FIRST_SLOW = 2.0  # seconds after which a terminal shows that it goes on
 SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
 
 
@@ -37,6 +37,7 @@ class Console:
         self._address = self._health = ""
         self._is_lent = False
         self._repeats = Repeats()
+        self._slowness = Slowness()
         self._last: Diagnostic | None = None
         self._is_past = False  # whether a load has gone well since the last error
         self._noted: set[str] = set()
@@ -76,8 +77,8 @@ class Console:
             case lifecycle.Overran(generation):
                 self._tell(event("overran", generation=generation))
                 self._write(lines.overran(self._config.graceful_timeout, colour=self._colour))
-            case lifecycle.Slow(generation, seconds):
-                self._slow(generation, seconds)
+            case lifecycle.Slow():
+                self._slow(message)
             case lifecycle.Stopping():
                 self._tell(event("stopping"))
                 self._write(lines.stopping(colour=self._colour))
@@ -207,16 +208,18 @@ class Console:
             self._write(self._block(error), lines.given_up(error, colour=self._colour))
         self._begun = self._clock()
 
-    def _slow(self, generation: int, seconds: float) -> None:
+    def _slow(self, slow: lifecycle.Slow) -> None:
         if self._is_lent:
             return  # the person knows what it waits for
-        if self._is_terminal and seconds >= FIRST_SLOW:
+        due = self._slowness.due(slow)
+        if due is not None:
+            self._tell(event("slow", generation=slow.generation, seconds=due, phase=slow.phase))
+        if self._is_terminal and slow.seconds >= FIRST_SLOW:
             # the cursor goes back to the left edge, so that whatever comes next writes over it
-            self._raw(f"\r\x1b[K{lines.still_loading(seconds)}\r")
+            self._raw(f"\r\x1b[K{lines.still(slow.phase, slow.seconds)}\r")
             self._moving = True
-        elif seconds in SLOW_LINES:
-            self._tell(event("slow", generation=generation, seconds=seconds))
-            self._write(lines.still_loading(seconds, colour=self._colour))
+        elif due is not None:
+            self._write(lines.still(slow.phase, due, colour=self._colour))
 
     def _sample(self, sent: SampleSent, generation: int) -> None:
         self._tell(events.sample(sent, generation))
@@ -283,6 +286,25 @@ class Console:
         failure = self._events.write(what) if self._events is not None else None
         if failure is not None:
             self._write(self._line(failure, "warning"))
+
+
+class Slowness:
+    """Which line is due about what takes long: one at each of `SLOW_LINES`, beginning anew with what is slow next."""
+
+    def __init__(self) -> None:
+        self._latest = lifecycle.Slow(0, 0.0)
+        self._told = 0
+
+    def due(self, slow: lifecycle.Slow) -> int | None:
+        """The seconds to tell, if a line is due."""
+        same = (slow.generation, slow.phase) == (self._latest.generation, self._latest.phase)
+        if not same or slow.seconds < self._latest.seconds:
+            self._told = 0
+        self._latest = slow
+        passed = max((each for each in SLOW_LINES if each <= slow.seconds), default=0)
+        due = passed if passed > self._told else None
+        self._told = max(passed, self._told)
+        return due
 
 
 class Repeats:

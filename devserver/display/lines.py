@@ -40,8 +40,10 @@ def restarting_after_death(pause: float, *, colour: bool = False) -> str:
     return bracket("", f"restarting{f' in {pause:g} s' if pause else ''}: the process died", colour)
 
 
-def still_loading(seconds: float, *, colour: bool = False) -> str:
-    return bracket("", f"still loading, {seconds:.0f} s", colour)
+def still(phase: str, seconds: float, *, colour: bool = False) -> str:
+    """What takes long goes on; `phase` as in `lifecycle.Slow`."""
+    what = "loading" if phase == "load" else f"in {phase}()"
+    return bracket("", f"still {what}, {int(seconds)} s", colour)
 
 
 def ready(loaded: LoadReport, seconds: float, url: str, *, colour: bool = False) -> str:

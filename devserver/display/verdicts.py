@@ -36,13 +36,19 @@ class SampleVerdict:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has found. `error` is why the script could not be loaded; `notes` do not count as failures."""
+    """What a check has found. `error` is why the script could not be loaded; `notes` do not count as failures.
+
+    `seconds` are those of the whole check, `load_seconds` until the script was loaded, or was known to be unusable, the
+    start of its process included. `skipped` names the samples that were not sent, since there was no script for them.
+    """
 
     error: Diagnostic | None
     loaded: LoadReport | None
     samples: tuple[SampleVerdict, ...]
     notes: tuple[str, ...]
     seconds: float
+    load_seconds: float = 0.0
+    skipped: tuple[str, ...] = ()
 
     @property
     def failed(self) -> tuple[SampleVerdict, ...]:
@@ -134,21 +140,32 @@ def _property(text: str) -> str:
 def _as_junit(verdict: Verdict, config: Config) -> str:
     name = config.entry_script or "main"
     block = blocks.block(verdict.error, width=120) if verdict.error is not None else ""
-    cases = [_case(name, "load and init()", 0.0, blocks.headline(verdict.error) if verdict.error else "", block)]
+    message = blocks.headline(verdict.error) if verdict.error else ""
+    cases = [_case(name, "load and init()", verdict.load_seconds, message, block)]
     for sample in verdict.samples:
         text = "\n".join(blocks.block(error, width=120) for error in sample.errors)
         message = "" if sample.sent.ok else sample.message
         cases.append(_case(name, f"sample {sample.sent.name}", sample.sent.milliseconds / 1000, message, text))
+    cases += [_skipped_case(name, f"sample {sample}", verdict.summary) for sample in verdict.skipped]
     failures = (verdict.error is not None) + len(verdict.failed)
-    head = f'<testsuite name="azmlinfsrv" tests="{len(cases)}" failures="{failures}" time="{verdict.seconds:.3f}">'
+    counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{len(verdict.skipped)}"'
+    head = f'<testsuite name="azmlinfsrv" {counts} time="{verdict.seconds:.3f}">'
     return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', head, *cases, "</testsuite>"])
 
 
 def _case(group: str, name: str, seconds: float, message: str, text: str) -> str:
-    start = f"<testcase classname={quoteattr(group)} name={quoteattr(name)} time={quoteattr(f'{seconds:.3f}')}"
+    start = _case_start(group, name, seconds)
     if not message:
         return f"{start}/>"
     return f"{start}><failure message={quoteattr(_xml(message))}>{escape(_xml(text))}</failure></testcase>"
+
+
+def _skipped_case(group: str, name: str, message: str) -> str:
+    return f"{_case_start(group, name, 0.0)}><skipped message={quoteattr(_xml(message))}/></testcase>"
+
+
+def _case_start(group: str, name: str, seconds: float) -> str:
+    return f"<testcase classname={quoteattr(group)} name={quoteattr(name)} time={quoteattr(f'{seconds:.3f}')}"
 
 
 def _xml(text: str) -> str:

@@ -58,6 +58,7 @@ if sys.platform == "win32":
         suspend_signals: tuple[int, ...] = (signal.SIGBREAK,)  # in a generation; the tool itself ends with that
         _stop_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         _before_a_code = ("\x00", "\xe0")  # what arrows and function keys begin with
+        most_connections = 200  # that are looked at together; select() takes no more than 512
         _tools_job: Job | None = None
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
@@ -160,6 +161,10 @@ if sys.platform == "win32":
         def end_group_with(lifeline: int) -> bool:
             """From now on the system itself kills this process group when the pipe's other end is closed; if it can."""
             return False
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -313,6 +318,7 @@ else:
         consoles_take_text = False
         reading_hinders_saving = False
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
+        most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
         _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 
@@ -391,6 +397,19 @@ else:
             if select.select([own], [], [], 0)[0]:
                 cls.end_own_group()  # it was closed before
             return True
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+            group = os.getpgrp()
+            try:
+                os.setpgid(0, os.getpgid(os.getppid()))
+            except OSError:
+                return  # the parent is gone, and the others end as this one does then
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except OSError:
+                pass  # there are none
 
         @staticmethod
         def end_own_group() -> NoReturn:
@@ -512,8 +531,11 @@ def _temporary_file() -> int:
         return os.dup(file.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+def leave(code: int, with_group: bool = False) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off.
+
+    `with_group`: it leads its process group, and nobody of that shall be left.
+    """
     try:
         end = time.monotonic() + THREADS_GRACE
         for thread in threading.enumerate():
@@ -527,5 +549,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass
+        if with_group:
+            System.end_followers()
     finally:
         os._exit(code)  # also where another signal raised in the midst of this

@@ -35,6 +35,13 @@ class DebuggerCame:
 
 
 @dataclass(frozen=True)
+class LookDue:
+    """It is time to look what this generation is at."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
 class WarmedUp:
     """A warm process has imported what it was told to, or is gone."""
 
@@ -42,5 +49,5 @@ class WarmedUp:
     told: Warmed
 
 
-Arrival: TypeAlias = Event | Heard | FilesChanged | DebuggerCame | WarmedUp | Note | Look
+Arrival: TypeAlias = Event | Heard | FilesChanged | DebuggerCame | LookDue | WarmedUp | Note | Look
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

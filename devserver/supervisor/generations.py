@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
 from devserver.diagnostics import exits
-from devserver.lifecycle import Death
+from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
 from devserver.process.reaper import Reaper
@@ -28,6 +29,7 @@ class Life:
     has_keyboard: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
+    launched: float = field(default_factory=time.monotonic)
 
     def load(self, files: dict[str, Stamp]) -> None:
         """It has loaded these, too."""
@@ -92,6 +94,15 @@ class Generations:
         life = self._lives.get(generation)
         if life is not None:
             life.child.kill()
+
+    def slow(self, generation: int, loads: bool) -> Slow | None:
+        """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""
+        life = self._lives.get(generation)
+        if life is None:
+            return None
+        board = life.child.scoreboard
+        since = life.launched if loads else board.oldest_call()
+        return None if since is None else Slow(generation, time.monotonic() - since, board.loading if loads else "run")
 
     def place_of(self, generation: int) -> tuple[str, int] | None:
         """Path and line at which it is in the user's code; not all of its processes survive the question."""

@@ -13,11 +13,12 @@ from devserver.lifecycle import StopAsked
 from devserver.process import debugger, table
 from devserver.process.child import Origin
 from devserver.process.lifeline import Lifeline
-from devserver.process.listener import bind_all, listening_on, with_real_ports
+from devserver.process.listener import Listener, bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.records.messages import Note
+from devserver.serve.handoff import Handoff
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.keys import Keys
@@ -53,7 +54,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         )
         stack.callback(watch.close)
         spawner = Spawner(
-            Origin(listeners, environ, lifeline.descriptor),
+            Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor),
             sys.path,
             lambda generation, record: arrivals.put(Heard(generation, record)),
             lambda process, told: arrivals.put(WarmedUp(process, told)),
@@ -71,3 +72,12 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         supervisor.loop()
     console.stopped()
     return 0
+
+
+def _handoff(stack: ExitStack) -> list[Listener]:
+    """Through which unfinished connections pass from one generation to another; none where the system cannot."""
+    handoff = Handoff.make()
+    if handoff is None:
+        return []
+    stack.callback(handoff.close)
+    return [Listener(end, "") for end in handoff.sockets]

@@ -30,7 +30,7 @@ from devserver.records.messages import (
 )
 from devserver.records.stamps import Stamp
 from devserver.replay.rounds import Replays
-from devserver.supervisor.arrivals import Arrival, Arrivals, DebuggerCame, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.arrivals import Arrival, Arrivals, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
 from devserver.supervisor.deadlines import Deadlines
 from devserver.supervisor.endings import Endings
 from devserver.supervisor.generations import Generations, Life
@@ -99,6 +99,8 @@ class Supervisor:
                     self._step(lifecycle.Changed(plan_reload(foreign)))
             case DebuggerCame(attached):
                 self._debugger_came(attached)
+            case LookDue(generation):
+                self._look_at(generation)
             case Heard():
                 for event in self._events_of(arrival):
                     self._step(event)
@@ -111,11 +113,17 @@ class Supervisor:
         self._model, actions = lifecycle.step(self._model, event)
         for action in actions:
             self._perform(action)
-        loading = self._model.state is State.STARTING
-        if isinstance(event, lifecycle.Slow) and event.generation == self._model.generation and loading:
-            self._deadlines.still_loads(event)
 
     # --- what has happened
+
+    def _look_at(self, generation: int) -> None:
+        """What takes long is told, but for time at a breakpoint; a generation that was replaced has its deadline."""
+        if generation != self._model.generation or self._model.state not in (State.STARTING, State.RUNNING):
+            return
+        slow = self._generations.slow(generation, loads=self._model.state is State.STARTING)
+        if slow is not None and not debugger.is_attached():
+            self._step(slow)
+        self._deadlines.look_at(generation)
 
     def _debugger_came(self, attached: bool) -> None:
         """A generation can be debugged only from its start on, so that one that lives is replaced."""
@@ -205,7 +213,7 @@ class Supervisor:
             death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
-            self._deadlines.loads(generation)
+            self._deadlines.look_at(generation)
 
     def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:
         targets = self._project.targets()

@@ -202,8 +202,8 @@ class RequestReporter:
         limit = self.config.worker_timeout * 1000
         self.tell(problems.timed_out(error, limit, setting="WORKER_TIMEOUT", request=request.facts, status=500))
 
-    def body_failed(self, error: Exception, request: Request) -> None:
-        self._tell_found(self._described(error, "response", request, 200), error)
+    def body_failed(self, error: Exception, request: Request, status: int) -> None:
+        self._tell_found(self._described(error, "response", request, status), error)
 
     def odd_result(self, result: object, request: Request) -> None:
         warning = return_value.result_warning(result, self.script.run, request=request.facts)

@@ -208,7 +208,7 @@ def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    leave(code)
+    leave(code, with_group=True)
 
 
 def _wait_until_told(told: int) -> None:

@@ -211,3 +211,18 @@ def test_the_banner_is_written(shown: Console, capfd: pytest.CaptureFixture[str]
     assert console.banner is banner
     shown.facts()
     assert "Worker timeout:       300 s\n" in capfd.readouterr().out
+
+
+# ------------------------------------------------------------------- what is slow
+
+
+def test_lines_about_what_is_slow(shown: Console, capfd: pytest.CaptureFixture[str]) -> None:
+    """Where there is no terminal, one at 10, 30, 60 s and so on, however the looks fall; the next one begins anew."""
+    for phase, moments in (("init", (9.9, 11.2, 12.3, 29.9, 31.0)), ("run", (65.0, 66.0, 3.0, 12.0)), ("run", (11.0,))):
+        for seconds in moments:
+            shown.show(lifecycle.Slow(1, seconds, phase))  # type: ignore[arg-type]
+    told = [line.partition("still ")[2] for line in capfd.readouterr().out.splitlines()]
+    assert told == [
+        *("in init(), 10 s", "in init(), 30 s"),
+        *("in run(), 60 s", "in run(), 10 s", "in run(), 10 s"),
+    ]

@@ -45,6 +45,14 @@ def reach(loop: Loop, state: str, pool: ThreadPoolExecutor) -> None:
         loop.wait_until((loop.project / "began").exists, f"the script is {state}")
 
 
+def story(pid: int) -> str:
+    """What is known of a process that should be gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "gone by now"
+
+
 def is_free(port: int) -> bool:
     """Whether somebody could listen on it now."""
     with socket.socket() as bound:
@@ -58,7 +66,7 @@ def is_free(port: int) -> bool:
 
 
 def assert_gone(loop: Loop, begun: float) -> None:
-    assert not loop.survivors()
+    assert not (left := loop.survivors()), [(pid, story(pid)) for pid in left]
     while not is_free(loop.port) and time.monotonic() - begun < GONE_WITHIN:
         time.sleep(0.02)  # a process that is just being started shows its environment late
     assert not loop.survivors() and is_free(loop.port)

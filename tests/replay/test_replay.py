@@ -255,6 +255,23 @@ def test_a_sample_that_is_not_json_is_to_blame(tmp_path: Path, name: str, text: 
     assert f"\n{name}:{line}:" in loop.output()
 
 
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf{}", b'{\r\n  "a": 1,\r\n}', b'{"a": 1'])
+@pytest.mark.parametrize("reads", ["json.loads(data)", "other(data)"])
+def test_a_sample_that_is_not_quite_json(tmp_path: Path, content: bytes, reads: str) -> None:
+    """A byte order mark, other line ends; a library that has another reader."""
+    script = f"import json\ndef init(): pass\ndef run(data):\n    return {reads}\n"
+    script += "def other(text):\n    raise ValueError('Expected object or value')\n"
+    project = tmp_path / "project"
+    with Loop(tmp_path, "--request", "a.json", score=script, files={"a.json": "{}"}, until="ready") as loop:
+        loop.wait_for("replayed")
+        loop.save("a.json", content)
+        error = loop.wait_for_nth("request_failed", 1 if reads == "json.loads(data)" else 2)["error"]
+    good = content.startswith(b"\xef") and reads != "json.loads(data)"  # read without the mark it is JSON
+    assert error["path"] == str(project / ("score.py" if good else "a.json"))
+    if not good:
+        assert error["line"] == {0xEF: 1, 0x7B: 1 + content.count(b"\r\n")}[content[0]]
+
+
 def test_a_script_at_fault_is_still_to_blame(tmp_path: Path) -> None:
     """A sample that is JSON, and another text that is none."""
     script = "import json\ndef init(): pass\ndef run(data):\n    return json.loads(json.loads(data)['inner'])\n"

@@ -30,7 +30,7 @@ from devserver.scoring.script import load
 from devserver.scoring.swagger import prepare
 from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.scoring.time_limit import NoLimit, time_limit
-from devserver.serve import WorkerAborted
+from devserver.serve import AnswerFailed, WorkerAborted
 from devserver.usercode import loader
 from devserver.worker.holding import holding_app
 from devserver.worker.reporter import RequestReporter
@@ -403,8 +403,9 @@ def test_streams(make: Callable[..., Site]) -> None:
             return flask.Response(body(data))
         """)  # fmt: skip
     assert site.ask(body="whole").text == "ab" and site.told == []
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(AnswerFailed) as raised:
         site.ask(body="broken")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     report = site.only_report()
     assert (report.phase, report.type, report.line, report.status) == ("response", "ZeroDivisionError", 8, 200)
     site.told.clear()
