@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import queue
-import select
 import shutil
 import signal
 import sys
@@ -27,9 +26,8 @@ from devserver.process.child import Origin
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.platform import System
-from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
-from devserver.records.messages import Gone, LoadReport
+from devserver.records.messages import Gone, LoadReport, Refused, Warmed
 from devserver.supervisor import spawner, warm_process
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
@@ -410,16 +408,9 @@ def spare_of(loop: Warm, warm: int) -> list[int]:
 
 
 class StillBorn:
-    """A process that is gone when it is handed over, and the warm process that it came from."""
+    """A process that is gone when it is handed over."""
 
-    refusal, is_ready, process, pid = None, True, None, 1 << 30
-
-    modules: frozenset[str] = frozenset()
-
-    def launch(self, *_: object) -> StillBorn:
-        return self
-
-    def listen(self, _: object) -> None: ...
+    pid = 1 << 30
 
     def wait(self) -> int:
         return -signal.SIGKILL
@@ -428,27 +419,40 @@ class StillBorn:
         raise ProcessLookupError
 
 
-def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
-    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
-    starter = spawner.Spawner(Origin([], {}, -1), [], lambda *record: told.put(record), print, print, print, warm=True)
-    starter.learned(LoadReport(ok=True), ("/",), {})
-    starter.launch(Briefing(7, Config())).close()
+    monkeypatch.setattr(System, "start", lambda *_: None)
+    monkeypatch.setattr(warm_process, "send", lambda *_: None)
+    monkeypatch.setattr(warm_process.WarmProcess, "_order", lambda *_: StillBorn())
+    order = wire.WarmOrder((), (str(tmp_path),), (), (), False)
+    warm = warm_process.WarmProcess(order, Origin([], {}, -1), lambda *record: told.put(record))
+    child = warm.launch(Briefing(7, Config()))
+    assert not isinstance(child, Refused)
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
+    child.close()
+    warm._channel.close()
+
+
+class NotYet:
+    """A warm process that is not ready."""
+
+    modules: frozenset[str] = frozenset()
+    is_ready = False
+    refusal = None
+
+    def listen(self, _: object) -> None: ...
 
 
 @pytest.mark.parametrize(
-    ("linux", "windows", "becomes", "said"),
-    [(False, False, False, "gunicorn forks"), (False, True, True, "on Windows"), (True, False, False, "")],
+    ("linux", "becomes", "said"), [(False, False, "gunicorn forks"), (False, True, ""), (True, False, "")]
 )
 def test_systems_without_a_warm_process_say_so(
-    monkeypatch: pytest.MonkeyPatch, linux: bool, windows: bool, becomes: bool, said: str
+    monkeypatch: pytest.MonkeyPatch, linux: bool, becomes: bool, said: str
 ) -> None:
     """Once, with the reason."""
     monkeypatch.setattr(System, "forks_safely", linux)
-    monkeypatch.setattr(System, "lends_descriptors", not windows)
-    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
+    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: NotYet())
     lines: list[str] = []
     starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
@@ -456,30 +460,27 @@ def test_systems_without_a_warm_process_say_so(
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
 
 
-def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
+def test_nothing_is_loaded_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A generation whose libraries turn out to be outdated is ended before it has executed a line of the script."""
     script = tmp_path / "score.py"
     script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1), encoding="utf-8")
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
     with (
         closing(Listener.bind("127.0.0.1", 0)) as listener,
-        closing(Scoreboard()) as recorder,
         closing(Lifeline()) as lifeline,
     ):
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
-        warm = warm_process.WarmProcess(order, Origin([listener], dict(os.environ), lifeline.descriptor))
-        heard_of: queue.Queue[wire.Warmed] = queue.Queue()
+        told: queue.Queue[object] = queue.Queue()
+        origin = Origin([listener], dict(os.environ), lifeline.descriptor)
+        warm = warm_process.WarmProcess(order, origin, lambda _, record: told.put(record))
+        heard_of: queue.Queue[Warmed] = queue.Queue()
         warm.listen(lambda _, warmed: heard_of.put(warmed))
-        assert heard_of.get(timeout=DEADLINE) == wire.Warmed(None)
-        (hear, heard), (told, tell) = os.pipe(), os.pipe()
-        briefing = Briefing(1, config, warm=True, path=tuple(sys.path), listeners=(listener.socket.fileno(),))
-        process = warm.launch(briefing, (heard, *recorder.descriptors, told))
-        assert not isinstance(process, wire.Refused)
-        for descriptor in (heard, told, tell):
-            os.close(descriptor)
-        assert select.select([hear], [], [], DEADLINE)[0] and os.read(hear, 1) == b"", "it was to end in silence"
-        assert process.wait() == -signal.SIGKILL
+        assert heard_of.get(timeout=DEADLINE) == Warmed(None)
+        monkeypatch.setattr(warm_process, "_tell_to_begin", os.close)
+        child = warm.launch(Briefing(1, config, warm=True, path=tuple(sys.path)))
+        assert not isinstance(child, Refused)
+        assert told.get(timeout=DEADLINE) == Gone(-signal.SIGKILL), "it was to end in silence"
         assert not (tmp_path / "loaded").exists()
-        os.close(hear)
+        child.close()
         warm.close()
         warm.process.wait(DEADLINE)
