@@ -1,4 +1,4 @@
-"""Generations that are forked from a process with the libraries imported: as good as cold ones, or cold ones."""
+"""Generations that come from a process with the libraries imported: as good as cold ones, or cold ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ from devserver.process.wire import Briefing
 from devserver.records.messages import Gone, LoadReport, Refused, Warmed
 from devserver.supervisor import spawner, warm_process
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+pytestmark = pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="never tried elsewhere")
+forks = pytest.mark.skipif(sys.platform != "linux", reason="about forks, or looks at /proc")
 
 FACTS = """
 import json as _json, os as _os, sys as _sys
@@ -97,6 +98,7 @@ class Warm(Loop):
 
 
 def command_of(pid: int) -> str:
+    """Empty where the system does not tell."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -184,6 +186,7 @@ def test_generations_draw_other_random_numbers(tmp_path: Path) -> None:
     assert len(set(drawn)) == len(drawn) == 16
 
 
+@forks
 @pytest.mark.parametrize(("server", "workers"), [("gunicorn", 3), ("waitress", 3)])
 def test_every_worker_is_warm(server: str, workers: int, tmp_path: Path) -> None:
     """With several workers, with threads, and when a worker is replaced: the library is executed once, ahead."""
@@ -201,7 +204,7 @@ def test_no_warm_means_cold(tmp_path: Path) -> None:
     script = using("library", "library.VALUE")
     with Warm(tmp_path, "--no_warm", packages={"library": TRACE + "VALUE = 1"}, score=script) as loop:
         assert not loop.saved(script + "# 2")["warm"]
-        assert (loop.executed("library"), loop.count("warm"), loop.warm_processes()) == (2, 0, set())
+        assert (loop.executed("library"), loop.count("warm"), len(loop.warm_processes())) == (2, 0, 0)
 
 
 def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) -> None:
@@ -217,6 +220,7 @@ def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) ->
 # --- where it cannot be warm, it is cold and says so
 
 
+@forks
 def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
     """A thread does not survive a fork, so nothing is forked."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
@@ -228,6 +232,7 @@ def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
         assert len(loop.notes()) == 1
 
 
+@forks
 def test_a_library_that_starts_a_thread_under_waitress(tmp_path: Path) -> None:
     """Where the server forks nothing, the process with the library becomes the next generation; a new one follows."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
@@ -311,6 +316,7 @@ def test_a_library_that_was_missed_comes_later(tmp_path: Path) -> None:
         assert loop.value() is True
 
 
+@forks
 def test_a_library_that_is_upgraded(tmp_path: Path) -> None:
     """The next generation has the new one; then it is kept warm. The generation from the old process is retired."""
     script = using("library", "library.VALUE")
@@ -372,6 +378,7 @@ def is_ours(pid: int) -> bool:
     return f"{os.sep}launch" in command_of(pid)
 
 
+@forks
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: Path) -> None:
     """kill -9 of the warm process: what it forked goes on, is retired by the next save, and all is warm again."""
@@ -392,6 +399,7 @@ def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: P
         assert loop.count("died", "overran") == 0
 
 
+@forks
 def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path) -> None:
     """Another one is forked in its place."""
     script = using("library", "library.VALUE")
@@ -419,6 +427,7 @@ class StillBorn:
         raise ProcessLookupError
 
 
+@forks
 def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
@@ -444,6 +453,7 @@ class NotYet:
     def listen(self, _: object) -> None: ...
 
 
+@forks
 @pytest.mark.parametrize(
     ("linux", "becomes", "said"), [(False, False, "gunicorn forks"), (False, True, ""), (True, False, "")]
 )
@@ -460,6 +470,7 @@ def test_systems_without_a_warm_process_say_so(
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
 
 
+@forks
 def test_nothing_is_loaded_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A generation whose libraries turn out to be outdated is ended before it has executed a line of the script."""
     script = tmp_path / "score.py"

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from live import COMMAND, ROOT, Server, environment, is_alive
-from loop import GONE_WITHIN, Loop, answering
+from loop import GONE_WITHIN, Loop, answering, end_all
 
 from devserver.process.listener import Listener, ListenError
 
@@ -120,6 +120,68 @@ def test_a_grandchild_with_all_handles(tmp_path: Path) -> None:
         assert loop.ask().json() == 2
 
 
+# --- a spare
+
+LISTS = """
+import os, sys
+import waitress
+def init(): pass
+def run(data): return [{}, os.getpid(), os.getppid(), sys.executable]
+"""
+
+
+def saved(loop: Loop, script: str) -> bool:
+    """Save the script; whether its generation was warm."""
+    number = loop.count("ready") + 1
+    loop.save("score.py", script)
+    return bool(loop.wait_for_nth("ready", number)["warm"])
+
+
+def test_each_generation_after_the_first_is_warm(tmp_path: Path) -> None:
+    """A spare waits with the libraries, becomes the next generation, and another one takes its place."""
+    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+        found = [loop.ask().json()]
+        for number in range(1, 4):
+            loop.wait_for_nth("warm", number)
+            assert saved(loop, LISTS.format(number))
+            found.append(loop.ask().json())
+        assert [number for number, *_ in found] == [0, 1, 2, 3]
+        assert len({pid for _, pid, *_ in found}) == 4
+        assert {program for *_, program in found} == {sys.executable}
+
+
+def test_a_save_before_the_spare_is_ready(tmp_path: Path) -> None:
+    """It is not waited for."""
+    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+        for number in range(1, 5):
+            loop.save("score.py", LISTS.format(number))
+            assert loop.ask().json()[0] == number
+
+
+def test_a_spare_that_somebody_ends(tmp_path: Path) -> None:
+    """The next generation is a cold one, and the terminal says why."""
+    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+        loop.wait_for("warm")
+        _, generation, tool, _ = loop.ask().json()
+        spares = set(loop.processes()) - {generation, tool, loop.process.pid}
+        assert len(spares) == 1
+        end_all(spares)
+        loop.wait_until(lambda: "starting cold" in loop.output(), "a note")
+        assert not saved(loop, LISTS.format(1))
+        assert loop.ask().json()[0] == 1
+        loop.wait_for_nth("warm", 2)
+        assert saved(loop, LISTS.format(2))
+
+
+def test_a_killed_tool_leaves_no_spare(tmp_path: Path) -> None:
+    """It ends as the generations do."""
+    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+        loop.wait_for("warm")
+        loop.process.kill()
+        loop.process.wait()
+        assert not loop.survivors()
+
+
 # --- Ctrl-C and Ctrl-Break
 
 IGNORES = "import signal\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nsignal.signal(signal.SIGBREAK, signal.SIG_IGN)"
@@ -139,6 +201,22 @@ def test_the_key_ends_the_loop(tmp_path: Path, top: str, key: str) -> None:
 
 def press(server: Server, key: str = "Ctrl-C") -> None:
     on_windows.press(server.process.pid, on_windows.CTRL_C if key == "Ctrl-C" else on_windows.CTRL_BREAK)
+
+
+HEARS = """
+import queue, signal, sys, threading
+from devserver.process.platform import System
+heard = queue.SimpleQueue()
+System.hear_stop_signals(lambda: heard.put(1))
+threading.Timer(0.3, signal.raise_signal, [getattr(signal, sys.argv[1])]).start()
+sys.exit(0 if heard.get() else 1)
+"""
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGBREAK", "SIGTERM"])
+def test_signals_are_heard_while_the_loop_waits(name: str) -> None:
+    """Python runs no handler while the main thread waits in a queue; Wine passes no Ctrl-Break, but this is the way."""
+    subprocess.run([sys.executable, "-c", HEARS, name], check=True, timeout=20)
 
 
 def test_a_request_in_flight_is_answered_before_the_end(tmp_path: Path) -> None:
@@ -195,7 +273,7 @@ def test_check_tells_what_no_code_page_has(tmp_path: Path, form: str) -> None:
         assert f"begin {WIDE} end" in text
 
 
-@pytest.mark.parametrize("statement", ["print('{}')", "sys.stderr.write('{}')", "logging.warning('{}')"])
+@pytest.mark.parametrize("statement", ["print('{}')", "print('{}', file=sys.stderr)", "logging.warning('{}')"])
 def test_what_a_script_prints(tmp_path: Path, statement: str) -> None:
     """A script that runs on the server does not fail here for the code page of a pipe."""
     line = statement.format(f"begin {WIDE} end")
