@@ -160,7 +160,9 @@ def watched(targets: Targets, base: str) -> str:
     """Every file and folder that is watched, a line each."""
     rows = [
         *(("code", path) for path in targets.code),
-        *(("new module in", path) for path in targets.wanted),
+        *(("data", path) for path in (*targets.data, *targets.links)),
+        *(("new module in", path) for path in targets.searches),
+        *(("new file in", path) for path in targets.listed),
         *(("everything in", path) for path in targets.trees),
         *(("sample", path) for path in targets.samples),
         *(("included", path) for path in targets.include),

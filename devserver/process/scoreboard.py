@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from devserver.process.platform import System
+from devserver.process.workload import END as WORKLOAD_END
+from devserver.process.workload import Workload
 from devserver.records.messages import LastWords, Phase
 
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
-_PHASE, _ADMITS, _RETIRED, _LOADS = range(4)  # bytes of the page
-_CALLS = 64  # where the places for calls begin: each holds when the call began that is made there, or 0
+_PHASE, _ADMITS, _RETIRED, _LOADS, _DISMISSALS = range(5)  # bytes of the page
+_CALLS = WORKLOAD_END  # where the places for calls begin: each holds when the call began that is made there, or 0
 _TIME = struct.Struct("d")
 _PLACES = struct.Struct(f"{(mmap.PAGESIZE - _CALLS) // _TIME.size}d")
 _PATIENCE = 1.0  # seconds for all that are asked
@@ -35,6 +37,7 @@ class Scoreboard:
             os.write(descriptors[0], bytes(mmap.PAGESIZE))
         self.descriptors = descriptors
         self._page = mmap.mmap(descriptors[0], mmap.PAGESIZE)
+        self.workload = Workload(self._page)
 
     def enter(self, phase: Phase) -> None:
         """Notes what begins now; costs less than a microsecond."""
@@ -72,6 +75,15 @@ class Scoreboard:
     @property
     def is_retired(self) -> bool:
         return bool(self._page[_RETIRED])
+
+    def dismiss(self) -> None:
+        """In the supervisor: what a worker saw to differ is no reason to replace it."""
+        self._page[_DISMISSALS] = (self._page[_DISMISSALS] + 1) % 256
+
+    @property
+    def dismissals(self) -> int:
+        """How often that has happened, modulo 256."""
+        return self._page[_DISMISSALS]
 
     def watch_crashes(self) -> None:
         """From now on a crash of this process leaves its stack here, also where the script or a library of its asks.

@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections import defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 
 from devserver.process.child import RUN_VARIABLE
 from devserver.process.platform import System
@@ -30,6 +30,60 @@ def descendants() -> set[int]:
 def members(group: int) -> list[int]:
     """The processes of a process group, its leader last; only the leader where the system does not list them."""
     return [*(pid for pid in _processes() if pid != group and _group(pid) == group), group]
+
+
+def is_held(pids: Iterable[int], path: str) -> bool:
+    """Whether one of these processes has the file open to write it; False where /proc is not there."""
+    try:
+        wanted = os.stat(path)
+    except (OSError, ValueError):
+        return False
+    return any(os.path.samestat(found, wanted) and _may_write(pid, number) for pid, number, found in _open_files(pids))
+
+
+def readers_of(descriptors: Iterable[int]) -> list[int]:
+    """The other processes that read from these pipes of ours, as far as we may look at them."""
+    pipes = {found for found in map(_pipe, descriptors) if found is not None}
+    if not pipes:
+        return []
+    others = (pid for pid in _processes() if pid != os.getpid())
+    return sorted(
+        {
+            pid
+            for pid, number, found in _open_files(others)
+            if (found.st_dev, found.st_ino) in pipes and not _may_write(pid, number)
+        }
+    )
+
+
+def _pipe(descriptor: int) -> tuple[int, int] | None:
+    try:
+        found = os.fstat(descriptor)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if (found.st_mode & 0o170000) == 0o010000 else None
+
+
+def _open_files(pids: Iterable[int]) -> Iterator[tuple[int, int, os.stat_result]]:
+    for pid in pids:
+        try:
+            names = os.listdir(f"/proc/{pid}/fd")
+        except OSError:
+            continue
+        for name in names:
+            try:
+                yield pid, int(name), os.stat(f"/proc/{pid}/fd/{name}")
+            except OSError:
+                continue
+
+
+def _may_write(pid: int, number: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/fdinfo/{number}", "rb") as file:
+            flags = next(line for line in file if line.startswith(b"flags:"))
+    except (OSError, StopIteration):
+        return False
+    return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
 def _group(pid: int) -> int | None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import PurePath
 from typing import Literal
+
+from devserver.records.searches import Names
 
 
 class Scope(IntEnum):
@@ -25,6 +27,7 @@ class Role(Enum):
 
     CODE = "code"
     MODEL = "model"
+    DATA = "data"  # read, listed or looked for by the script, in no watched folder
     CONFIG = "config"  # configuration, logging.json, swagger files
     SAMPLE = "sample"
     INCLUDED = "included"  # named by --reload_include
@@ -33,6 +36,7 @@ class Role(Enum):
 SCOPES = {
     Role.CODE: Scope.RELOAD,
     Role.MODEL: Scope.RELOAD,
+    Role.DATA: Scope.RELOAD,
     Role.INCLUDED: Scope.RELOAD,
     Role.SAMPLE: Scope.REPLAY,
     Role.CONFIG: Scope.RESTART,
@@ -90,14 +94,19 @@ def _scope(change: FileChange, warm_roots: set[PurePath]) -> Scope:
 class Targets:
     """What to watch. All paths are absolute; none of them needs to exist.
 
-    `code`: code files, the first one is score.py. `wanted`: folders in which a missing local module was looked for.
-    `trees`: folders that count with everything in them. `config`, `samples`: files. `include`: globs of more files.
+    `code`: code files, the first one is score.py. `data`: other files that were read, or looked for in vain. `links`:
+    links on the way to them. `searches`: where a file would win an import. `listed`: folders of which the names count,
+    and since when (time.time_ns). `trees`: folders that count with everything in them. `config`, `samples`: files.
+    `include`: globs of more files.
     `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
     any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
     """
 
     code: tuple[str, ...] = ()
-    wanted: tuple[str, ...] = ()
+    data: tuple[str, ...] = ()
+    links: tuple[str, ...] = ()
+    searches: Mapping[str, Names] = field(default_factory=dict)
+    listed: Mapping[str, int] = field(default_factory=dict)
     trees: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()

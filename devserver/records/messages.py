@@ -7,7 +7,8 @@ from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.samples import Sample
-from devserver.records.stamps import Stamp
+from devserver.records.searches import Searches, merged
+from devserver.records.stamps import Stamp, Versions
 
 
 @dataclass(frozen=True)
@@ -18,15 +19,46 @@ class FilesLoaded:
 
 
 @dataclass(frozen=True)
+class Dependencies:
+    """What else than code a generation depends on. Paths are absolute.
+
+    `data`: files that were read. `absent`: those that were looked for in vain. `links`: on the way to what was loaded.
+    `listed`: folders, and when they were listed (time.time_ns). `searches`: where a file would win an import.
+    """
+
+    data: dict[str, Stamp] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    links: dict[str, Stamp] = field(default_factory=dict)
+    listed: dict[str, int] = field(default_factory=dict)
+    searches: Searches = field(default_factory=dict)
+
+    def versions(self) -> Versions:
+        """All that can be compared, absent files and links included."""
+        return {**self.links, **dict.fromkeys(self.absent), **self.data}
+
+    def __or__(self, later: Dependencies) -> Dependencies:
+        return Dependencies(
+            self.data | later.data,
+            tuple(dict.fromkeys((*self.absent, *later.absent))),
+            self.links | later.links,
+            self.listed | later.listed,
+            merged(self.searches, later.searches),
+        )
+
+
+@dataclass(frozen=True)
 class FileWritten:
-    """The script itself opened this file to write it; what becomes of the file is no change."""
+    """The script itself writes this file, or has written it until now (time.time_ns); that is no change."""
 
     path: str
+    at_ns: int
 
 
 @dataclass(frozen=True)
 class SawChange:
-    """A loaded file is another one now; the generation has stopped accepting."""
+    """These paths are not what was loaded; the generation has stopped accepting."""
+
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -129,16 +161,14 @@ class Times:
 class LoadReport:
     """What loading one generation taught.
 
-    `files`: absolute path -> stamp of the user's files as loaded. `wanted`: the user's folders in which a missing
-    module was looked for; `absent`: the very paths (modules, files that were opened) whose appearance may repair it.
+    `files`: absolute path -> stamp of the user's code as loaded; `depends`: on what else it depends.
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
     `environment`: variables that user code set before it imported one of them.
     """
 
     ok: bool
     files: dict[str, Stamp] = field(default_factory=dict)
-    wanted: tuple[str, ...] = ()
-    absent: tuple[str, ...] = ()
+    depends: Dependencies = Dependencies()
     modules: tuple[str, ...] = ()
     times: Times = Times()
     error: Diagnostic | None = None
@@ -168,6 +198,7 @@ class Refused:
 Told: TypeAlias = (
     FilesLoaded
     | FileWritten
+    | Dependencies
     | SawChange
     | WorkerDied
     | WorkerReplaced

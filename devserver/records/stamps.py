@@ -88,7 +88,31 @@ def versions(paths: Iterable[str]) -> Versions:
     return {path: full_stamp(path) for path in paths}
 
 
-SMALL = 1 << 20  # bytes; a larger file may be in the middle of being written, and its stat says nothing
+SMALL = 1 << 20  # bytes: up to here content is compared, and one write is taken for the whole file
+
+
+def data_stamp(path: str) -> Stamp | None:
+    """The stamp of a data file: with its digest where it is small; None where there is no such regular file."""
+    found = stat_stamp(path)
+    return found if found is None or found.size > SMALL else full_stamp(path)
+
+
+def link_stamp(path: str) -> Stamp | None:
+    """The stamp of a symbolic link itself, by what it says; None where there is no link."""
+    try:
+        text, found = os.readlink(path), os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(os.fsencode(text)))
+
+
+def folder_stamp(path: str) -> Stamp | None:
+    """The stamp of a folder as an entry of another one: it is there, whatever it holds; None where there is none."""
+    try:
+        found = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return Stamp(0, 0, found.st_ino, "folder") if (found.st_mode & 0o170000) == 0o040000 else None
 
 
 def identity(path: str) -> tuple[int, int, int] | None:

@@ -28,6 +28,18 @@ class FilesChanged:
 
 
 @dataclass(frozen=True)
+class NothingPending:
+    """Of what a generation saw to differ nothing is left to be told."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
+class PauseOver:
+    """Changes that had to wait have come to rest."""
+
+
+@dataclass(frozen=True)
 class DebuggerCame:
     """A debugger is attached to the tool, or (`attached` is false) has gone."""
 
@@ -49,5 +61,7 @@ class WarmedUp:
     told: Warmed
 
 
-Arrival: TypeAlias = Event | Heard | FilesChanged | DebuggerCame | LookDue | WarmedUp | Note | Look
+Arrival: TypeAlias = (
+    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Note | Look
+)
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

@@ -9,15 +9,16 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from devserver.lifecycle import Event, LaunchDue, Overdue, Settled
-from devserver.supervisor.arrivals import LookDue
+from devserver.supervisor.arrivals import LookDue, PauseOver
 
 LOOK_EVERY = 1.0  # seconds between two looks at what a generation is at
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 
 Name: TypeAlias = tuple[str, int]  # what for, and the generation; 0 for none
-Due: TypeAlias = Event | LookDue
+Due: TypeAlias = Event | LookDue | PauseOver
 LAUNCH: Name = ("launch", 0)
+REST: Name = ("rest", 0)
 
 
 class Deadlines:
@@ -62,6 +63,14 @@ class Deadlines:
         first = generation not in self._spared
         self._spared.add(generation)
         return first
+
+    def rest(self, seconds: float) -> None:
+        """Changes wait until then for more of them."""
+        self._set(REST, seconds, PauseOver())
+
+    def rest_is_over(self) -> None:
+        """Nothing waits any more."""
+        self._drop(REST)
 
     def forget(self, generation: int) -> None:
         """It is gone."""

@@ -13,7 +13,6 @@ from devserver.process.child import Child
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
-from devserver.records.changes import ChangeSet
 from devserver.records.messages import WorkerDied
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.spawner import Spawner
@@ -25,7 +24,6 @@ class Life:
 
     child: Child
     files: Versions  # that it has loaded
-    written: set[str] = field(default_factory=set)  # files that the script itself opened to write them
     has_keyboard: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
@@ -59,7 +57,6 @@ class Generations:
         self._companions = frozenset(companions)
         self._lives: dict[int, Life] = {}
         self._newest = 0
-        self._written: set[str] = set()  # by the newest, where it is gone
 
     def __getitem__(self, generation: int) -> Life:
         return self._lives[generation]
@@ -70,7 +67,7 @@ class Generations:
 
     def launch(self, briefing: Briefing, files: Versions, cold: bool) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
-        self._newest, self._written = briefing.generation, set()
+        self._newest = briefing.generation
         child = self._spawner.launch(briefing, cold)
         self._lives[briefing.generation] = Life(child, dict(files))
         if self._reaper is not None:
@@ -116,14 +113,19 @@ class Generations:
         """It is gone: takes back what it had on loan. Who asked closes its child."""
         life = self._lives.pop(generation)
         if generation == self._newest:
-            self.died_with, self._written = life.files, life.written
+            self.died_with = life.files
         self._terminal.take_back(life.child.process.pid)
         return life
 
-    def by_others(self, changes: ChangeSet) -> ChangeSet:
-        """Without what the script itself writes."""
-        written = self._written.union(*(life.written for life in self._lives.values()))
-        return ChangeSet(tuple(change for change in changes.changes if change.path not in written))
+    def holds(self, path: str) -> bool:
+        """Whether a process of theirs has the file open to write it."""
+        return any(table.is_held(table.members(life.child.process.pid), path) for life in self._lives.values())
+
+    def dismiss(self, generation: int) -> None:
+        """What it saw to differ is no reason to replace it."""
+        life = self._lives.get(generation)
+        if life is not None:
+            life.child.scoreboard.dismiss()
 
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""

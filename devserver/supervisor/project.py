@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from devserver.config.files import ConfigError
 from devserver.config.settings import Config
@@ -12,7 +12,7 @@ from devserver.diagnostics import problems
 from devserver.process.wire import Briefing
 from devserver.records.changes import Targets
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import LoadReport
+from devserver.records.messages import Dependencies, LoadReport
 from devserver.records.stamps import Stamp, Versions, versions
 from devserver.watch.targets import exclude_pattern
 
@@ -29,12 +29,12 @@ class Project:
         self._settings = versions(config.watched_files)  # as they were when `config` was read
         self._unusable: Diagnostic | None = None  # the configuration, since it was changed
         self._code: Versions = {}
-        self._wanted: tuple[str, ...] = ()
+        self._depends = Dependencies()
 
     @property
     def code(self) -> tuple[str, ...]:
         """The files that were loaded, or whose appearance may repair the load."""
-        return tuple(self._code)
+        return (*self._code, *self._depends.absent)
 
     @property
     def user_folders(self) -> tuple[str, ...]:
@@ -66,13 +66,16 @@ class Project:
         """The script as it is now."""
         return versions([os.path.realpath(self.config.script)] if self.config.script else [])
 
-    def learn(self, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
+    def learn(self, files: Mapping[str, Stamp], loaded: LoadReport | None = None) -> None:
         """What the current generation has loaded; what was known before is kept until a load has gone well."""
         if loaded is not None:
             self._code = {} if loaded.ok else self._code
-            self._wanted = loaded.wanted
-            self._code |= dict.fromkeys(loaded.absent)
+            self._depends = loaded.depends if loaded.ok else self._depends | loaded.depends
         self._code |= files
+
+    def depend(self, more: Dependencies) -> None:
+        """On what the current generation depends, too, since it has worked."""
+        self._depends |= more
 
     def targets(self) -> Targets:
         """What to watch from now on."""
@@ -80,7 +83,10 @@ class Project:
         script = (config.script,) if config.script else ()
         return Targets(
             code=tuple(dict.fromkeys((*script, *self._code))),
-            wanted=self._wanted,
+            data=tuple(path for path in (*self._depends.data, *self._depends.absent) if path not in self._code),
+            links=tuple(self._depends.links),
+            searches=self._depends.searches,
+            listed=self._depends.listed,
             trees=(config.absolute_model_dir,) if config.absolute_model_dir else (),
             config=config.watched_files,
             samples=config.samples,

@@ -19,7 +19,7 @@ from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.records.messages import Note
 from devserver.serve.handoff import Handoff
-from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.keys import Keys
 from devserver.supervisor.project import Project
@@ -50,6 +50,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         watch = Watch(
             lambda changes: arrivals.put(FilesChanged(changes)),
             lambda line: arrivals.put(Note(line)),
+            lambda generation: arrivals.put(NothingPending(generation)),
             poll=config.reload_poll,
         )
         stack.callback(watch.close)

@@ -6,16 +6,18 @@ from __future__ import annotations
 
 import queue
 import sys
+from collections.abc import Mapping
 
 from devserver import lifecycle
 from devserver.diagnostics import exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
-from devserver.records.changes import Scope, plan_reload
+from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
     ColdWanted,
+    Dependencies,
     FilesLoaded,
     FileWritten,
     Gone,
@@ -30,8 +32,19 @@ from devserver.records.messages import (
 )
 from devserver.records.stamps import Stamp
 from devserver.replay.rounds import Replays
-from devserver.supervisor.arrivals import Arrival, Arrivals, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
+from devserver.supervisor.arrivals import (
+    Arrival,
+    Arrivals,
+    DebuggerCame,
+    FilesChanged,
+    Heard,
+    LookDue,
+    NothingPending,
+    PauseOver,
+    WarmedUp,
+)
 from devserver.supervisor.deadlines import Deadlines
+from devserver.supervisor.edits import Edits
 from devserver.supervisor.endings import Endings
 from devserver.supervisor.generations import Generations, Life
 from devserver.supervisor.project import Project
@@ -61,6 +74,7 @@ class Supervisor:
         self._address = address
         self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
         self._deadlines = Deadlines()
+        self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
         self._model = Model()
         self._done = False
@@ -95,8 +109,11 @@ class Supervisor:
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
-                if foreign := self._generations.by_others(changes):
-                    self._step(lifecycle.Changed(plan_reload(foreign)))
+                self._changed(self._edits.among(changes))
+            case PauseOver():
+                self._changed(self._edits.rested())
+            case NothingPending(generation):
+                self._edits.dismiss(generation)
             case DebuggerCame(attached):
                 self._debugger_came(attached)
             case LookDue(generation):
@@ -125,6 +142,10 @@ class Supervisor:
             self._step(slow)
         self._deadlines.look_at(generation)
 
+    def _changed(self, edits: ChangeSet) -> None:
+        if edits:
+            self._step(lifecycle.Changed(plan_reload(edits)))
+
     def _debugger_came(self, attached: bool) -> None:
         """A generation can be debugged only from its start on, so that one that lives is replaced."""
         self._console.note("a debugger is attached" if attached else "the debugger is gone")
@@ -137,10 +158,12 @@ class Supervisor:
             case FilesLoaded(files):
                 life.load(files)
                 self._learn(generation, files)
-            case FileWritten(path):
-                life.written.add(path)
-            case SawChange():
-                self._watch.ring()
+            case Dependencies():
+                self._depend(generation, record)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
+            case SawChange(paths):
+                self._watch.look(paths, generation)
             case WorkerDied():
                 life.ending = life.ending or record
             case StopWanted():
@@ -157,11 +180,14 @@ class Supervisor:
             case Diagnostic() | Note():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
+                self._edits.ends()
                 return (self._endings.bury(generation, code, self._model),)
         return ()
 
     def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
+        if generation == self._model.generation:
+            self._edits.loaded()
         config = self._project.config
         self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
@@ -175,7 +201,12 @@ class Supervisor:
     def _learn(self, generation: int, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
         if generation == self._model.generation:
             self._project.learn(files, loaded)
-            self._retarget(files)
+            self._retarget({**files, **loaded.depends.versions()} if loaded is not None else files)
+
+    def _depend(self, generation: int, more: Dependencies) -> None:
+        if generation == self._model.generation:
+            self._project.depend(more)
+            self._retarget(more.versions())
 
     # --- what the lifecycle asks for
 
@@ -214,8 +245,9 @@ class Supervisor:
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
             self._deadlines.look_at(generation)
+            self._edits.launched(generation)
 
-    def _retarget(self, loaded: dict[str, Stamp] | None = None) -> None:
+    def _retarget(self, loaded: Mapping[str, Stamp | None] | None = None) -> None:
         targets = self._project.targets()
         self._watch.retarget(targets, loaded or {})
         self._console.watching(targets)

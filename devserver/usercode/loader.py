@@ -1,4 +1,8 @@
-"""Loads the user's own source files, from their text alone, and remembers what it read."""
+"""Loads the user's own source files, from their text alone, whoever asks for them, and remembers what it read.
+
+Python's own loader of source files trusts bytecode that has the time and size of its source, which two saves in one
+second may share. So it is stood in for: for a file of the user's, bytecode is neither read nor written.
+"""
 
 from __future__ import annotations
 
@@ -6,18 +10,23 @@ import linecache
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
 from time import perf_counter
 from types import CodeType, ModuleType, TracebackType
+from typing import Any
 
-from devserver.records.stamps import Stamp, read_stamped, stat_stamp
-from devserver.usercode.ownership import caused_by_user, is_user_file, user_folders
+from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
+from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
+from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
 
-# One process loads one generation of user code, so these four are the process's own, like sys.modules.
+# One process loads one generation of user code, so these are the process's own, like sys.modules.
 loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
 sources: dict[str, str] = {}  # absolute path -> the text that was compiled, newlines as \n
 modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
 missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
+searched: Searches = {}  # the user's folders, and the modules that would be found there if they came
+ahead: set[str] = set()  # what was imported before the script, and would be found in its folder if it came
 script: str | None = None  # the absolute path of the entry script, once it was asked for
 entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
 hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
@@ -27,7 +36,7 @@ def forget() -> None:
     """Start anew: nothing has been loaded."""
     global script, entry
     script = entry = None
-    for book in (loaded, sources, modules, missing):
+    for book in (loaded, sources, modules, missing, searched, ahead):
         book.clear()
 
 
@@ -73,18 +82,37 @@ class UserLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """The compiled module. Errors: OSError, SyntaxError (always with its place)."""
-        path = self.get_filename(fullname)
-        content = read_user_file(path)
-        try:
-            code: CodeType = self.source_to_code(content, path)
-        except (SyntaxError, ValueError, LookupError) as error:
-            raise _placed(error, content, path) from None
-        return code
+        return _compiled(self, self.get_filename(fullname))
+
+
+def _compiled(loader: Any, path: str) -> CodeType:
+    """What a loader of source files makes of a file of the user's; it may have a `get_data` of its own."""
+    plain = getattr(type(loader), "get_data", None) is SourceFileLoader.get_data
+    content = read_user_file(path) if plain else _read_by(loader, path)
+    try:
+        code: CodeType = loader.source_to_code(content, path)
+    except (SyntaxError, ValueError, LookupError) as error:
+        raise _placed(error, content, path) from None
+    return code
 
 
 def read_user_file(path: str) -> bytes:
     """The content of a file of the user's; its stamp and text are kept, also for tracebacks. Errors: OSError."""
     content, stamp = read_stamped(path)
+    _keep(path, content, stamp)
+    return content
+
+
+def _read_by(loader: Any, path: str) -> bytes:
+    """What the loader makes of the file, which may be anything; the stamp is of the file itself."""
+    stamp = full_stamp(path)
+    content: bytes = loader.get_data(path)
+    if stamp is not None:
+        _keep(path, content, stamp)
+    return content
+
+
+def _keep(path: str, content: bytes, stamp: Stamp) -> None:
     text = decode(content)
     name = os.path.abspath(path)
     loaded[name], sources[name] = stamp, text
@@ -92,7 +120,16 @@ def read_user_file(path: str) -> bytes:
         hear(name, stamp)
     lines = [line + "\n" for line in text.removesuffix("\n").split("\n")]
     linecache.cache[path] = (len(text), None, lines, path)  # no time: never outdated
-    return content
+
+
+_SourceLoader: Any = SourceFileLoader.__mro__[2]  # importlib's own, which all loaders of source files inherit from
+_get_code: Callable[[Any, str], Any] = _SourceLoader.get_code
+
+
+def _get_user_code(self: Any, fullname: str) -> Any:
+    """In place of the standard loader's way to code: `importlib`, `runpy`, `pkgutil` and others all come by here."""
+    path = self.get_filename(fullname)
+    return _compiled(self, path) if is_user_file(path) else _get_code(self, fullname)
 
 
 def _placed(error: Exception, content: bytes, path: str) -> SyntaxError:
@@ -173,11 +210,15 @@ class UserCode:
     def install(self) -> UserCode:
         if self not in sys.meta_path:
             sys.meta_path.insert(0, self)
+        _SourceLoader.get_code = _get_user_code
+        for name in ahead:
+            _note_search(name, None, None, REGULAR)
         return self
 
     def uninstall(self) -> None:
         if self in sys.meta_path:
             sys.meta_path.remove(self)
+        _SourceLoader.get_code = _get_code
 
     def __enter__(self) -> UserCode:
         return self.install()
@@ -195,10 +236,46 @@ class UserCode:
             ask = getattr(finder, "find_spec", None)
             spec = ask(fullname, path, target) if ask is not None and finder is not self else None
             if spec is not None:
+                _note_search(fullname, path, spec)
                 return _take_note(spec)
-        if caused_by_user(sys._getframe(1)):
+        by_user = caused_by_user(sys._getframe(1))
+        if by_user:
             missing[fullname] = user_folders(sys.path if path is None else path)
+        if by_user or path is None:
+            _note_search(fullname, path, None)
         return None
+
+
+def _note_search(fullname: str, path: Sequence[str] | None, spec: ModuleSpec | None, forms: int = ANY) -> None:
+    """Which files, if they came, would be found in place of what this search has found, or not found."""
+    name = fullname.rpartition(".")[2]
+    origin = os.path.abspath(spec.origin) if spec is not None and spec.has_location and spec.origin else None
+    if spec is not None:
+        if origin is None and spec.origin is not None:
+            return  # built in: nothing is searched before it
+        forms = REGULAR
+    is_package = spec is not None and spec.submodule_search_locations is not None
+    place = os.path.dirname(os.path.dirname(origin) if is_package else origin) if origin else None
+    for folder, is_users in _places(tuple(sys.path if path is None else path)):
+        if folder == place:
+            if is_users and origin is not None:
+                _book(folder)[name] = stronger_than(origin, package=is_package)
+            return
+        if is_users:
+            book = _book(folder)
+            book[name] = book.get(name, 0) | forms
+        elif spec is None and forms == REGULAR:
+            return  # what was imported ahead was found among the libraries
+
+
+def _book(folder: str) -> dict[str, int]:
+    return searched.setdefault(folder, {})
+
+
+@lru_cache(maxsize=512)
+def _places(entries: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """The folders of a search path (absolute), and which of them are the user's."""
+    return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in dict.fromkeys(folders_of(entries)))
 
 
 def _take_note(spec: ModuleSpec) -> ModuleSpec:
@@ -208,6 +285,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
             spec.loader = UserLoader(spec.name, origin)
         elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
             loaded[os.path.abspath(origin)] = stamp
+    elif is_users_namespace(spec):
+        pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
         _measure(spec.loader)

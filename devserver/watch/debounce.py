@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from enum import Enum
 
 from devserver.records.changes import Role
-from devserver.records.stamps import Stamp
+from devserver.records.stamps import SMALL, Stamp
 
-SMALL = 1 << 20  # bytes: up to here content is compared, and one write is taken for the whole file
 PIECE = 1 << 16  # bytes: nobody copies a model in pieces smaller than this
 
 GRACE = 0.002  # after a completed write of code: long enough for the next file of a checkout to show itself

@@ -18,7 +18,7 @@ _END = 0.5  # seconds to wait for the thread
 
 @dataclass(frozen=True)
 class Order:
-    """Walk this area; `known`, `packages` and `since_ns` as `survey` takes them.
+    """Walk this area; `known` and `since_ns` as `survey` takes them.
 
     `linked`: folders outside that links in the area lead to, as the last survey saw them. `afresh`: folders came or
     went, so listen anew (watchdog 6 does not follow a folder that was moved into a tree).
@@ -26,7 +26,6 @@ class Order:
 
     rule: AreaRule
     known: Mapping[str, Stamp]
-    packages: frozenset[str] | None
     since_ns: int | None
     linked: frozenset[str]
     afresh: bool
@@ -91,7 +90,7 @@ class Scout:
         self._report(Surveyed(order.rule, seen, self._hears(order.rule)))
 
     def _walk(self, order: Order) -> Survey:
-        return survey(order.rule, order.known, order.packages, order.since_ns, self._closing.is_set)
+        return survey(order.rule, order.known, order.since_ns, self._closing.is_set)
 
     def _listen(self, rule: AreaRule, linked: frozenset[str], *, afresh: bool = False) -> None:
         roots = {trail(rule.root).real} if rule.deep else set()

@@ -7,11 +7,10 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from devserver.records.changes import Role
-from devserver.records.stamps import Stamp, digest_of, full_stamp, stat_stamp
-from devserver.watch.debounce import SMALL
+from devserver.records.searches import packages, present
+from devserver.records.stamps import SMALL, Stamp, folder_stamp, full_stamp, link_stamp, stat_stamp
 from devserver.watch.links import trail, within
-from devserver.watch.targets import MODULE_ENDINGS, AreaRule, is_litter
+from devserver.watch.targets import AreaRule, is_litter
 
 _READ_AT_MOST = 32 << 20  # bytes of small files that one walk reads, so that a huge area does not load the machine
 _LEAST_READ = 32 << 10  # what one file counts, however small it is
@@ -22,14 +21,13 @@ MANY = 1000  # files; of more at a time only a stat is taken
 class Survey:
     """What one walk saw. Paths in `found` and `fresh` are as the caller spells them, all others are real.
 
-    `fresh`: files that changed at or after the moment asked for. `packages`: folders beside modules that were there
-    before, and so are no news. `deep`, `flat`: folders to listen at beside the root, with all below or alone.
+    `fresh`: files that changed at or after the moment asked for. `deep`, `flat`: folders to listen at beside the root,
+    with all below or alone.
     `aliases`: places outside of the area that decide what a link in it means. `cost`: seconds of processor time.
     """
 
     found: dict[str, Stamp]
     fresh: frozenset[str]
-    packages: frozenset[str]
     deep: frozenset[str]
     flat: frozenset[str]
     aliases: frozenset[str]
@@ -40,25 +38,20 @@ class Survey:
 def survey(
     rule: AreaRule,
     known: Mapping[str, Stamp],
-    packages: frozenset[str] | None = None,
     since_ns: int | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Survey:
-    """Walk the area once. Stamps of `known` are given back as they are where a stat shows no difference.
-
-    `packages` (where modules are asked for): as the last survey gave them; None at the first time.
-    """
+    """Walk the area once. Stamps of `known` are given back as they are where a stat shows no difference."""
     began = time.thread_time()
     walk = _Walk(rule, known, stop)
-    if rule.role is Role.CODE:
-        walk.modules(packages, since_ns)
+    if rule.searched:
+        walk.modules()
     else:
         walk.tree()
     fresh = frozenset() if since_ns is None else frozenset(_changed_since(walk.found, since_ns))
     return Survey(
         found=walk.found,
         fresh=fresh,
-        packages=frozenset(walk.packages),
         deep=frozenset(walk.deep),
         flat=frozenset(walk.flat),
         aliases=frozenset(walk.aliases),
@@ -67,9 +60,9 @@ def survey(
     )
 
 
-def glance(path: str) -> Stamp | None:
+def glance(path: str, *, folders: bool = False) -> Stamp | None:
     """The stamp of a file by a stat; of a link that leads to no file, the stamp of the link itself."""
-    return stat_stamp(path) or _link_stamp(path)
+    return stat_stamp(path) or (folder_stamp(path) if folders else None) or link_stamp(path)
 
 
 class _Walk:
@@ -80,7 +73,6 @@ class _Walk:
         self._real = trail(rule.root).real
         self._budget = _READ_AT_MOST
         self.found: dict[str, Stamp] = {}
-        self.packages: set[str] = set()
         self.deep: set[str] = set()
         self.flat: set[str] = set()
         self.aliases: set[str] = set()
@@ -91,31 +83,21 @@ class _Walk:
         while todo and not self._stop():
             todo.extend(self._folder(todo.pop()))
 
-    def modules(self, before: frozenset[str] | None, since_ns: int | None) -> None:
-        here = self._modules_in(self._rule.root)
-        old = before if before is not None else here - set(changed(here, since_ns or 0))
-        self.packages = here & old
-        for package in here - old:
-            self.flat.add(trail(package).real)
-            self._modules_in(package)
-
-    def _modules_in(self, folder: str) -> set[str]:
-        """Take the modules right in this folder; the folders beside them that could be packages."""
-        packages = set()
-        for entry in _entries(folder):
-            if is_litter(entry.name) or self._rule.left_out(entry.path):
-                continue
-            if entry.name.endswith(MODULE_ENDINGS):
-                self._take(entry.path)
-            elif entry.name.isidentifier() and entry.is_dir():
-                packages.add(entry.path)
-        return packages
+    def modules(self) -> None:
+        """The modules that are there, and the folders in which one may come."""
+        root, names = self._rule.root, dict(self._rule.searched)
+        self.flat.update(trail(package).real for package in packages(root, names))
+        for path in present(root, names):
+            if not self._rule.left_out(path):
+                self._take(path)
 
     def _folder(self, folder: str) -> Iterator[str]:
         for entry in _entries(folder):
             if is_litter(entry.name) or self._rule.left_out(entry.path):
                 continue
-            if entry.is_symlink():
+            if self._rule.names:
+                self._take(entry.path)
+            elif entry.is_symlink():
                 yield from self._follow(entry.path)
             elif entry.is_dir(follow_symlinks=False):
                 yield from [entry.path] if self._rule.deep else []
@@ -139,8 +121,10 @@ class _Walk:
         return folder not in self.deep and not within(self._real, folder) and os.path.isdir(folder)
 
     def _take(self, path: str) -> None:
-        before, now = self._known.get(path), glance(path)
-        if now is not None:
+        before, now = self._known.get(path), glance(path, folders=self._rule.names)
+        if now is not None and self._rule.names:
+            self.found[path] = before or now
+        elif now is not None:
             self.found[path] = before if before is not None and before.same_stat(now) else self._with_digest(path, now)
 
     def _with_digest(self, path: str, stamp: Stamp) -> Stamp:
@@ -156,14 +140,6 @@ def _entries(folder: str) -> list[os.DirEntry[str]]:
             return list(entries)
     except (OSError, ValueError):
         return []
-
-
-def _link_stamp(path: str) -> Stamp | None:
-    try:
-        text, found = os.readlink(path), os.lstat(path)
-    except (OSError, ValueError):
-        return None
-    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(os.fsencode(text)))
 
 
 def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:

@@ -8,11 +8,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devserver.records.changes import Role, Targets
+from devserver.records.searches import matches
 
 MODULE_ENDINGS = (".py", ".so", ".pyd")
 
 # Editors, downloads and tools write these while they work; none of them is ever the thing itself.
 _LITTER_ENDINGS = (
+    "-wal",  # sqlite's: what they hold is in the database when whoever writes has finished
+    "-shm",
+    "-journal",
     ".swp",
     ".swo",
     ".swx",
@@ -26,7 +30,8 @@ _LITTER_ENDINGS = (
     "_jb_old___",
 )
 _LITTER_STARTS = (".#", ".~lock")
-_LITTER_NAMES = frozenset({"__pycache__", ".git", ".hg", ".svn", ".ipynb_checkpoints", ".DS_Store"})
+_OLD_LOG = re.compile(r"\.log\.[\w.-]+")  # what a rotating log has put aside
+_LITTER_NAMES = frozenset({"nohup.out", "__pycache__", ".git", ".hg", ".svn", ".ipynb_checkpoints", ".DS_Store"})
 
 _GLOB_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", re.DOTALL)
 _GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -36,8 +41,9 @@ _GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 class AreaRule:
     """A folder of which the files are not known beforehand, and which of them count.
 
-    `role` CODE stands for the modules right in the folder and in packages that appear there. `pattern` and `exclude`
-    are regular expressions for whole paths with forward slashes; an empty one is no rule.
+    With `searched` (names and forms) only modules count that would win an import; none of them was there. With `names`
+    only what comes and goes counts, folders too, whatever is in it. `pattern` and `exclude` are regular expressions for
+    whole paths with forward slashes; an empty one is no rule. What changed at or after `since_ns` is news.
     """
 
     root: str
@@ -45,22 +51,23 @@ class AreaRule:
     deep: bool
     pattern: str = ""
     exclude: str = ""
+    searched: tuple[tuple[str, int], ...] = ()
+    names: bool = False
+    since_ns: int | None = None
 
     def counts(self, path: str) -> bool:
         """Whether a file with this path belongs to the area."""
         top = self.root.rstrip(os.sep) + os.sep
         if not path.startswith(top):
             return False
+        if self.searched:
+            return matches(self.root, dict(self.searched), path) and not self.left_out(path)
         parts = path[len(top) :].split(os.sep)
         return (
             self._in_reach(parts) and not any(map(is_litter, parts)) and not self.left_out(path) and self.matches(path)
         )
 
     def _in_reach(self, parts: list[str]) -> bool:
-        if self.role is Role.CODE:
-            return parts[-1].endswith(MODULE_ENDINGS) and (
-                len(parts) == 1 or (len(parts) == 2 and parts[0].isidentifier())
-            )
         return self.deep or len(parts) == 1
 
     def matches(self, path: str) -> bool:
@@ -72,7 +79,8 @@ class AreaRule:
 
 def is_litter(name: str) -> bool:
     """Whether a file or folder of this name is a by-product that never counts in an area."""
-    return name in _LITTER_NAMES or name.endswith(_LITTER_ENDINGS) or name.startswith(_LITTER_STARTS)
+    by_product = name in _LITTER_NAMES or name.endswith(_LITTER_ENDINGS) or name.startswith(_LITTER_STARTS)
+    return by_product or _OLD_LOG.search(name) is not None
 
 
 def roles_of(targets: Targets) -> dict[str, Role]:
@@ -82,9 +90,10 @@ def roles_of(targets: Targets) -> dict[str, Role]:
         glob for glob in _anchored(targets.include, targets.base) if not _has_magic(glob) and not os.path.isdir(glob)
     ]
     named = [
+        *((path, Role.DATA) for path in targets.data),
         *((path, Role.SAMPLE) for path in targets.samples),
         *((path, Role.INCLUDED) for path in single),
-        *((path, Role.CODE) for path in targets.code),
+        *((path, Role.CODE) for path in (*targets.code, *targets.links)),
         *((path, Role.CONFIG) for path in targets.config),
     ]
     first = targets.code[:1]
@@ -97,7 +106,14 @@ def areas_of(targets: Targets) -> list[AreaRule]:
     return [
         *(AreaRule(root, Role.MODEL, deep=True, exclude=exclude) for root in targets.trees),
         *(_included(glob, exclude) for glob in _anchored(targets.include, targets.base) if _spans(glob)),
-        *(AreaRule(folder, Role.CODE, deep=False, exclude=exclude) for folder in targets.wanted),
+        *(
+            AreaRule(folder, Role.CODE, deep=False, exclude=exclude, searched=tuple(sorted(names.items())))
+            for folder, names in targets.searches.items()
+        ),
+        *(
+            AreaRule(folder, Role.DATA, deep=False, exclude=exclude, names=True, since_ns=since_ns)
+            for folder, since_ns in targets.listed.items()
+        ),
     ]
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Mapping
 
-from devserver.records.stamps import Stamp, full_stamp
-from devserver.watch.debounce import SMALL
+from devserver.records.stamps import SMALL, Stamp, full_stamp
 from devserver.watch.links import identity, nearest, trail, within
 from devserver.watch.scanner import Order
 from devserver.watch.snapshot import Survey, glance
@@ -15,6 +15,7 @@ from devserver.watch.targets import AreaRule, is_litter
 _CALM = {True: 0.1, False: 0.03}  # seconds without news of folders before a deep or a flat area is walked
 # An area is walked now and then even if nothing rings, so rarely that it costs nothing: at least so many seconds
 # after the last walk, and at least so many times the processor time of that walk.
+_CLOCK_NS = 10_000_000  # the times of files go by a clock that is so much behind
 _POLLED = (0.25, 150.0)
 _HEARD = (2.0, 1000.0)
 
@@ -22,14 +23,15 @@ _HEARD = (2.0, 1000.0)
 class Area:
     """What is known of one area; nothing is until its first survey. Times are of the caller's clock."""
 
-    def __init__(self, rule: AreaRule, since_ns: int) -> None:
+    def __init__(self, rule: AreaRule, since_ns: int, told: Mapping[str, Stamp] | None = None) -> None:
+        """`told`: what was delivered of the same folder before its rule became another one."""
         self.rule = rule
-        self.known: dict[str, Stamp] = {}
+        self.known: dict[str, Stamp] = dict(told or {})
         self.surveyed = False
         self.stale_since = math.inf
         self.doubtful = False
         self.early: set[str] = set()  # rung for before the first survey
-        self._since_ns = since_ns
+        self._since_ns = since_ns if rule.since_ns is None else rule.since_ns - _CLOCK_NS
         self._survey: Survey | None = None
         self._marks: tuple[str, ...] = ()
         self._place: tuple[str, tuple[int, int] | None] = ("", None)
@@ -48,8 +50,7 @@ class Area:
 
     def counts(self, path: str) -> bool:
         """Whether a change of this file (spelled as in the area) is a change of the area."""
-        old = self._survey.packages if self._survey else frozenset()
-        return os.path.dirname(path) not in old and self.rule.counts(path)
+        return self.rule.counts(path)
 
     def spell(self, real: str) -> str | None:
         """The path in this area of a real place; None if it lies elsewhere."""
@@ -99,7 +100,6 @@ class Area:
         return Order(
             rule=self.rule,
             known=self.known,
-            packages=seen.packages if seen else None,
             since_ns=None if self.surveyed else self._since_ns,
             linked=seen.deep if seen else frozenset(),
             afresh=afresh,
@@ -115,6 +115,8 @@ class Area:
         if self.surveyed:
             return self._differing(seen.found)
         self.surveyed = True
+        if self.rule.searched:  # none of them was there when they were looked for
+            return self._differing(seen.found) | self.early
         self.known = {path: stamp for path, stamp in seen.found.items() if path not in seen.fresh}
         return self.early | seen.fresh
 
@@ -124,7 +126,9 @@ class Area:
 
     def look(self, path: str, *, closely: bool) -> Stamp | None:
         """How the file is now; the known stamp itself where nothing shows a difference. `closely`: read small files."""
-        before, now = self.known.get(path), glance(path)
+        before, now = self.known.get(path), glance(path, folders=self.rule.names)
+        if self.rule.names and before is not None and now is not None:
+            return before
         if now is None or now.size > SMALL or not closely:
             return before if now is not None and now.same_stat(before) else now
         comparable = before is None or before.digest is not None

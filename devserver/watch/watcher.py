@@ -31,7 +31,7 @@ _END = 1.0  # seconds to wait for the thread
 @dataclass(frozen=True)
 class _Aim:
     targets: Targets
-    loaded: Mapping[str, Stamp]
+    loaded: Mapping[str, Stamp | None]
     asked_ns: int = field(default_factory=time.time_ns)
 
 
@@ -40,8 +40,10 @@ class _Refused:
     reason: str
 
 
+@dataclass(frozen=True)
 class _Look:
-    pass
+    paths: tuple[str, ...]
+    asker: int
 
 
 class _Close:
@@ -55,35 +57,38 @@ class Watch:
     """Tells `deliver` of each real change of what `retarget` named, from its own thread, once and when it is complete.
 
     `say` gets one line if something cannot be listened at and is looked at from time to time instead. `poll` never
-    listens. Every method can be called from any thread, `retarget` also before `start`.
+    listens. `calm` is told of each `look` when nothing is pending any more. Every method can be called from any thread,
+    `retarget` also before `start`.
     """
 
     def __init__(
         self,
         deliver: Callable[[ChangeSet], None],
         say: Callable[[str], None],
+        calm: Callable[[int], None] = lambda _: None,
         *,
         poll: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._inbox: queue.SimpleQueue[_Message] = queue.SimpleQueue()
-        self._watcher = _Watcher(self._inbox, deliver, say, poll=poll, clock=clock)
+        self._watcher = _Watcher(self._inbox, deliver, say, calm, poll=poll, clock=clock)
         self._thread = threading.Thread(target=self._watcher.run, name="watch", daemon=True)
 
     def start(self) -> None:
         self._thread.start()
 
-    def retarget(self, targets: Targets, loaded: Mapping[str, Stamp] | None = None) -> None:
+    def retarget(self, targets: Targets, loaded: Mapping[str, Stamp | None] | None = None) -> None:
         """Watch exactly this from now on.
 
-        `loaded`: the versions of code files that a generation has loaded. Where the disk holds another content by
-        now, that is a change. Without it a new file is known as it is, and a known one stays as it was known.
+        `loaded`: the versions of files that a generation has loaded, None for one that was not there. Where the disk
+        holds another content by now, that is a change. Without it a new file is known as it is, and a known one stays
+        as it was known.
         """
         self._inbox.put(_Aim(targets, dict(loaded or {})))
 
-    def ring(self) -> None:
-        """Somebody noticed something: look at the single files now."""
-        self._inbox.put(_Look())
+    def look(self, paths: tuple[str, ...], asker: int) -> None:
+        """Somebody noticed that these differ: look at them now. `calm` is told of the asker once all is delivered."""
+        self._inbox.put(_Look(paths, asker))
 
     def close(self) -> None:
         """End the threads; nothing is delivered afterwards. May be called more than once."""
@@ -100,6 +105,7 @@ class _Watcher:
         inbox: queue.SimpleQueue[_Message],
         deliver: Callable[[ChangeSet], None],
         say: Callable[[str], None],
+        calm: Callable[[int], None],
         *,
         poll: bool,
         clock: Callable[[], float],
@@ -107,6 +113,8 @@ class _Watcher:
         self._inbox = inbox
         self._deliver = deliver
         self._say = say
+        self._calm = calm
+        self._askers: list[int] = []
         self._clock = clock
         self._bell = None if poll else Bell(inbox.put, self._refuse)
         self._scout = Scout(None if poll else Bell(inbox.put, self._refuse), inbox.put)
@@ -140,6 +148,7 @@ class _Watcher:
                 self._scout.send(area.order())
         if self._open:
             self._deliver_ripe(now)
+            self._answer_askers()
 
     def _arrived(self) -> Iterator[_Message]:
         """What lies in the inbox; waits for the first until it is time to do something else."""
@@ -168,7 +177,7 @@ class _Watcher:
             case _Aim():
                 self._aim(message)
             case _Look():
-                self._sweep_at = -math.inf
+                self._look_for(message)
             case _Refused():
                 self._admit(message.reason)
             case _Close():
@@ -182,18 +191,41 @@ class _Watcher:
             self._said = True
             self._say(f"cannot watch {reason}; looking there from time to time instead")
 
+    def _look_for(self, asked: _Look) -> None:
+        self._askers.append(asked.asker)
+        now = self._clock()
+        self._sweep(now)
+        for path in asked.paths:
+            if path in self._singles.roles:
+                self._look_at_single(path, Finish.SEEN, now, closely=True)
+            for area in self._areas.values():
+                if self._home(path) is area and area.surveyed:
+                    self._look_in_area(area, path, Finish.SEEN, now, closely=True)
+
+    def _answer_askers(self) -> None:
+        walked = all(area.surveyed for area in self._areas.values())
+        if self._askers and walked and not self._settling.pending and self._unsettled() == math.inf:
+            askers, self._askers = self._askers, []
+            for asker in askers:
+                self._calm(asker)
+
     # What to watch
 
     def _aim(self, aim: _Aim) -> None:
         self._asked_ns = self._asked_ns or aim.asked_ns
         roles = roles_of(aim.targets)
-        self._singles.retarget(roles, aim.loaded, self._asked_ns)
+        self._singles.retarget(roles, aim.loaded, self._asked_ns, aim.targets.links)
         rules = dict.fromkeys(areas_of(aim.targets))
+        told: dict[str, dict[str, Stamp]] = {}
         for rule in [rule for rule in self._areas if rule not in rules]:
-            del self._areas[rule]
+            area = self._areas.pop(rule)
+            if rule.searched:
+                told[rule.root] = area.known
             self._scout.forget(rule)
-        since = {Role.CODE: self._asked_ns}  # a module may have come while its import was failing
-        self._areas = {rule: self._areas.get(rule) or Area(rule, since.get(rule.role, aim.asked_ns)) for rule in rules}
+        self._areas = {
+            rule: self._areas.get(rule) or Area(rule, aim.asked_ns, told.get(rule.root) if rule.searched else None)
+            for rule in rules
+        }
         for path in self._settling.pending.keys() - roles.keys():
             if self._home(path) is None:
                 self._settling.drop(path)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import itertools
 import logging
 import os
-import re
 import signal
 import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, NoReturn, TypeVar
 
@@ -24,7 +24,6 @@ from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
     ColdWanted,
     FilesLoaded,
-    FileWritten,
     LoadReport,
     Phase,
     SawChange,
@@ -43,7 +42,7 @@ from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
-from devserver.usercode.opened_files import OpenedFiles
+from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
 from devserver.worker.reporter import LoadReporter, RequestReporter
@@ -87,10 +86,8 @@ class Generation:
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
         self.reporter = LoadReporter(config, self.path, post.tell)
-        self.model_dir = config.absolute_model_dir
-        folders = [config.base, *config.search_path, *([self.model_dir] if self.model_dir else [])]
-        self.opened = OpenedFiles(folders, lambda path: self.post.tell(FileWritten(path)))
-        self.absent: dict[str, None] = {}
+        briefing, workload = post.briefing, self.recorder.workload
+        self.depends = Dependence(config, briefing.known, briefing.left_out, post.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
         self.forks = 0
@@ -99,12 +96,7 @@ class Generation:
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         lock = System.nameless_file() if shared else None
-        files = (self.post.briefing.known, loader.loaded, self.opened.stamps, self.absent)
-        return FileGate(files, self._counts, lambda: self.post.tell(SawChange()), self.recorder, lock)
-
-    def _counts(self, path: str) -> bool:
-        left_out = self.post.briefing.left_out
-        return path == self.path or not left_out or not re.fullmatch(left_out, path.replace(os.sep, "/"))
+        return FileGate(self.depends.known, lambda paths: self.post.tell(SawChange(paths)), self.recorder, lock)
 
     # --- witness
 
@@ -174,8 +166,10 @@ class Generation:
         self.reporter.hear_unraised()
         loader.UserCode().install()
         loader.hearers.append(self._file_loaded)
+        if self.in_loop:
+            self.depends.look()
         try:
-            with self.preparations, self.opened:
+            with self.preparations, self.depends.opened if self.in_loop else nullcontext():
                 script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
@@ -225,6 +219,10 @@ class Generation:
         def enter(phase: Phase) -> None:
             self.board.call(self._place(), time.monotonic() if phase == "run" else 0.0)
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
+            if self.in_loop and phase == "run":
+                self.depends.works()
+            elif self.in_loop:
+                self.depends.worked()
 
         post = self.post
         return RequestReporter(self.config, script, insights, post.tell, enter, self.in_loop, post.paused)
@@ -262,9 +260,8 @@ class Generation:
         self.post.tell(
             LoadReport(
                 ok=error is None,
-                files={**loader.loaded, **self._data_files()},
-                wanted=tuple(dict.fromkeys(folder for found in loader.missing.values() for folder in found)),
-                absent=tuple(self.absent),
+                files=dict(loader.loaded),
+                depends=self.depends.found(),
                 modules=tuple(loader.modules),
                 times=self._times(),
                 error=error,
@@ -273,18 +270,13 @@ class Generation:
             )
         )
 
-    def _data_files(self) -> dict[str, Stamp]:
-        """Those that no watched folder holds."""
-        inside = os.path.join(self.model_dir, "") if self.model_dir else None
-        return {path: stamp for path, stamp in self.opened.stamps.items() if not inside or not path.startswith(inside)}
-
     def _times(self) -> Times:
         script, imports = self.times.get("load", 0.0), loader.import_seconds() * 1000
         return Times(min(imports, script), max(0.0, script - imports), self.times.get("init", 0.0))
 
     def _answer_with(self, problem: Diagnostic, error: BaseException | None = None) -> Wsgi:
         if error is not None:
-            self.absent |= dict.fromkeys(exceptions.absent_files(error))
+            self.depends.opened.absent |= dict.fromkeys(exceptions.absent_files(error))
         self._tell_loaded(problem)
         if self.post.number is None:
             self.recorder.enter("refused")

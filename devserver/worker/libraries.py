@@ -14,7 +14,7 @@ from types import ModuleType
 from devserver.process.wire import WarmOrder
 from devserver.records.stamps import identity
 from devserver.scoring import logs
-from devserver.usercode import ownership
+from devserver.usercode import loader, ownership
 from devserver.usercode.ownership import is_library_file
 from devserver.worker.rehearsal import rehearse, silence
 
@@ -95,18 +95,21 @@ class Libraries:
 
     def _note(self, spec: ModuleSpec) -> None:
         origin = spec.origin if spec.has_location else None
-        if origin and ownership.is_user_file(origin):
-            self.wanted = f"a library imports {origin}"
+        if (origin and ownership.is_user_file(origin)) or ownership.is_users_namespace(spec):
+            self.wanted = f"a library imports {origin or spec.name}"
             raise UserCodeWanted(self.wanted)
         if origin and is_library_file(origin):
             self._stamps[origin] = identity(origin)  # before it is read
         self._found.add(spec.name)
+        if "." not in spec.name:
+            loader.ahead.add(spec.name)
         self._missing.discard(spec.name)  # a library has extended sys.path since
 
     def forget_names(self) -> None:
         """What was imported so far, a generation imports before the user's folders are on its path."""
         self._found.clear()
         self._missing.clear()
+        loader.ahead.clear()
 
     def problem(self, folders: Sequence[str]) -> str | None:
         """Why what was imported is not what a cold start would import now, or None.

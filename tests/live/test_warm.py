@@ -361,6 +361,22 @@ def test_the_users_own_code_is_never_imported_ahead(tmp_path: Path) -> None:
         assert [loop.executed(name) for name in ("library", "beside", "parts", "editable")] == [2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("first", ["utils", "utils.deep", "shared_name.mine"])
+def test_a_folder_of_the_users_without_init(first: str, tmp_path: Path) -> None:
+    """It is no library, also where an installed one shares its name: what the script imports beside it stays warm."""
+    helper = f"{first.replace('.', '/')}/helper.py"
+    script = using("lib", "lib.value + VALUE", before=f"import shared_name.theirs\nfrom {first}.helper import VALUE")
+    theirs = tmp_path / "site-packages" / "shared_name" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "__init__.py").write_text("value = 1\n")
+    packages, files = {"lib": TRACE + "value = 1"}, {helper: "VALUE = 1\n"}
+    with warmed(tmp_path, packages=packages, files=files, score=script) as loop:
+        assert loop.saved(script + "\n")["warm"] is True
+        assert (loop.value(), loop.executed("lib")) == (2, 2)
+        loop.save(helper, "VALUE = 2\n")
+        assert loop.value() == 3
+
+
 def test_a_library_that_imports_the_users_code(tmp_path: Path) -> None:
     """A plug-in of the user's is not executed ahead, even if the library would forgive that it is missing."""
     loads = "try:\n    import plugin\nexcept Exception:\n    plugin = None"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Warmed
@@ -80,17 +80,17 @@ class FakeTerminal:
 class FakeWatch:
     def __init__(self) -> None:
         self.targets: list[Targets] = []
-        self.rings = 0
+        self.looks: list[tuple[tuple[str, ...], int]] = []
         self.started = False
 
     def start(self) -> None:
         self.started = True
 
-    def retarget(self, targets: Targets, _loaded: dict[str, Stamp]) -> None:
+    def retarget(self, targets: Targets, _loaded: Mapping[str, Stamp | None]) -> None:
         self.targets.append(targets)
 
-    def ring(self) -> None:
-        self.rings += 1
+    def look(self, paths: tuple[str, ...], asker: int) -> None:
+        self.looks.append((paths, asker))
 
 
 class FakeConsole:

@@ -94,20 +94,6 @@ def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     assert terminal.taken_back == [pid] and generations.get(1) is None
 
 
-def test_what_a_script_writes_is_no_change(generations: Generations) -> None:
-    """Neither of one that lives nor of the newest until the next is launched; what others write is."""
-    launched(generations, 1, 2)
-    generations[1].written.add("/m/old")
-    generations[2].written.add("/m/new")
-    seen = changes("/m/old", "/m/new", "/m/other")
-    assert generations.by_others(seen) == changes("/m/other")
-    generations.bury(1)
-    generations.bury(2)
-    assert generations.by_others(seen) == changes("/m/old", "/m/other")
-    launched(generations, 3)
-    assert generations.by_others(seen) == seen
-
-
 @pytest.mark.parametrize(
     ("code", "death"),
     [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGKILL, ("SIGKILL", None))],

@@ -11,7 +11,7 @@ from devserver.config.files import ConfigError
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.diagnostics.exceptions import describe
-from devserver.records.messages import LoadReport
+from devserver.records.messages import Dependencies, LoadReport
 from devserver.records.stamps import Stamp, full_stamp
 from devserver.supervisor.project import Project
 
@@ -33,11 +33,13 @@ def test_what_is_watched_follows_what_was_loaded(config: Config, tmp_path: Path)
     project, script = Project(config, lambda: config), str(tmp_path / "score.py")
     assert project.targets().code == (script,) and script not in project.targets().config
     project.learn({"/p/a.py": SOME})
-    project.learn({"/p/b.py": SOME}, LoadReport(False, wanted=("/p",), absent=("/p/c.py",)))
-    assert project.targets().code == (script, "/p/a.py", "/p/c.py", "/p/b.py")
-    assert project.targets().wanted == ("/p",) and project.code == ("/p/a.py", "/p/c.py", "/p/b.py")
+    project.learn(
+        {"/p/b.py": SOME}, LoadReport(False, depends=Dependencies(absent=("/p/c.py",), searches={"/p": {"d": 4}}))
+    )
+    assert project.targets().code == (script, "/p/a.py", "/p/b.py") and project.targets().data == ("/p/c.py",)
+    assert project.targets().searches == {"/p": {"d": 4}} and project.code == ("/p/a.py", "/p/b.py", "/p/c.py")
     project.learn({script: SOME, "/p/b.py": SOME}, LoadReport(True))
-    assert (project.targets().code, project.targets().wanted) == ((script, "/p/b.py"), ())
+    assert (project.targets().code, project.targets().searches) == ((script, "/p/b.py"), {})
 
 
 def test_a_generation_depends_on_its_settings(config: Config, tmp_path: Path) -> None:

@@ -99,14 +99,16 @@ def test_from_start_to_end(played: Played) -> None:
 
 def test_what_the_script_writes_starts_nothing(played: Played) -> None:
     """What others change beside it does."""
-    shown = played.play(Heard(1, FileWritten("/m/own")), seen("/m/own"), seen("/m/own", "/m/other"), launched=2)
+    shown = played.play(
+        Heard(1, FileWritten("/m/own", time.time_ns())), seen("/m/own"), seen("/m/own", "/m/other"), launched=2
+    )
     [restarting] = [message for message in shown if isinstance(message, lifecycle.Restarting)]
     assert [change.path for change in restarting.changes.changes] == ["/m/other"]
 
 
 def test_what_waits_in_the_queue_is_judged_by_who_wrote_it(played: Played) -> None:
     """A write of the script's that is seen beside an edit is no change either, although the edit is taken first."""
-    played.play(Heard(1, FileWritten("/m/own")), seen("/m/edited"), seen("/m/own"), launched=2)
+    played.play(Heard(1, FileWritten("/m/own", time.time_ns())), seen("/m/edited"), seen("/m/own"), launched=2)
     assert len(played.spawner.children) == 2
 
 
@@ -166,8 +168,8 @@ def test_libraries_that_came_too_early(played: Played) -> None:
 
 def test_a_ring_and_the_keyboard(played: Played) -> None:
     """A worker that saw a change has the watch look; a loan of the keyboard is told, and its end too."""
-    played.play(Heard(1, SawChange()), Heard(1, Keyboard(True)), Heard(1, Keyboard(False)))
-    assert played.watch.rings == 1 and played.console.lent == [True, False]
+    played.play(Heard(1, SawChange(("/p/a.py",))), Heard(1, Keyboard(True)), Heard(1, Keyboard(False)))
+    assert played.watch.looks == [(("/p/a.py",), 1)] and played.console.lent == [True, False]
 
 
 def test_ctrl_c_at_a_prompt_ends_at_once(played: Played) -> None:

@@ -9,12 +9,13 @@ import shutil
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from watchdog.observers.api import EventEmitter
 
+from devserver.records import searches
 from devserver.records.changes import ChangeSet, Role, Targets
 from devserver.records.stamps import full_stamp
 from devserver.watch import observer, watcher
@@ -32,7 +33,8 @@ class Desk:
         self.said: list[str] = []
         self._arrived: queue.SimpleQueue[ChangeSet] = queue.SimpleQueue()
         self._marks = 0
-        self.watch = Watch(self._arrived.put, self.said.append, poll=poll)
+        self.calm: queue.SimpleQueue[int] = queue.SimpleQueue()
+        self.watch = Watch(self._arrived.put, self.said.append, self.calm.put, poll=poll)
         for name in ("score.py", "helper.py", "marker.py", "model/weights.bin", "model/marker.bin"):
             self.write(name, "first")
 
@@ -46,12 +48,20 @@ class Desk:
     def paths(self, *names: str) -> tuple[str, ...]:
         return tuple(str(self.project / name) for name in names)
 
-    def aim(self, *, code: tuple[str, ...] = ("score.py", "helper.py"), **more: tuple[str, ...]) -> None:
+    def aim(
+        self,
+        *,
+        code: tuple[str, ...] = ("score.py", "helper.py"),
+        searches: Mapping[str, Mapping[str, int]] | None = None,
+        listed: Mapping[str, int] | None = None,
+        **more: tuple[str, ...],
+    ) -> None:
         """Watch `code`, the marker, and what else is named; names are relative to the project."""
         code = (*code, "marker.py")
         globs = {key: more.pop(key, ()) for key in ("include", "exclude")}
         rest = {key: self.paths(*names) for key, names in more.items()}
-        targets = Targets(code=self.paths(*code), base=str(self.project), **rest, **globs)
+        places = {"searches": searches or {}, "listed": listed or {}}
+        targets = Targets(code=self.paths(*code), base=str(self.project), **places, **rest, **globs)
         stamps = {path: full_stamp(path) for path in targets.code}
         self.watch.retarget(targets, {path: stamp for path, stamp in stamps.items() if stamp is not None})
 
@@ -608,32 +618,84 @@ def test_what_is_excluded_is_not_told_except_score_py(desk: Desk) -> None:
     desk.mark("model/marker.bin")
 
 
+SEARCHED = {"wanted": searches.ANY, "package": searches.ANY, "beside": searches.Form.PACKAGE | searches.Form.EXTENSION}
+
+
 def test_a_missing_module_is_noticed_when_it_comes(desk: Desk) -> None:
-    """New and changed modules and packages in a wanted folder count, and nothing else there does."""
+    """Files that win an import count, be they new or packages beside a module, and nothing else there does."""
     desk.write("tests/old.py", "first")
     desk.write("beside.py", "first")
     desk.begin()
-    desk.aim(wanted=(".",))
+    desk.aim(searches={str(desk.project): SEARCHED})
     desk.mark()
-    desk.write("notes.txt", "x")
-    desk.write("tests/old.py", "second")
+    for name in ("notes.txt", "tests/old.py", "beside.py", "other.py", "tests/__init__.py"):
+        desk.write(name, "second")
     desk.mark()
     desk.write("wanted.py", "first")
     assert desk.next() == {"wanted.py": "added"}
-    desk.write("beside.py", "second")
-    assert desk.next() == {"beside.py": "modified"}
     desk.write("package/__init__.py", "import os")
     assert desk.next() == {"package/__init__.py": "added"}
-    desk.write("package/__init__.py", "import re")
-    assert desk.next() == {"package/__init__.py": "modified"}
+    desk.write("beside/__init__.py", "import re")
+    assert desk.next() == {"beside/__init__.py": "added"}
 
 
 def test_a_missing_module_that_came_while_loading_is_noticed(desk: Desk) -> None:
-    """A module that was created between its failed import and the report of that is told at once."""
+    """A module that was created between its failed import and the report of that is told, and told once."""
     desk.begin()
     desk.write("wanted.py", "first")
-    desk.aim(wanted=(".",))
-    assert "wanted.py" in desk.next()
+    desk.aim(searches={str(desk.project): SEARCHED})
+    assert desk.next() == {"wanted.py": "added"}
+    desk.aim(searches={str(desk.project): {**SEARCHED, "more": searches.ANY}})
+    desk.mark()
+
+
+def test_names_in_a_listed_folder(desk: Desk) -> None:
+    """What comes and goes counts, folders too; what is in the files does not, nor what came before the listing."""
+    for name in ("data/a.csv", "data/b.csv"):
+        desk.write(name, "first")
+    time.sleep(0.03)
+    listed = {str(desk.path("data")): time.time_ns()}
+    desk.write("data/c.csv", "came while it was loaded")
+    desk.begin()
+    desk.aim(listed=listed)
+    assert desk.next() == {"data/c.csv": "added"}
+    desk.write("data/a.csv", "second")
+    desk.mark()
+    desk.path("data/b.csv").unlink()
+    assert desk.next() == {"data/b.csv": "deleted"}
+    desk.path("data/more").mkdir()
+    assert desk.next() == {"data/more": "added"}
+
+
+def test_a_link_counts_by_what_it_says(desk: Desk) -> None:
+    """A link that is switched is a change, whatever lies behind; the same link made again is none."""
+    for name in ("v1/x.py", "v2/x.py"):
+        desk.write(name, "the same")
+    link = desk.path("current")
+    link.symlink_to("v1")
+    desk.begin(links=("current",))
+    link.unlink()
+    link.symlink_to("v1")
+    desk.mark()
+    by_replacing_a_link(link, "v2")
+    assert desk.next() == {"current": "modified"}
+
+
+def by_replacing_a_link(link: Path, target: str) -> None:
+    new = link.with_name("new-link")
+    new.symlink_to(target)
+    os.replace(new, link)
+
+
+def test_a_file_that_was_looked_for_in_vain(desk: Desk) -> None:
+    """It is told when it comes, also if it came before the watch was told."""
+    desk.begin()
+    desk.write("early.json", "{}")
+    absent = desk.paths("early.json", "late.json")
+    desk.watch.retarget(Targets(code=desk.paths("score.py", "marker.py"), data=absent), dict.fromkeys(absent))
+    assert desk.next() == {"early.json": "added"}
+    desk.write("late.json", "{}")
+    assert desk.next_roles() == {"late.json": Role.DATA}
 
 
 # When the system does not help
@@ -662,15 +724,26 @@ def test_polling_waits_for_a_large_model(polling_desk: Desk) -> None:
     assert desk.next() == {"model/large.bin": "added"}
 
 
-def test_ring_looks_at_once(polling_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_look_is_made_at_once(polling_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
     """Somebody who noticed something can have the files looked at without waiting for the next round."""
     monkeypatch.setattr(watcher, "_SWEEP", 3600.0)
     desk = polling_desk
     desk.watch.start()
     desk.aim()
     desk.write("score.py", "second")
-    desk.watch.ring()
+    desk.watch.look(desk.paths("score.py"), 1)
     assert desk.next() == {"score.py": "modified"}
+
+
+def test_who_asks_is_told_when_nothing_is_pending(desk: Desk) -> None:
+    """At once where nothing differs, and after the delivery where something does."""
+    desk.begin(trees=("model",))
+    desk.watch.look(desk.paths("score.py", "model/weights.bin"), 1)
+    assert desk.calm.get(timeout=DEADLINE) == 1
+    desk.write("model/weights.bin", "second")
+    desk.watch.look(desk.paths("model/weights.bin"), 2)
+    assert desk.calm.get(timeout=DEADLINE) == 2
+    assert not desk.nothing_yet() and desk.next() == {"model/weights.bin": "modified"}
 
 
 class Exhausted(observer.BaseObserver):

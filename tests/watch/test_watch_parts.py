@@ -182,7 +182,9 @@ class ByHand:
         self.now = 100.0
         self.delivered: list[ChangeSet] = []
         self._inbox: queue.SimpleQueue[watcher._Message] = queue.SimpleQueue()
-        self.watcher = watcher._Watcher(self._inbox, self.delivered.append, print, poll=False, clock=lambda: self.now)
+        self.watcher = watcher._Watcher(
+            self._inbox, self.delivered.append, print, print, poll=False, clock=lambda: self.now
+        )
         self.turn(100.0, watcher._Aim(Targets(code=tuple(map(str, code))), {}, NOW))
 
     def turn(self, at: float, message: watcher._Message) -> None:

@@ -1,0 +1,200 @@
+"""Which changes are nobody's edit: the script's own, its programs' and the tool's.
+
+What the script opens to write, moves or deletes is told by its process, with the time; a change of a file up to that
+time is the script's. A later one is an edit, so that an edit of a file which the script also writes is not lost.
+
+What libraries in C and programs write is told by nobody. There a loop gives it away: a file that changes again each
+time while the script is loaded, or in the first request after that. Such changes are obeyed twice, a third time after a
+pause in which a person's saves have come to an end, and after that they are left out. When the file changes at another
+time, an edit is seen in it again.
+
+Times are of the wall clock, in nanoseconds, as the system gives them to files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from devserver.process.workload import TICK_NS, Spans
+from devserver.records.changes import ChangeSet, FileChange, Role
+
+LATE_NS = 100_000_000  # how much later than the word of it a write may be
+DELETED_NS = 3_000_000_000  # how long after the word of it a file may be seen to be gone
+OBEYED = 2  # changes in a row that nobody explains and that start a generation at once; one more does after a pause
+PAUSE = 1.0  # seconds without a change
+MOST = 10_000  # files of which it is known that the script wrote them
+_SUSPECT = (Role.MODEL, Role.DATA, Role.INCLUDED)
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """`edits`: what asks for a new generation, after `pause` seconds. `left_out`: what is from now on left out."""
+
+    edits: ChangeSet
+    pause: float = 0.0
+    left_out: tuple[str, ...] = ()
+
+
+@dataclass
+class _Generation:
+    """When it was loaded (`loaded_ns` None: not yet), and when it has worked since, as last read."""
+
+    begun_ns: int
+    read: Callable[[int], Spans]
+    loaded_ns: int | None = None
+    spans: Spans = field(default_factory=Spans)
+
+    def look(self, now_ns: int) -> None:
+        try:
+            self.spans = self.read(now_ns)
+        except ValueError:
+            pass  # it is gone, and what it had is closed
+
+    def loaded_at(self, at_ns: int) -> bool:
+        return self.begun_ns - TICK_NS <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
+
+
+@dataclass
+class OwnWrites:
+    """`changed_at` gives the time of a file's last change, None where it is gone.
+
+    `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write, `root_of`
+    to which folder a new file belongs.
+    """
+
+    changed_at: Callable[[str], int | None]
+    is_output: Callable[[str], bool] = lambda _: False
+    is_held: Callable[[str], bool] = lambda _: False
+    root_of: Callable[[str], str] = os.path.dirname
+    _written: dict[str, int] = field(default_factory=dict)
+    _generations: list[_Generation] = field(default_factory=list)
+    _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
+    _left_out: set[str] = field(default_factory=set)
+
+    def launched(self, at_ns: int, read: Callable[[int], Spans]) -> None:
+        """A generation begins to load; `read` gives the times at which it works."""
+        self.loaded(at_ns)
+        self._generations = [*self._generations[-2:], _Generation(at_ns, read)]
+
+    def loaded(self, at_ns: int) -> None:
+        """The newest has loaded, or failed to."""
+        for generation in self._generations[-1:]:
+            generation.loaded_ns = generation.loaded_ns or at_ns
+
+    def look(self, now_ns: int) -> None:
+        """One is about to be gone: what it has done is kept."""
+        for generation in self._generations:
+            generation.look(now_ns)
+
+    def wrote(self, path: str, at_ns: int) -> None:
+        """The script itself writes there, or has done so until then."""
+        self._written.pop(path, None)
+        self._written[path] = at_ns
+        if len(self._written) > MOST:
+            del self._written[next(iter(self._written))]
+
+    def judge(self, changes: ChangeSet, now_ns: int) -> Judgement:
+        """What of these is an edit."""
+        self.look(now_ns)
+        times = {change.path: self.changed_at(change.path) for change in changes.changes}
+        foreign = [change for change in changes.changes if not self._is_own(change, times[change.path], now_ns)]
+        at_work = [change for change in foreign if self._is_suspect(change, times[change.path] or now_ns, set())]
+        keys = {key for change in at_work for key in self._keys(change)}
+        suspect = [change for change in foreign if self._is_suspect(change, times[change.path] or now_ns, keys)]
+        edits = [change for change in foreign if change not in suspect]
+        for key in {key for change in edits for key in self._keys(change)}:
+            self._in_a_row.pop(key, None)
+            self._left_out.discard(key)
+        if edits:
+            return Judgement(_only([change for change in foreign if not self._is_left_out(change)]))
+        return self._weigh(suspect)
+
+    def _weigh(self, suspect: list[FileChange]) -> Judgement:
+        for key in {key for change in suspect for key in self._keys(change)}:
+            self._count(key)
+        news = [self._leave_out(change) for change in suspect if not self._is_left_out(change)]
+        obeyed = [change for change in suspect if not self._is_left_out(change)]
+        waits = bool(obeyed) and all(self._times(change) > OBEYED for change in obeyed)
+        return Judgement(_only(obeyed), PAUSE if waits else 0.0, tuple(dict.fromkeys(filter(None, news))))
+
+    def _count(self, key: str) -> None:
+        """Once for each generation: a person may save many times while one is loaded."""
+        count, since = self._in_a_row.get(key, (0, -1))
+        newest = self._generations[-1].begun_ns
+        self._in_a_row[key] = (count + (newest != since), newest)
+
+    def _times(self, change: FileChange) -> int:
+        return max(self._in_a_row[key][0] for key in self._keys(change))
+
+    def _leave_out(self, change: FileChange) -> str | None:
+        """What is left out for its sake, where it has come too often."""
+        for key in self._keys(change):
+            if self._in_a_row[key][0] > OBEYED + 1 and not self._is_left_out(change):
+                self._left_out.add(key)
+                return key
+        return None
+
+    def _is_left_out(self, change: FileChange) -> bool:
+        return not self._left_out.isdisjoint(self._keys(change))
+
+    def _keys(self, change: FileChange) -> tuple[str, ...]:
+        """What is counted: the file, and where it came or went the folder: the next one may have another name."""
+        if change.kind == "modified":
+            return (change.path,)
+        return (change.path, os.path.join(self.root_of(change.path), ""))
+
+    def _is_own(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
+        if self.is_output(change.path):
+            return True
+        told = max((self._written[path] for path in _upwards(change.path) if path in self._written), default=None)
+        if told is None:
+            return False
+        if self.is_held(change.path):
+            return True
+        return now_ns - told <= DELETED_NS if at_ns is None else at_ns <= told + LATE_NS
+
+    def _is_suspect(self, change: FileChange, at_ns: int, others: set[str]) -> bool:
+        """Whether it may be the work of a library or program of the script's: of data, and while the script worked.
+
+        Of a file that is left out, or goes with `others` that are suspect, any request counts and not only the first.
+        """
+        again = self._is_left_out(change) or not others.isdisjoint(self._keys(change))
+        return change.role in _SUSPECT and any(
+            generation.loaded_at(at_ns)
+            or generation.spans.in_first(at_ns)
+            or (again and generation.spans.in_any(at_ns))
+            for generation in self._generations
+        )
+
+
+def changed_at(path: str) -> int | None:
+    """When a file was last written, or put where it is."""
+    try:
+        return max(os.stat(path).st_ctime_ns, os.lstat(path).st_ctime_ns)
+    except (OSError, ValueError):
+        return None
+
+
+def _only(changes: list[FileChange]) -> ChangeSet:
+    return ChangeSet(tuple(changes))
+
+
+def _upwards(path: str) -> Iterator[str]:
+    """The path and the folders above it: what was moved with its folder was told by that folder."""
+    while True:
+        yield path
+        above = os.path.dirname(path)
+        if above == path:
+            return
+        path = above
+
+
+def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str:
+    """The line that tells what is left out."""
+    names = ", ".join(f"files in {shown(path[:-1])}" if path.endswith(os.sep) else shown(path) for path in paths)
+    return (
+        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it "
+        f"is taken for the script's own and left out, until it comes at another time: {names}"
+    )

@@ -1,0 +1,66 @@
+"""The files of the model folder as they are when a load begins.
+
+Libraries in C open model files without telling anybody, so that what load and init() read is not known; whatever lies
+in the folder may have been read.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection
+
+from devserver.records.stamps import SMALL, Stamp, full_stamp, stat_stamp
+from devserver.watch.targets import is_litter
+
+MOST_FILES = 256
+MOST_FOLDERS = 64
+MOST_READ = 8 << 20  # bytes of small files, of which the content is compared
+
+
+class ModelTree:
+    """`stamps` of files, and `folders` that hold them; where there are too many, of the first ones.
+
+    `counts` says whether a path matters, `written` which files the script itself has written.
+    """
+
+    def __init__(self, root: str | None, counts: Callable[[str], bool], written: Collection[str]) -> None:
+        self.stamps: dict[str, Stamp] = {}
+        self.folders: dict[str, None] = {}
+        self._root, self._counts, self._written = root, counts, written
+        self._unread = MOST_READ
+
+    def look(self) -> None:
+        """Take down what is there now."""
+        todo = [self._root] if self._root else []
+        while todo and len(self.folders) < MOST_FOLDERS:
+            folder = todo.pop(0)
+            self.folders[folder] = None
+            for name in sorted(self.names_in(folder)):
+                path = os.path.join(folder, name)
+                if os.path.isdir(path) and not os.path.islink(path):
+                    todo.append(path)
+                elif len(self.stamps) < MOST_FILES:
+                    self._keep(path)
+
+    def names_in(self, folder: str) -> Collection[str]:
+        """The names in a folder that count."""
+        try:
+            names = os.listdir(folder)
+        except OSError:
+            return ()
+        paths = ((name, os.path.join(folder, name)) for name in names if not is_litter(name))
+        return [name for name, path in paths if path not in self._written and self._counts(path)]
+
+    def current(self) -> dict[str, Stamp]:
+        """The files, without those that the script has written."""
+        for path in self._written:
+            self.stamps.pop(path, None)
+        return self.stamps
+
+    def _keep(self, path: str) -> None:
+        stamp = stat_stamp(path)
+        if stamp is not None and stamp.size <= min(SMALL, self._unread):
+            self._unread -= stamp.size
+            stamp = full_stamp(path)
+        if stamp is not None:
+            self.stamps[path] = stamp
