@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -13,6 +12,7 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
+from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
@@ -45,7 +45,7 @@ class Console:
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
         self._events = EventStream(config.events) if config.events else None
-        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self._is_terminal = is_terminal(sys.stdout)
 
     # --- from the supervisor
 
@@ -288,10 +288,7 @@ class Console:
 
     def _raw(self, text: str) -> None:
         try:
-            sys.stdout.flush()
-            content = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-            while content:
-                content = content[os.write(sys.stdout.fileno(), content) :]
+            write_whole(sys.stdout, text)
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 
