@@ -237,7 +237,9 @@ def _note_search(fullname: str, path: Sequence[str] | None, spec: ModuleSpec | N
         forms = REGULAR
     is_package = spec is not None and spec.submodule_search_locations is not None
     place = os.path.dirname(os.path.dirname(origin) if is_package else origin) if origin else None
-    for folder, is_users in _places(tuple(sys.path if path is None else path)):
+    entries = [entry for entry in (sys.path if path is None else path) if isinstance(entry, str)]
+    here = "" if all(map(os.path.isabs, entries)) else _working_directory()
+    for folder, is_users in _places(tuple(entries), here):
         if folder == place:
             if is_users and origin is not None:
                 _book(folder)[name] = stronger_than(origin, package=is_package)
@@ -253,10 +255,18 @@ def _book(folder: str) -> dict[str, int]:
     return searched.setdefault(folder, {})
 
 
+def _working_directory() -> str:
+    try:
+        return os.getcwd()
+    except OSError:
+        return ""  # the script stands in a folder that is gone
+
+
 @lru_cache(maxsize=512)
-def _places(entries: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
-    """The folders of a search path (absolute), and which of them are the user's."""
-    absolute = dict.fromkeys(os.path.abspath(entry) for entry in entries)
+def _places(entries: tuple[str, ...], here: str) -> tuple[tuple[str, bool], ...]:
+    """The folders of a search path (absolute), and which of them are the user's. `here` is empty where it is gone."""
+    joined = (os.path.join(here, entry) for entry in entries)
+    absolute = dict.fromkeys(os.path.normpath(entry) for entry in joined if os.path.isabs(entry))
     return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in absolute)
 
 
