@@ -1,6 +1,6 @@
 """The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
 
-    python benchmarks/guarantees.py [hammer] [stale] [saves] [endings] [cold] [soak] [idle]      (Linux)
+    python benchmarks/guarantees.py [hammer] [crowd] [stale] [saves] [endings] [cold] [soak] [idle]      (Linux)
 
 Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
 """
@@ -14,6 +14,7 @@ import os
 import random
 import signal
 import socket
+import ssl
 import statistics
 import subprocess
 import sys
@@ -22,6 +23,7 @@ import threading
 import time
 import uuid
 from collections import Counter
+from contextlib import ExitStack
 from pathlib import Path
 
 from servers import ROOT
@@ -29,6 +31,12 @@ from sides import cpu_seconds
 
 LIMIT = 30.0
 SLOW = "import time\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    time.sleep(2)\n    return 'slow'\n"
+SILENT = (
+    b"",
+    b"POST /score HTTP/1.1\r\nHost: x\r\n",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345",
+    b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+)  # what a client sends before it falls silent
 SCRIPT = "def init():\n    pass\n\n\ndef run(data):\n    return {value!r}\n"
 
 
@@ -156,6 +164,64 @@ def _client(loop: Loop, keep: bool, over: threading.Event, outcomes: Counter[str
             connection.close()
 
 
+def crowd(folder: Path) -> bool:
+    """4 silent clients and 1 TLS client beside 16 good ones, for 5 s: 0 refused, none above 1 s, each server."""
+    good = [_crowd(folder / server, server) for server in ("gunicorn", "waitress")]
+    return all(good)
+
+
+def _crowd(folder: Path, server: str) -> bool:
+    folder.mkdir()
+    outcomes: Counter[str] = Counter()
+    times: list[float] = []
+    over = threading.Event()
+    with Loop(folder, server=server) as loop, ExitStack() as stack:
+        loop.wait_for("ready")
+        for sent in SILENT:
+            silent = stack.enter_context(socket.create_connection(("127.0.0.1", loop.port), LIMIT))
+            silent.sendall(sent)
+        tasks = [(_timed_client, (loop, over, outcomes, times)) for _ in range(16)]
+        tasks.append((_tls_client, (loop, over, outcomes)))
+        clients = [threading.Thread(target=task, args=arguments) for task, arguments in tasks]
+        for client in clients:
+            client.start()
+        over.wait(5)
+        over.set()
+        for client in clients:
+            client.join(LIMIT)
+    slowest = max(times, default=LIMIT)
+    good = {name for name, count in outcomes.items() if count} == {"answered", "https told"} and slowest < 1
+    middle = statistics.median(times or [LIMIT])
+    text = f"{server}: {dict(outcomes)}; slowest {slowest * 1000:.0f} ms, median {middle * 1000:.0f} ms"
+    return verdict("crowd", good, text)
+
+
+def _timed_client(loop: Loop, over: threading.Event, outcomes: Counter[str], times: list[float]) -> None:
+    while not over.is_set():
+        begun = time.perf_counter()
+        try:
+            loop.ask()
+            outcomes["answered"] += 1
+        except Exception as error:
+            outcomes[f"{type(error).__name__}: {error}"[:60]] += 1
+        times.append(time.perf_counter() - begun)
+
+
+def _tls_client(loop: Loop, over: threading.Event, outcomes: Counter[str]) -> None:
+    """Asks by https again and again, and is told that this is not spoken here."""
+    context = ssl.create_default_context()
+    while not over.is_set():
+        try:
+            with socket.create_connection(("127.0.0.1", loop.port), LIMIT) as plain:
+                context.wrap_socket(plain, server_hostname="localhost").close()
+            outcomes["https spoken"] += 1
+        except ssl.SSLError:
+            outcomes["https told"] += 1
+        except OSError as error:
+            outcomes[f"https: {error}"[:60]] += 1
+        over.wait(0.1)
+
+
 def stale(folder: Path) -> bool:
     """500 saves of random content, each followed at once by requests, new and several on one connection."""
     wrong = 0
@@ -276,7 +342,7 @@ def idle(folder: Path) -> bool:
 
 
 def main() -> int:
-    parts = {part.__name__: part for part in (hammer, stale, saves, endings, cold, soak, idle)}
+    parts = {part.__name__: part for part in (hammer, crowd, stale, saves, endings, cold, soak, idle)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*parts, []], default=list(parts))
     good = True

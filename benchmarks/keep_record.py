@@ -15,8 +15,8 @@ import time
 import types
 from collections.abc import Callable
 
-from devserver.keep.decide import Plan, decide
-from devserver.keep.stage import Initialised, Observer, resume
+from devserver.worker.keep.decide import Plan, decide
+from devserver.worker.keep.stage import Initialised, Observer, resume
 
 SCRIPT = """
 class Node:

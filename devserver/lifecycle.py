@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, Note
 from devserver.records.samples import ReplayReport, SampleSent
@@ -134,14 +135,15 @@ class Overdue(News):
 class Noted(News):
     """It tells something to show."""
 
-    note: Diagnostic | Note | SampleSent | ReplayReport
+    note: Diagnostic | Note | SampleSent | ReplayReport | CommandRan
 
 
 @dataclass(frozen=True)
 class Slow(News):
-    """It still loads, `seconds` after its launch."""
+    """It still loads, or is in init(), `seconds` after its launch; or a call of run() goes on since then."""
 
     seconds: float
+    phase: Literal["load", "init", "run"] = "load"
 
 
 Asked: TypeAlias = StartAsked | Changed | ReloadAsked | StopAsked | LaunchDue
@@ -325,7 +327,7 @@ def _heard_of_current(model: Model, news: News) -> Step:
             return _died(model, death or Death(exit_code=0))
         case State.RUNNING | State.HOLDING, Settled():
             return replace(model, deaths=0), ()
-        case (State.STARTING, Slow() as message) | (_, Noted() as message):
+        case (State.STARTING | State.RUNNING, Slow() as message) | (_, Noted() as message):
             return model, (Show(message),)
         case _:
             return model, ()

@@ -178,7 +178,7 @@ def show(colour: bool, width: int) -> str:
         lines.not_ready(replace(error, phase="load"), 0.1, colour=colour),
         lines.given_up(replace(error, phase="init"), colour=colour),
         lines.restarting_after_death(0.5, colour=colour),
-        lines.still_loading(30, colour=colour),
+        *(lines.still(phase, 30, colour=colour) for phase in ("load", "init", "run")),
         lines.overran(10, colour=colour),
         lines.stopping(colour=colour),
         lines.request_failed(error, colour=colour),

@@ -14,13 +14,13 @@ import termios
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import DEADLINE, Answer, Server
+from live import COMMAND, DEADLINE, Answer, Server
 
 TOKEN = "TEST_OF_THE_LOOP"  # a variable that every process of one run inherits
 GONE_WITHIN = 3.0  # seconds after the end in which every process has to be gone
@@ -47,6 +47,7 @@ class Loop(Server):
         server: str = "gunicorn",
         env: Mapping[str, str | None] | None = None,
         until: str | None = "ready",
+        command: Sequence[str] = COMMAND,
     ) -> None:
         self.project = folder / "project"
         self.project.mkdir(parents=True)
@@ -61,6 +62,7 @@ class Loop(Server):
             cwd=self.project,
             env={TOKEN: self.token, **(env or {})},
             until=until,
+            command=command,
         )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

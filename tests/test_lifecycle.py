@@ -214,8 +214,8 @@ TABLE: list[Cell] = [
     *cells("holding, holding as told", Settled(3), deaths=0),
     *ignored_but_in("running, holding, holding as told", Settled(3)),
     #
-    *cells("loading, told to hold", Slow(3, 12.5), Show(Slow(3, 12.5))),
-    *ignored_but_in("loading, told to hold", Slow(3, 12.5)),
+    *cells("loading, told to hold, running", Slow(3, 12.5, "run"), Show(Slow(3, 12.5, "run"))),
+    *ignored_but_in("loading, told to hold, running", Slow(3, 12.5, "run")),
     #
     *cells(CURRENT, Noted(3, "n"), Show(Noted(3, "n"))),
     *cells("stopping", Noted(3, "n"), Show(Noted(3, "n"))),

@@ -159,32 +159,38 @@ def describe_unraisable(args: UnraisableHookArgs, phase: str = "run") -> Diagnos
 
 
 def describe_logging(record: LogRecord, error: BaseException | None, frame: FrameType) -> Diagnostic | None:
-    """A logging call whose text and values do not fit, as a warning placed at the call, which `frame` came from.
+    """A log record that could not be made a text, as a warning placed at the logging call, which `frame` came from.
 
-    None for what is no fault of the call, as a stream that is closed, and where no code of the user's is involved.
+    None for what is no fault of its text, as a stream that is closed, and where no code of the user's is involved.
     """
     stack = stack_of(frame)
-    if error is None or not stack.users or not _is_of_message(error):
+    steps = _steps_of_logging(error)
+    if error is None or not stack.users or "format" not in steps:
         return None
-    found = problem(
-        "run", f"{message_of(error)} (a logging call; nothing was logged)", stack.place, code="logging-call"
-    )
-    values = len(record.args) if isinstance(record.args, tuple) else 1
+    is_of_call = "getMessage" in steps
+    what = "a logging call" if is_of_call else "the format of a log handler"
+    message = f"{message_of(error)} ({what}; nothing was logged)"
     return dataclasses.replace(
-        found,
+        problem("run", message, stack.place, code="logging-call", facts=_of_call(record) if is_of_call else None),
         severity="warning",
         type=type_name(error),
         frames=stack.frames,
         traceback=full_text(error),
-        facts=LoggingCall(str(record.msg).count("%") - 2 * str(record.msg).count("%%"), values),
     )
 
 
-def _is_of_message(error: BaseException) -> bool:
-    trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code.co_name != "getMessage":
-        trace = trace.tb_next
-    return trace is not None
+def _steps_of_logging(error: BaseException | None) -> set[str]:
+    """The functions of the logging module that the error came through."""
+    import logging
+
+    calls = stack_of(error).calls
+    return {call.code.co_name for call in calls if call.path == logging.__file__}
+
+
+def _of_call(record: LogRecord) -> LoggingCall:
+    text = record.msg if isinstance(record.msg, str) else ""
+    places = text.replace("%%", "").count("%")
+    return LoggingCall(places, len(record.args) if isinstance(record.args, tuple) else places)
 
 
 def absent_files(exception: BaseException) -> tuple[str, ...]:

@@ -99,7 +99,7 @@ def _is_variadic(function: object) -> bool:
 
 def of_sample(error: Diagnostic, exception: BaseException, path: str) -> Diagnostic:
     """The error of a request that was made of the sample at `path`: placed there if that is no JSON."""
-    broken = next((each for _, each in chain_of(exception) if isinstance(each, json.JSONDecodeError)), None)
+    broken = _broken_json(exception, path)
     place = _place_in_sample(path, broken) if broken is not None else None
     if broken is None or place is None:
         return error
@@ -117,18 +117,41 @@ def of_sample(error: Diagnostic, exception: BaseException, path: str) -> Diagnos
     )
 
 
+def _broken_json(exception: BaseException, path: str) -> json.JSONDecodeError | None:
+    """What Python's json says of the sample: it was asked itself, or another reader has raised a ValueError."""
+    chain = [each for _, each in chain_of(exception)]
+    asked = next((each for each in chain if isinstance(each, json.JSONDecodeError)), None)
+    if asked is not None or not path.lower().endswith(".json"):
+        return asked
+    if not any(isinstance(each, ValueError) for each in chain):
+        return None
+    try:
+        json.loads(loader.source_of(path) or "")
+    except json.JSONDecodeError as broken:
+        return broken
+    except RecursionError:
+        return None
+    return None
+
+
 def _place_in_sample(path: str, broken: json.JSONDecodeError) -> Place | None:
     """The mistake's place in the file, of which the body is all, or all after the head of a request."""
-    text, body = loader.source_of(path), broken.doc.replace("\r\n", "\n")
+    text = loader.source_of(path)
+    body, read = _plain(broken.doc), _plain(broken.doc[: broken.pos])
     start = -1 if text is None else text.rfind(body) if body.strip() else 0
     if text is None or start < 0 or (text.strip() and not body.strip()) or not _BODY_BEGINS.search(text[:start]):
         return None
-    before = text[:start] + broken.doc[: broken.pos].replace("\r\n", "\n")
+    before = text[:start] + read
     column = len(before) - before.rfind("\n")
     return Place(path, before.count("\n") + 1, column, column + 1)
 
 
-_BODY_BEGINS = re.compile(r"^\ufeff?$|\n[ \t]*\n$")
+def _plain(text: str) -> str:
+    """As `loader.source_of` reads it."""
+    return text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+_BODY_BEGINS = re.compile(r"^$|\n[ \t]*\n$")
 
 
 def timed_out(
@@ -145,7 +168,7 @@ def timed_out(
     `where` is the exception that interrupted it, or the frame in which its thread is.
     """
     stack = stack_of(where)
-    limit = f"{limit_ms:g} ms" if setting.endswith("_MS") else f"{limit_ms / 1000:g} s"
+    limit = f"{limit_ms:g} ms" if setting.upper().endswith("_MS") else f"{limit_ms / 1000:g} s"
     what = "loading the script" if phase == "load" else f"{phase}()"
     return dataclasses.replace(
         problem(

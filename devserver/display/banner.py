@@ -4,7 +4,40 @@ from __future__ import annotations
 
 from importlib.util import find_spec
 
+from devserver import __version__
 from devserver.config.settings import Config
+
+
+def banner(config: Config, address: str, health: str) -> str:
+    """The settings and routes of the server, a line each; `address` and `health` as host:port."""
+    rows = [
+        ("Entry script", config.script or "the module main"),
+        ("Model directory", config.model_dir or "none (give one with --model_dir)"),
+        *([("Deployment", config.deployed.path)] if config.deployed is not None else []),
+        ("Configuration file", config.file_read or "none"),
+        ("Server", server(config)),
+        ("Worker timeout", worker_timeout(config)),
+        ("Application Insights", telemetry(config)),
+        ("CORS", cors(config)),
+        ("Version header", config.server_version or "none"),
+        *([("Watched", watched(config))] if config.reload else []),
+        ("Liveness", f"GET  http://{health or _health_address(config, address)}/"),
+        ("Score", f"POST http://{address}/score"),
+    ]
+    head = f"Azure ML inference HTTP server v{__version__}"
+    return "\n".join([head, *(f"  {name + ':':<22}{value}" for name, value in rows)])
+
+
+def _health_address(config: Config, address: str) -> str:
+    return f"{address.rpartition(':')[0]}:{config.health_port}" if config.separate_health else address
+
+
+def watched(config: Config) -> str:
+    names = ["the script", "the modules it imports"]
+    names += ["the model directory"] if config.model_dir else []
+    names += ["configuration files", *config.reload_include]
+    names += ["the samples"] if config.request else []
+    return ", ".join(names)
 
 
 def server(config: Config) -> str:

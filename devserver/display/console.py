@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import shutil
 import sys
 import time
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from devserver import __version__, lifecycle
+from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.display import banner, blocks, lines
-from devserver.display.events import open_events
-from devserver.records import as_json
+from devserver.display import banner, blocks, events, lines
+from devserver.display.events import Event, EventStream, event
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied
+from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
     from devserver.records.changes import Targets
 
-FIRST_SLOW = 2.0  # seconds of loading after which a terminal shows that it goes on
+FIRST_SLOW = 2.0  # seconds after which a terminal shows that it goes on
 SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
 
 
@@ -39,13 +38,13 @@ class Console:
         self._address = self._health = ""
         self._is_lent = False
         self._repeats = Repeats()
+        self._slowness = Slowness()
         self._last: Diagnostic | None = None
         self._is_past = False  # whether a load has gone well since the last error
-        self._has_loaded = False
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
-        self._events = open_events(config.events) if config.events else None
+        self._events = EventStream(config.events) if config.events else None
         self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
 
     # --- from the supervisor
@@ -53,9 +52,9 @@ class Console:
     def show(self, message: object) -> None:
         """One message of the lifecycle, or `Listening`."""
         match message:
-            case Listening(host, port, address, health):
+            case Listening(_, _, address, health):
                 self._address, self._health = address, health
-                self._event("listening", host=host, port=port, url=f"http://{address}/score")
+                self._tell(events.listening(message))
             case lifecycle.Starting():
                 self.starting()
             case lifecycle.Restarting(changes):
@@ -74,20 +73,23 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case lifecycle.Noted(generation, CommandRan() as ran):
+                self._tell(events.command(ran, generation))
+                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
-                self._event("overran", generation=generation)
+                self._tell(event("overran", generation=generation))
                 self._write(lines.overran(self._config.graceful_timeout, colour=self._colour))
-            case lifecycle.Slow(generation, seconds):
-                self._slow(generation, seconds)
+            case lifecycle.Slow():
+                self._slow(message)
             case lifecycle.Stopping():
-                self._event("stopping")
+                self._tell(event("stopping"))
                 self._write(lines.stopping(colour=self._colour))
 
     def note(self, text: str) -> None:
         """A plain line for the person."""
-        self._event("note", text=text)
+        self._tell(event("note", text=text))
         self._write(self._line(text))
 
     def _note_once(self, text: str) -> None:
@@ -95,14 +97,20 @@ class Console:
             self._noted.add(text)
             self.note(text)
 
+    def config_kept(self, error: Diagnostic) -> None:
+        """The deployment cannot be used as it is now, and its values from before stay."""
+        self._tell(event("config_kept", error=error))
+        self._last = error
+        self._write(self._block(error), self._line("the values from before stay", "warning"))
+
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
         self._is_lent = lent
-        self._event("keyboard", lent=lent)
+        self._tell(event("keyboard", lent=lent))
 
     def warmed(self, modules: Sequence[str]) -> None:
         """These libraries were imported ahead."""
-        self._event("warm", modules=modules)
+        self._tell(event("warm", modules=modules))
 
     def watching(self, targets: Targets) -> None:
         """What is watched from now on."""
@@ -110,7 +118,7 @@ class Console:
 
     def stopped(self) -> None:
         """The last event: nothing is left."""
-        self._event("stopped")
+        self._tell(event("stopped"))
 
     # --- from a generation outside of the dev loop
 
@@ -125,48 +133,17 @@ class Console:
                 self._failed(record, None)
             case Note(text):
                 self._note_once(text)
+            case WorkerReplaced():
+                self._begun = self._clock()
             case WorkerDied(phase, code, Diagnostic() as error):
-                self._event("died", phase=phase, code=code, error=error)
+                self._tell(event("died", phase=phase, code=code, error=error))
                 self._worker_died(error)
 
     def facts(self) -> None:
         """The server's settings and routes, once, before anything is loaded."""
-        config = self._config
-        script = config.script or "the module main"
-        rows = [
-            ("Entry script", script),
-            ("Model directory", config.model_dir or "none (give one with --model_dir)"),
-            ("Configuration file", config.file_read or "none"),
-            ("Server", banner.server(config)),
-            ("Worker timeout", banner.worker_timeout(config)),
-            ("Application Insights", banner.telemetry(config)),
-            ("CORS", banner.cors(config)),
-            ("Version header", config.server_version or "none"),
-        ]
-        rows += [("Watched", self._watched())] if config.reload else []
-        rows += [
-            ("Liveness", f"GET  http://{self._health_address()}/"),
-            ("Score", f"POST http://{self._address}/score"),
-        ]
-        text = [
-            f"Azure ML inference HTTP server v{__version__}",
-            *(f"  {name + ':':<22}{value}" for name, value in rows),
-        ]
-        self._write("\n".join(text))
-        for note in config.notes:
+        self._write(banner.banner(self._config, self._address, self._health))
+        for note in self._config.notes:
             self.note(note)
-
-    def _health_address(self) -> str:
-        if self._health or not self._config.separate_health:
-            return self._health or self._address
-        return f"{self._address.rpartition(':')[0]}:{self._config.health_port}"
-
-    def _watched(self) -> str:
-        names = ["the script", "the modules it imports"]
-        names += ["the model directory"] if self._config.model_dir else []
-        names += ["configuration files", *self._config.reload_include]
-        names += ["the samples"] if self._config.request else []
-        return ", ".join(names)
 
     # --- each kind
 
@@ -174,38 +151,29 @@ class Console:
         """The first load begins; says the settings and where to call."""
         self._begun = self._clock()
         self.facts()
-        self._event("starting", generation=1)
+        self._tell(event("starting", generation=1))
         self._write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._event(
-            "restarting", changes=[{"path": c.path, "kind": c.kind, "role": c.role.value} for c in changes.changes]
-        )
+        self._tell(events.restarting(changes))
         self._serving = None
         self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
-        seconds = self._seconds_of(loaded, generation)
-        self._has_loaded = self._is_past = True
-        facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": self._url()}
-        self._event("ready", generation=generation, **facts)
+        seconds = self._clock() - self._begun
+        self._is_past = True
+        self._tell(events.ready(loaded, generation, seconds, self._url()))
         self._serving = generation
         self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
-
-    def _seconds_of(self, loaded: LoadReport, generation: int | None) -> float:
-        """How long the load took; without a supervisor nobody tells when a worker that replaces another one began."""
-        if generation is None and self._has_loaded:
-            return (loaded.times.script_ms + loaded.times.imports_ms + loaded.times.init_ms) / 1000
-        return self._clock() - self._begun
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
 
     def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
         seconds = self._clock() - self._begun
-        self._event("not_ready", generation=generation, seconds=seconds, error=error)
+        self._tell(events.not_ready(error, generation, seconds))
         waits = generation is not None
         end = (
             lines.not_ready(error, seconds, colour=self._colour)
@@ -217,8 +185,7 @@ class Console:
 
     def _failed(self, error: Diagnostic, generation: int | None) -> None:
         count = self._repeats.count(error, generation)
-        name = "request_failed" if error.severity == "error" else "warning"
-        self._event(name, generation=generation, count=count, error=error)
+        self._tell(events.failed(error, generation, count))
         self._keep(error)
         serves = generation is not None and generation == self._serving
         begin = lines.request_failed(error, colour=self._colour)
@@ -228,16 +195,7 @@ class Console:
         self._serving = None
         self._repeats.forget()
         error = died.death.report
-        self._event(
-            "died",
-            generation=died.generation,
-            signal=died.death.signal,
-            exit_code=died.death.exit_code,
-            phase=died.death.phase,
-            again_in=died.again_in,
-            holding=died.holding,
-            error=error,
-        )
+        self._tell(events.died(died))
         if died.holding:
             return  # the generation that holds shows it
         block = [self._block(error)] if isinstance(error, Diagnostic) else []
@@ -260,23 +218,25 @@ class Console:
             self._write(self._block(error), lines.given_up(error, colour=self._colour))
         self._begun = self._clock()
 
-    def _slow(self, generation: int, seconds: float) -> None:
+    def _slow(self, slow: lifecycle.Slow) -> None:
         if self._is_lent:
             return  # the person knows what it waits for
-        if self._is_terminal and seconds >= FIRST_SLOW:
+        due = self._slowness.due(slow)
+        if due is not None:
+            self._tell(event("slow", generation=slow.generation, seconds=due, phase=slow.phase))
+        if self._is_terminal and slow.seconds >= FIRST_SLOW:
             # the cursor goes back to the left edge, so that whatever comes next writes over it
-            self._raw(f"\r\x1b[K{lines.still_loading(seconds)}\r")
+            self._raw(f"\r\x1b[K{lines.still(slow.phase, slow.seconds)}\r")
             self._moving = True
-        elif seconds in SLOW_LINES:
-            self._event("slow", generation=generation, seconds=seconds)
-            self._write(lines.still_loading(seconds, colour=self._colour))
+        elif due is not None:
+            self._write(lines.still(slow.phase, due, colour=self._colour))
 
     def _sample(self, sent: SampleSent, generation: int) -> None:
-        self._event("sample", generation=generation, ok=sent.ok, **dataclasses.asdict(sent))
+        self._tell(events.sample(sent, generation))
         self._write(lines.sample_sent(sent, colour=self._colour, width=self._width()))
 
     def _replayed(self, replayed: ReplayReport, generation: int) -> None:
-        self._event("replayed", generation=generation, **dataclasses.asdict(replayed))
+        self._tell(events.replayed(replayed, generation))
         if replayed.sent > 1:
             self._write(lines.replayed(replayed, colour=self._colour))
 
@@ -335,15 +295,29 @@ class Console:
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 
-    def _event(self, name: str, /, **facts: Any) -> None:
-        if self._events is not None:
-            line = as_json.event(name, at=round(time.time(), 3), **facts)
-            try:
-                self._events.write(line.encode() + b"\n")
-            except OSError as error:
-                self._events.close()
-                self._events = None
-                self._write(self._line(f"--events: no more is written: {error.strerror}", "warning"))
+    def _tell(self, what: Event) -> None:
+        failure = self._events.write(what) if self._events is not None else None
+        if failure is not None:
+            self._write(self._line(failure, "warning"))
+
+
+class Slowness:
+    """Which line is due about what takes long: one at each of `SLOW_LINES`, beginning anew with what is slow next."""
+
+    def __init__(self) -> None:
+        self._latest = lifecycle.Slow(0, 0.0)
+        self._told = 0
+
+    def due(self, slow: lifecycle.Slow) -> int | None:
+        """The seconds to tell, if a line is due."""
+        same = (slow.generation, slow.phase) == (self._latest.generation, self._latest.phase)
+        if not same or slow.seconds < self._latest.seconds:
+            self._told = 0
+        self._latest = slow
+        passed = max((each for each in SLOW_LINES if each <= slow.seconds), default=0)
+        due = passed if passed > self._told else None
+        self._told = max(passed, self._told)
+        return due
 
 
 class Repeats:

@@ -11,6 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.process.listener import Listener
@@ -24,6 +25,20 @@ LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__
 
 
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What every process of the tool gets from it: its listeners, its environment, and what it ends with."""
+
+    listeners: Sequence[Listener]
+    environ: dict[str, str]
+    lifeline: int
+
+    @property
+    def sockets(self) -> tuple[int, ...]:
+        """The descriptors of the listeners."""
+        return tuple(listener.socket.fileno() for listener in self.listeners)
 
 
 def pipe(undo: ExitStack) -> tuple[int, int]:
@@ -51,25 +66,22 @@ class Child:
         self._lock = threading.Lock()
 
     @classmethod
-    def start(
-        cls, briefing: Briefing, listeners: Sequence[Listener], environ: dict[str, str], deliver: Deliver
-    ) -> Child:
+    def start(cls, briefing: Briefing, origin: Origin, deliver: Deliver) -> Child:
         """Start the process; `deliver` gets its records and at last `Gone`, each with the generation's number.
 
         Errors: OSError where no process can be made.
         """
-        sockets = [listener.socket.fileno() for listener in listeners]
         with ExitStack() as undo:
             scoreboard = undo.enter_context(closing(Scoreboard()))
             told, tell = pipe(undo)
             hear, heard = pipe(undo)
-            descriptors = [told, heard, *scoreboard.descriptors]
-            process = System.start([*interpreter_command(), LAUNCHER], descriptors, sockets, environ)
+            descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
+            process = System.start([*interpreter_command(), LAUNCHER], descriptors, origin.sockets, origin.environ)
             undo.pop_all()
         os.close(told)
         os.close(heard)
         child = cls(process, briefing.generation, scoreboard, tell)
-        child._brief(briefing, listeners)
+        child._brief(briefing, origin.listeners)
         child._hear(hear, deliver)
         return child
 

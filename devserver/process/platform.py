@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 THREADS_GRACE = 0.5  # seconds that a leaving process gives to the script's own threads
 DEFER_SECONDS = 600
 RETIRE = b"retire\n"
+KILLED = 9  # exit code where no signal can be told
 
 SharedSocket: TypeAlias = int | bytes  # what another process needs to open a listening socket of ours
 
@@ -49,6 +50,7 @@ if sys.platform == "win32":
         lends_descriptors = False  # to a process that runs already
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         suspend_signals: tuple[int, ...] = ()
+        most_connections = 200  # that are looked at together; select() takes no more than 512
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
         @staticmethod
@@ -95,12 +97,30 @@ if sys.platform == "win32":
                 os.write(control, RETIRE)
 
         @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            """Asks a process group to end, as it may wish."""
+
+        @staticmethod
         def kill_group(process: Process) -> None:
             """Ends it now, with its process group."""
             try:
                 process.send_signal(signal.SIGTERM)  # which Windows takes as the end, at once
             except ProcessLookupError:
                 pass
+
+        @staticmethod
+        def end_group_with(lifeline: int) -> bool:
+            """From now on the system itself kills this process group when the pipe's other end is closed; if it can."""
+            return False
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+
+        @staticmethod
+        def end_own_group() -> NoReturn:
+            """Ends this process and its group at once."""
+            os._exit(KILLED)
 
         @staticmethod
         def readable(pipes: Sequence[int]) -> Sequence[int]:
@@ -162,6 +182,7 @@ else:
         lends_descriptors = True
         stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
+        most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
         _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 
@@ -205,11 +226,54 @@ else:
             _send(process, signal.SIGTERM)
 
         @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            try:
+                os.killpg(process.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+        @staticmethod
         def kill_group(process: Process) -> None:
             try:
                 os.killpg(process.pid, signal.SIGKILL)
             except (ProcessLookupError, PermissionError):
                 _send(process, signal.SIGKILL)
+
+        @classmethod
+        def end_group_with(cls, lifeline: int) -> bool:
+            import fcntl
+
+            if not hasattr(fcntl, "F_SETSIG"):
+                return False
+            try:
+                # opened anew: to whom the signal goes is kept with what was opened, which a fork would share
+                own = os.open(f"/proc/self/fd/{lifeline}", os.O_RDONLY | os.O_NONBLOCK)
+                fcntl.fcntl(own, fcntl.F_SETOWN, -os.getpgrp())
+                fcntl.fcntl(own, fcntl.F_SETSIG, signal.SIGKILL)
+                fcntl.fcntl(own, fcntl.F_SETFL, os.O_NONBLOCK | os.O_ASYNC)
+            except OSError:
+                return False
+            if select.select([own], [], [], 0)[0]:
+                cls.end_own_group()  # it was closed before
+            return True
+
+        @staticmethod
+        def end_followers() -> None:
+            """Ends the process group that this process leads, but not this process."""
+            group = os.getpgrp()
+            try:
+                os.setpgid(0, os.getpgid(os.getppid()))
+            except OSError:
+                return  # the parent is gone, and the others end as this one does then
+            try:
+                os.killpg(group, signal.SIGKILL)
+            except OSError:
+                pass  # there are none
+
+        @staticmethod
+        def end_own_group() -> NoReturn:
+            os.killpg(0, signal.SIGKILL)
+            os._exit(KILLED)
 
         @staticmethod
         def readable(pipes: Sequence[int]) -> Sequence[int]:
@@ -294,8 +358,11 @@ def _temporary_file() -> int:
         return os.dup(file.fileno())
 
 
-def leave(code: int) -> NoReturn:
-    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off."""
+def leave(code: int, with_group: bool = False) -> NoReturn:
+    """Ends this process although threads of the script may run for ever: they get a moment, then they are cut off.
+
+    `with_group`: it leads its process group, and nobody of that shall be left.
+    """
     try:
         end = time.monotonic() + THREADS_GRACE
         for thread in threading.enumerate():
@@ -309,5 +376,7 @@ def leave(code: int) -> NoReturn:
                 stream.flush()
             except (OSError, ValueError, AttributeError):
                 pass
+        if with_group:
+            System.end_followers()
     finally:
         os._exit(code)  # also where another signal raised in the midst of this

@@ -5,15 +5,21 @@ from __future__ import annotations
 import faulthandler
 import mmap
 import os
+import struct
 import time
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from devserver.process.platform import System
+from devserver.process.workload import END as WORKLOAD_END
 from devserver.process.workload import Workload
 from devserver.records.messages import LastWords, Phase
 
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
-_PHASE, _ADMITS, _RETIRED, _DISMISSALS = range(4)  # bytes of the page
+_PHASE, _ADMITS, _RETIRED, _LOADS, _DISMISSALS = range(5)  # bytes of the page
+_CALLS = WORKLOAD_END  # where the places for calls begin: each holds when the call began that is made there, or 0
+_TIME = struct.Struct("d")
+_PLACES = struct.Struct(f"{(mmap.PAGESIZE - _CALLS) // _TIME.size}d")
 _PATIENCE = 1.0  # seconds for all that are asked
 _PAUSE = 0.02  # seconds without news after which one has told all
 DUMP_LIMIT = 1 << 16  # bytes of a dump
@@ -36,6 +42,25 @@ class Scoreboard:
     def enter(self, phase: Phase) -> None:
         """Notes what begins now; costs less than a microsecond."""
         self._page[_PHASE] = _PHASES.index(phase)
+
+    def loads(self, what: Literal["load", "init"]) -> None:
+        """What a load is at, as the supervisor sees it; a worker notes its own phase for the process that forked it."""
+        self._page[_LOADS] = what == "init"
+
+    @property
+    def loading(self) -> Literal["load", "init"]:
+        return "init" if self._page[_LOADS] else "load"
+
+    def call(self, place: int, since: float) -> None:
+        """A call of run() begins at this time of the monotonic clock, which all processes share; 0 for its end.
+
+        Each thread of each worker has a place of its own.
+        """
+        _TIME.pack_into(self._page, _CALLS + place * _TIME.size % _PLACES.size, since)
+
+    def oldest_call(self) -> float | None:
+        """When that call of run() began which goes on for longest."""
+        return min((since for since in _PLACES.unpack_from(self._page, _CALLS) if since), default=None)
 
     def admit(self) -> bool:
         """In a worker, before it accepts a connection: False once the generation is retired."""

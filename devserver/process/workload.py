@@ -15,6 +15,7 @@ _SPANS = 128
 _APART_NS = 250_000_000  # work that begins so soon after other work counts as one span with it
 _HEAD = struct.Struct("=qqqq")  # the first span's begin and end, how many there were, how many run now
 _SPAN = struct.Struct("=qq")
+END = _START + _HEAD.size + _SPANS * _SPAN.size  # one past its last byte in the page
 
 
 class Page(Protocol):

@@ -74,6 +74,11 @@ class WorkerDied:
 
 
 @dataclass(frozen=True)
+class WorkerReplaced:
+    """A worker begins in the place of one that has left; told only where there is no supervisor."""
+
+
+@dataclass(frozen=True)
 class ColdWanted:
     """The script set these variables before it imported libraries that were imported already; nothing is served."""
 
@@ -177,6 +182,7 @@ Told: TypeAlias = (
     | Dependencies
     | SawChange
     | WorkerDied
+    | WorkerReplaced
     | ColdWanted
     | Note
     | Keyboard

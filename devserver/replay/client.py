@@ -81,7 +81,7 @@ class Wire:
     """Sends over HTTP to `address` (host:port), as the client `localhost`; `cut` ends what is under way, for good."""
 
     def __init__(self, address: str, mark: bool = False) -> None:
-        self._address = address
+        self.address = address
         self._mark = mark
         self._socket: socket.socket | None = None
         self._is_cut = False
@@ -91,7 +91,7 @@ class Wire:
         import http.client
 
         end = time.monotonic() + limit
-        connection = http.client.HTTPConnection(self._address, timeout=limit)
+        connection = http.client.HTTPConnection(self.address, timeout=limit)
         try:
             connection.connect()
             connected = connection.sock  # the connection itself lets go of it when the answer begins

@@ -32,7 +32,7 @@ from devserver.scoring.responses import (
 from devserver.scoring.script import Script
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.time_limit import TimeLimit
-from devserver.serve import WorkerAborted, WorkerLeaving
+from devserver.serve import AnswerFailed, WorkerAborted, WorkerLeaving
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -132,7 +132,7 @@ class _Views:
             response.headers[GENERATION] = self.generation
         if request.url_rule is not None and request.path != "/":
             milliseconds = (perf_counter() - request.begun) * 1000
-            if request.ids.problem is None:
+            if request.ids.problem is None or self.generation is not None:
                 _log_request(request, response, milliseconds)
             self.reporter.answered(request, response, milliseconds)
         elif request.url_rule is None and self.generation is not None:
@@ -213,18 +213,22 @@ class _Views:
         if response.status_code >= 500:
             response.headers[RUN_FAILED] = "True"
         if response.is_streamed and not response.direct_passthrough:
-            response.response = self._watched(response.response, current())
+            response.response = self._watched(response, response.response, current())
         return response
 
-    def _watched(self, body: Iterable[Any], request: Request) -> Iterator[Any]:
-        """The body itself; an exception in it is reported before it cuts the connection."""
+    def _watched(self, response: flask.Response, body: Iterable[Any], request: Request) -> Iterator[Any]:
+        """The body itself; an exception in it is reported before it cuts the connection.
+
+        Before the first byte the client gets a 500 of the server's instead. Errors: AnswerFailed.
+        """
+        begun = False
         try:
-            yield from body
-        except GeneratorExit:
-            raise
+            for part in body:
+                yield part
+                begun = begun or bool(part) or "gunicorn.socket" in request.environ  # waitress sends no empty part
         except Exception as error:
-            self.reporter.body_failed(error, request)
-            raise
+            self.reporter.body_failed(error, request, response.status_code if begun else 500)
+            raise AnswerFailed(str(error)) from error
         finally:
             close = getattr(body, "close", None)
             if close is not None:

@@ -46,8 +46,8 @@ class Reporter(Protocol):
     def aborted(self, error: WorkerAborted, request: Request) -> None:
         """The server ends this process, since run() has taken longer than WORKER_TIMEOUT."""
 
-    def body_failed(self, error: Exception, request: Request) -> None:
-        """The body of a streamed answer raised this; the connection is cut."""
+    def body_failed(self, error: Exception, request: Request, status: int) -> None:
+        """The body of a streamed answer raised this; `status` is what the client got: a 500 before the first byte."""
 
     def odd_result(self, result: object, request: Request) -> None:
         """run() returned nothing, a tuple, or what may hold a number that JSON does not know; the answer is sent."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections.abc import Callable
@@ -88,7 +87,7 @@ def load(path: str | None, named: str | None = None) -> Script:
 
 def _execute(path: str | None, named: str | None) -> ModuleType:
     if path is None:
-        return importlib.import_module("main")
+        return loader.load_main()
     _check_file(path, named or path)
     return loader.load_script(path, MODULE_NAME)
 

@@ -1,7 +1,8 @@
-"""Answers on sockets that are bound already, with gunicorn or waitress, until told to stop."""
+"""Answers on bound sockets with gunicorn or waitress until told to stop; neither of the two is known to the rest."""
 
 from __future__ import annotations
 
+import importlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -18,6 +19,15 @@ class WorkerLeaving(SystemExit):
 
 class WorkerAborted(WorkerLeaving):
     """Raised in a worker that has not answered, or not loaded, within its time."""
+
+
+class AnswerFailed(Exception):
+    """Raised by an app whose answer broke off, with the cause: it has been told, and the server only cuts it off."""
+
+
+def is_told(error: BaseException | None) -> bool:
+    """Whether the server has nothing to say about this: it was told already, or is no error."""
+    return isinstance(error, (WorkerLeaving, AnswerFailed))
 
 
 class Gate(Protocol):
@@ -58,7 +68,8 @@ class Witness(Protocol):
 class Plan:
     """How to serve. `factory` is called in the process that will answer; times are in seconds.
 
-    `limit_loading` makes the worker timeout count for the factory, too.
+    `limit_loading` makes the worker timeout count for the factory, too. Among the listeners may be the two ends of a
+    `handoff`. `headers` go into every answer that the server makes by itself.
     """
 
     server: str
@@ -70,14 +81,21 @@ class Plan:
     limit_loading: bool = False
     preload: bool = False
     close_connections: bool = False
+    headers: Sequence[tuple[str, str]] = ()
     gate: Gate | None = None
     witness: Witness | None = None
 
 
 def serve(plan: Plan) -> int:
     """Answer until a signal ends it; returns the exit code. A forked worker leaves it by SystemExit."""
-    if plan.server == "gunicorn":
+    return runner(plan.server)(plan)
+
+
+def runner(server: str) -> Callable[[Plan], int]:
+    """What serves with this server; afterwards nothing of it is left to import."""
+    importlib.import_module("encodings.idna")  # which both ask for by name, at the latest in the first request
+    if server == "gunicorn":
         from devserver.serve.with_gunicorn import run
     else:
         from devserver.serve.with_waitress import run
-    return run(plan)
+    return run

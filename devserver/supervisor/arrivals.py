@@ -48,6 +48,13 @@ class DebuggerCame:
 
 
 @dataclass(frozen=True)
+class LookDue:
+    """It is time to look what this generation is at."""
+
+    generation: int
+
+
+@dataclass(frozen=True)
 class WarmedUp:
     """A warm process has imported what it was told to, or is gone."""
 
@@ -55,5 +62,7 @@ class WarmedUp:
     told: Warmed
 
 
-Arrival: TypeAlias = Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | WarmedUp | Note | Look
+Arrival: TypeAlias = (
+    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Note | Look
+)
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

@@ -8,14 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from devserver.lifecycle import Event, LaunchDue, Overdue, Settled, Slow
-from devserver.supervisor.arrivals import PauseOver
+from devserver.lifecycle import Event, LaunchDue, Overdue, Settled
+from devserver.supervisor.arrivals import LookDue, PauseOver
 
-SLOW_EVERY = 1.0  # seconds between two looks at a generation that loads
+LOOK_EVERY = 1.0  # seconds between two looks at what a generation is at
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 
 Name: TypeAlias = tuple[str, int]  # what for, and the generation; 0 for none
+Due: TypeAlias = Event | LookDue | PauseOver
 LAUNCH: Name = ("launch", 0)
 REST: Name = ("rest", 0)
 
@@ -27,7 +28,7 @@ class Deadlines:
         self._clock = clock
         self._count = itertools.count()
         self._heap: list[tuple[float, int, Name]] = []
-        self._current: dict[Name, tuple[int, Event | PauseOver]] = {}
+        self._current: dict[Name, tuple[int, Due]] = {}
         self._spared: set[int] = set()
 
     # --- what for
@@ -40,16 +41,9 @@ class Deadlines:
         """It starts now."""
         self._drop(LAUNCH)
 
-    def loads(self, generation: int) -> None:
-        """From time to time it is looked whether it still does."""
-        self._look_at_load(Slow(generation, SLOW_EVERY))
-
-    def still_loads(self, slow: Slow) -> None:
-        """Look again later."""
-        self._look_at_load(Slow(slow.generation, slow.seconds + SLOW_EVERY))
-
-    def _look_at_load(self, slow: Slow) -> None:
-        self._set(("slow", slow.generation), SLOW_EVERY, slow)
+    def look_at(self, generation: int) -> None:
+        """It is looked once, a little later, what it is at."""
+        self._set(("look", generation), LOOK_EVERY, LookDue(generation))
 
     def answers(self, generation: int) -> None:
         """It has loaded; when it has lived for a while, earlier deaths are forgotten."""
@@ -80,7 +74,7 @@ class Deadlines:
 
     def forget(self, generation: int) -> None:
         """It is gone."""
-        for kind in ("end", "slow", "settled"):
+        for kind in ("end", "look", "settled"):
             self._drop((kind, generation))
         self._spared.discard(generation)
 
@@ -92,7 +86,7 @@ class Deadlines:
             heapq.heappop(self._heap)
         return max(0.0, self._heap[0][0] - self._clock()) if self._heap else None
 
-    def due(self) -> Sequence[Event | PauseOver]:
+    def due(self) -> Sequence[Due]:
         """Those whose time has come, earliest first."""
         found = []
         while self.wait() == 0.0:
@@ -100,7 +94,7 @@ class Deadlines:
             found.append(self._current.pop(name)[1])
         return found
 
-    def _set(self, name: Name, seconds: float, event: Event | PauseOver) -> None:
+    def _set(self, name: Name, seconds: float, event: Due) -> None:
         number = next(self._count)
         self._current[name] = (number, event)
         heapq.heappush(self._heap, (self._clock() + seconds, number, name))

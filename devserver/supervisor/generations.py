@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from devserver.diagnostics import exits
-from devserver.lifecycle import Death
+from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
 from devserver.process.reaper import Reaper
@@ -26,6 +28,7 @@ class Life:
     has_keyboard: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
+    launched: float = field(default_factory=time.monotonic)
 
     def load(self, files: dict[str, Stamp]) -> None:
         """It has loaded these, too."""
@@ -53,6 +56,8 @@ class Generations:
         self._terminal = terminal
         self._reaper = reaper
         self._companions = frozenset(companions)
+        self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
+        self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
         self._newest = 0
 
@@ -90,6 +95,15 @@ class Generations:
         if life is not None:
             life.child.kill()
 
+    def slow(self, generation: int, loads: bool) -> Slow | None:
+        """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""
+        life = self._lives.get(generation)
+        if life is None:
+            return None
+        board = life.child.scoreboard
+        since = life.launched if loads else board.oldest_call()
+        return None if since is None else Slow(generation, time.monotonic() - since, board.loading if loads else "run")
+
     def place_of(self, generation: int) -> tuple[str, int] | None:
         """Path and line at which it is in the user's code; not all of its processes survive the question."""
         life = self._lives.get(generation)
@@ -116,7 +130,14 @@ class Generations:
         if life is not None:
             life.child.scoreboard.dismiss()
 
+    def spare(self, pid: int) -> None:
+        """This process, which leads its group, is no stray: the command of --run. The one before has ended."""
+        self._spared = {pid}
+        if self._reaper is not None:
+            self._reaper.watch_group(pid)
+
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""
         living = {life.child.process.pid for life in self._lives.values()}
-        table.end_strays(living | self._companions | self._spawner.pids)
+        with self.making:
+            table.end_strays(living | self._companions | self._spared | self._spawner.pids)

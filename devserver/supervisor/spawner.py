@@ -8,8 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
-from devserver.process.child import Child, Deliver, pipe
-from devserver.process.listener import Listener
+from devserver.process.child import Child, Deliver, Origin, pipe
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing, Refused, Warmed, WarmOrder
@@ -32,8 +31,7 @@ class Spawner:
 
     def __init__(
         self,
-        listeners: Sequence[Listener],
-        environ: dict[str, str],
+        origin: Origin,
         path: Sequence[str],
         deliver: Deliver,
         deliver_warmed: Callable[[WarmProcess, Warmed], None],
@@ -42,8 +40,7 @@ class Spawner:
         warm: bool,
         becomes: bool = False,
     ) -> None:
-        self._listeners = listeners
-        self._environ = environ
+        self._origin = origin
         self._path = tuple(path)
         self._deliver = deliver
         self._deliver_warmed = deliver_warmed
@@ -67,11 +64,10 @@ class Spawner:
             self._give_up()
         warm = self._warm
         child = self._launch_warm(warm, briefing) if warm is not None and warm.is_ready and not warm.refusal else None
-        return child or Child.start(briefing, self._listeners, self._environ, self._deliver)
+        return child or Child.start(briefing, self._origin, self._deliver)
 
     def _launch_warm(self, warm: WarmProcess, briefing: Briefing) -> Child | None:
-        listeners = tuple(listener.socket.fileno() for listener in self._listeners)
-        order = dataclasses.replace(briefing, warm=True, listeners=listeners)
+        order = dataclasses.replace(briefing, warm=True, listeners=self._origin.sockets)
         with ExitStack() as undo:
             scoreboard = undo.enter_context(closing(Scoreboard()))
             hear, heard = pipe(undo)
@@ -125,7 +121,8 @@ class Spawner:
         missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
         order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
         if warm is None:
-            self._warm = WarmProcess(order, self._listeners, {**self._environ, **settings})
+            environ = {**self._origin.environ, **settings}
+            self._warm = WarmProcess(order, dataclasses.replace(self._origin, environ=environ))
             self._warm.listen(self._deliver_warmed)
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)

@@ -6,17 +6,21 @@ import queue
 import signal
 import sys
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 from devserver.config.settings import Config
 from devserver.display.console import Console
 from devserver.lifecycle import StopAsked
 from devserver.process import debugger, table
-from devserver.process.listener import bind_all, listening_on, with_real_ports
+from devserver.process.child import Origin
+from devserver.process.command import Command, environment
+from devserver.process.lifeline import Lifeline
+from devserver.process.listener import Listener, bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.records.messages import Note
+from devserver.serve.handoff import Handoff
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.keys import Keys
@@ -32,6 +36,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
     with ExitStack() as stack:
         if config.debug is not None:
             console.note(debugger.listen(config.debug))  # before the reaper: what debugpy starts is no stray
+        lifeline = stack.enter_context(closing(Lifeline()))
         with debugger.unseen():
             reaper = Reaper.start(mark)
         if reaper is not None:
@@ -52,8 +57,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         )
         stack.callback(watch.close)
         spawner = Spawner(
-            listeners,
-            environ,
+            Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor),
             sys.path,
             lambda generation, record: arrivals.put(Heard(generation, record)),
             lambda process, told: arrivals.put(WarmedUp(process, told)),
@@ -67,8 +71,23 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             signal.signal(number, lambda *_: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
         generations = Generations(spawner, terminal, reaper, companions)
-        supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, listeners[-1].address)
+
+        def command(config: Config, address: str) -> Command:
+            told, making, spare = environment(environ, address), generations.making, generations.spare
+            return Command(config.run or "", told, config.base, lambda _: None, making, spare)
+
+        address = listeners[-1].address
+        supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, address, command)
         supervisor.begin()
         supervisor.loop()
     console.stopped()
     return 0
+
+
+def _handoff(stack: ExitStack) -> list[Listener]:
+    """Through which unfinished connections pass from one generation to another; none where the system cannot."""
+    handoff = Handoff.make()
+    if handoff is None:
+        return []
+    stack.callback(handoff.close)
+    return [Listener(end, "") for end in handoff.sockets]

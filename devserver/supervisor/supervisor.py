@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devserver import lifecycle
+from devserver.config.settings import Config
 from devserver.diagnostics import exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
+from devserver.process.command import Command
 from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -38,6 +40,7 @@ from devserver.supervisor.arrivals import (
     DebuggerCame,
     FilesChanged,
     Heard,
+    LookDue,
     NothingPending,
     PauseOver,
     WarmedUp,
@@ -63,6 +66,7 @@ class Supervisor:
         spawner: Spawner,
         watch: Watch,
         address: str,
+        command: Callable[[Config, str], Command] | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._console = console
@@ -71,7 +75,7 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
+        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
         self._deadlines = Deadlines()
         self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
@@ -115,6 +119,8 @@ class Supervisor:
                 self._edits.dismiss(generation)
             case DebuggerCame(attached):
                 self._debugger_came(attached)
+            case LookDue(generation):
+                self._look_at(generation)
             case Heard():
                 for event in self._events_of(arrival):
                     self._step(event)
@@ -127,11 +133,17 @@ class Supervisor:
         self._model, actions = lifecycle.step(self._model, event)
         for action in actions:
             self._perform(action)
-        loading = self._model.state is State.STARTING
-        if isinstance(event, lifecycle.Slow) and event.generation == self._model.generation and loading:
-            self._deadlines.still_loads(event)
 
     # --- what has happened
+
+    def _look_at(self, generation: int) -> None:
+        """What takes long is told, but for time at a breakpoint; a generation that was replaced has its deadline."""
+        if generation != self._model.generation or self._model.state not in (State.STARTING, State.RUNNING):
+            return
+        slow = self._generations.slow(generation, loads=self._model.state is State.STARTING)
+        if slow is not None and not debugger.is_attached():
+            self._step(slow)
+        self._deadlines.look_at(generation)
 
     def _changed(self, edits: ChangeSet) -> None:
         if edits:
@@ -218,13 +230,16 @@ class Supervisor:
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
+                self._replays.cancel()
                 self._done = True
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._deadlines.launches()
         self._replays.cancel()
         if scope >= Scope.RESTART:
-            self._project.read_again()
+            kept = self._project.read_again()
+            if kept is not None:
+                self._console.config_kept(kept)
             self._retarget()
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
@@ -235,7 +250,7 @@ class Supervisor:
             death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
-            self._deadlines.loads(generation)
+            self._deadlines.look_at(generation)
             self._edits.launched(generation)
 
     def _retarget(self, loaded: Mapping[str, Stamp | None] | None = None) -> None:

@@ -11,8 +11,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import LAUNCHER, interpreter_command
-from devserver.process.listener import Listener
+from devserver.process.child import LAUNCHER, Origin, interpreter_command
 from devserver.process.platform import Process
 from devserver.process.wire import (
     Became,
@@ -37,7 +36,7 @@ class WarmProcess:
     `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
     """
 
-    def __init__(self, order: WarmOrder, listeners: Sequence[Listener], environ: dict[str, str]) -> None:
+    def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
@@ -46,10 +45,13 @@ class WarmProcess:
         self._change = threading.Condition()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        inherited = [other.fileno(), *(listener.socket.fileno() for listener in listeners)]
+        passed = [other.fileno(), origin.lifeline]
         with other:
-            command = [*interpreter_command(), LAUNCHER, "warm", str(other.fileno())]
-            self.process = subprocess.Popen(command, pass_fds=inherited, env=environ, cwd=order.user_folders[0])
+            command = [*interpreter_command(), LAUNCHER, "warm", *map(str, passed)]
+            folder = order.user_folders[0]
+            self.process = subprocess.Popen(
+                command, pass_fds=[*passed, *origin.sockets], env=origin.environ, cwd=folder
+            )
         send(self._channel, order)
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:

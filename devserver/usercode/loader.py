@@ -18,7 +18,7 @@ from typing import Any
 
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
-from devserver.usercode.ownership import caused_by_user, is_user_file, user_folders
+from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
 loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
@@ -179,6 +179,25 @@ def load_script(path: str, name: str = "entry_module") -> ModuleType:
     return module
 
 
+def load_main() -> ModuleType:
+    """Import the module `main` from sys.path, which is served where no entry script is named.
+
+    Errors: whatever it raises; ModuleNotFoundError where there is none.
+    """
+    global script, entry
+    from importlib import import_module
+
+    try:
+        module = import_module("main")
+    except ModuleNotFoundError as error:
+        if error.name == "main":
+            missing["main"] = user_folders(sys.path)  # nobody's code asked for it, but to make it is the repair
+        raise
+    script = os.path.abspath(module.__file__) if module.__file__ else None
+    entry = module
+    return module
+
+
 # --------------------------------------------------------------------- finding
 
 
@@ -237,9 +256,7 @@ def _note_search(fullname: str, path: Sequence[str] | None, spec: ModuleSpec | N
         forms = REGULAR
     is_package = spec is not None and spec.submodule_search_locations is not None
     place = os.path.dirname(os.path.dirname(origin) if is_package else origin) if origin else None
-    entries = [entry for entry in (sys.path if path is None else path) if isinstance(entry, str)]
-    here = "" if all(map(os.path.isabs, entries)) else _working_directory()
-    for folder, is_users in _places(tuple(entries), here):
+    for folder, is_users in _places(tuple(sys.path if path is None else path)):
         if folder == place:
             if is_users and origin is not None:
                 _book(folder)[name] = stronger_than(origin, package=is_package)
@@ -255,19 +272,10 @@ def _book(folder: str) -> dict[str, int]:
     return searched.setdefault(folder, {})
 
 
-def _working_directory() -> str:
-    try:
-        return os.getcwd()
-    except OSError:
-        return ""  # the script stands in a folder that is gone
-
-
 @lru_cache(maxsize=512)
-def _places(entries: tuple[str, ...], here: str) -> tuple[tuple[str, bool], ...]:
-    """The folders of a search path (absolute), and which of them are the user's. `here` is empty where it is gone."""
-    joined = (os.path.join(here, entry) for entry in entries)
-    absolute = dict.fromkeys(os.path.normpath(entry) for entry in joined if os.path.isabs(entry))
-    return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in absolute)
+def _places(entries: tuple[str, ...]) -> tuple[tuple[str, bool], ...]:
+    """The folders of a search path (absolute), and which of them are the user's."""
+    return tuple((folder, is_user_file(os.path.join(folder, "x.py"))) for folder in dict.fromkeys(folders_of(entries)))
 
 
 def _take_note(spec: ModuleSpec) -> ModuleSpec:
@@ -277,6 +285,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
             spec.loader = UserLoader(spec.name, origin)
         elif (stamp := stat_stamp(origin)) is not None:  # an extension module: its source is not what is loaded
             loaded[os.path.abspath(origin)] = stamp
+    elif is_users_namespace(spec):
+        pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
         _measure(spec.loader)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
+from importlib.machinery import ModuleSpec
 from types import FrameType, TracebackType
 
 PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))  # of devserver itself
@@ -73,9 +74,24 @@ def caused_by_user(frame: FrameType | None) -> bool:
     return False
 
 
+def folders_of(entries: Iterable[str]) -> Iterator[str]:
+    """The folders of a search path, absolute; where the working directory is gone, what is relative to it is, too."""
+    for entry in entries:
+        try:
+            yield os.path.abspath(entry)
+        except OSError:
+            pass
+
+
 def user_folders(folders: Iterable[str]) -> tuple[str, ...]:
-    absolute = dict.fromkeys(os.path.abspath(folder) for folder in folders)
+    absolute = dict.fromkeys(folders_of(folders))
     return tuple(folder for folder in absolute if is_user_file(os.path.join(folder, "x.py")))
+
+
+def is_users_namespace(spec: ModuleSpec) -> bool:
+    """True for a package without `__init__.py` of which a folder is the user's."""
+    folders = () if spec.has_location else spec.submodule_search_locations or ()
+    return any(is_user_file(os.path.join(folder, "x.py")) for folder in folders)
 
 
 OURS = PACKAGE + os.sep

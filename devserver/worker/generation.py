@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import os
 import signal
@@ -20,7 +21,16 @@ from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import ColdWanted, FilesLoaded, LoadReport, Phase, SawChange, Times, Told
+from devserver.records.messages import (
+    ColdWanted,
+    FilesLoaded,
+    LoadReport,
+    Phase,
+    SawChange,
+    Times,
+    Told,
+    WorkerReplaced,
+)
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
@@ -67,7 +77,11 @@ class Generation:
     def __init__(self, post: Post) -> None:
         self.post = post
         config = self.config = post.briefing.config
-        self.recorder = post.recorder or Scoreboard()
+        self.recorder = self.board = post.recorder or Scoreboard()  # the second one is what the supervisor looks at
+        self.place = 0  # of this process's calls on the board
+        self._places: set[int] = set()  # that the workers of this process have
+        self._threads: dict[int, int] = {}
+        self._numbers = itertools.count()
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
@@ -76,6 +90,7 @@ class Generation:
         self.depends = Dependence(config, briefing.known, briefing.left_out, post.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.forks = 0
         self.gate = self._gate() if self.in_loop else None
 
     def _gate(self) -> FileGate:
@@ -87,9 +102,14 @@ class Generation:
 
     def forking(self, worker: Any) -> None:
         worker.recorder = Scoreboard()
+        worker.place = next(place for place in itertools.count() if place not in self._places)
+        self._places.add(worker.place)
+        self.forks += 1
+        if not self.in_loop and self.forks > self.config.worker_count:
+            self.post.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
-        self.recorder = worker.recorder
+        self.recorder, self.place = worker.recorder, worker.place
         self.recorder.watch_crashes()  # with preload the app is made already
 
     def booted(self, _worker: Any) -> None:
@@ -103,6 +123,8 @@ class Generation:
     def ended(self, worker: Any, status: int | None) -> int | None:
         words = worker.recorder.last_words()
         worker.recorder.close()
+        self.board.call(worker.place, 0.0)
+        self._places.discard(worker.place)
         code = -signal.SIGKILL if status is None else os.waitstatus_to_exitcode(status)
         if words.phase == "refused":
             return LOAD_FAILED
@@ -131,6 +153,7 @@ class Generation:
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
+        self.reporter.advise_on_start(sum(self.times.values()) / 1000)
         if self.in_loop and not self.post.briefing.warm and not self.config.check:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
@@ -177,8 +200,9 @@ class Generation:
             raise
         script_log.log(self.chatter, "Users's init has completed successfully")
 
-    def _timed(self, phase: Phase, work: Callable[[], Result]) -> Result:
+    def _timed(self, phase: Literal["load", "init"], work: Callable[[], Result]) -> Result:
         self.recorder.enter(phase)
+        self.board.loads(phase)
         begun = time.perf_counter()
         try:
             return work()
@@ -194,6 +218,7 @@ class Generation:
 
     def _request_reporter(self, script: Script, insights: Telemetry) -> RequestReporter:
         def enter(phase: Phase) -> None:
+            self.board.call(self._place(), time.monotonic() if phase == "run" else 0.0)
             self.recorder.enter(phase)  # with preload a worker has another one than the process that made the app
             if self.in_loop and phase == "run":
                 self.depends.works()
@@ -202,6 +227,14 @@ class Generation:
 
         post = self.post
         return RequestReporter(self.config, script, insights, post.tell, enter, self.in_loop, post.paused)
+
+    def _place(self) -> int:
+        """Of the calls that this thread makes."""
+        ident = threading.get_ident()
+        number = self._threads.get(ident)
+        if number is None:
+            number = self._threads[ident] = next(self._numbers)
+        return self.place + number
 
     def _connect_debugger(self) -> None:
         port = self.config.debug_port

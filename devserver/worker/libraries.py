@@ -53,8 +53,8 @@ class Libraries:
 
     def _note(self, spec: ModuleSpec) -> None:
         origin = spec.origin if spec.has_location else None
-        if origin and ownership.is_user_file(origin):
-            self.wanted = f"a library imports {origin}"
+        if (origin and ownership.is_user_file(origin)) or ownership.is_users_namespace(spec):
+            self.wanted = f"a library imports {origin or spec.name}"
             raise UserCodeWanted(self.wanted)
         if origin and is_library_file(origin):
             self._stamps[origin] = identity(origin)  # before it is read

@@ -16,21 +16,21 @@ from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
 from devserver.scoring import compat, logs
+from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import add_to_search_path
-from devserver.serve import Plan, serve
+from devserver.serve import Plan, runner
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.generation import Generation, Post
 
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 
 
-def main(pipe: BinaryIO, link: str, *scoreboard: str) -> NoReturn:
-    """The process that the supervisor started; `link` and `scoreboard` are the descriptors that it passed."""
-    System.lead_own_group()
+def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
+    """The process that the supervisor started; the texts are the descriptors that it passed."""
     briefing = wire.read_briefing(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
-    page, dump = map(System.inherited_descriptor, scoreboard)
-    leave(begin(briefing, sender, Scoreboard((page, dump))))
+    board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
+    leave(begin(briefing, sender, board), with_group=True)
 
 
 def begin(
@@ -68,6 +68,7 @@ def run_generation(post: Post) -> int:
     """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
     config, in_loop = post.briefing.config, post.number is not None
     os.environ.update(config.environment())
+    run = runner(config.server)
     _extend_path(config)
     logs.configure(None, config.log_level, in_loop)
     compat.install()
@@ -83,13 +84,21 @@ def run_generation(post: Post) -> int:
         graceful_timeout=NO_LIMIT if in_loop else 30.0,
         preload=config.worker_preload and not in_loop,
         close_connections=in_loop,
+        headers=((GENERATION, str(post.number)),) if in_loop else (),
         gate=generation.gate,
         witness=generation,
     )
-    return serve(plan)
+    return run(plan)
 
 
 def _extend_path(config: Config) -> None:
+    """As in Azure ML: where the working directory is on the path already, it stands first there.
+
+    Call it when all of this package is imported: a file of the user's may have the name of a library.
+    """
+    is_there = config.base in sys.path
     add_to_search_path(config.search_path)
-    if config.base not in sys.path:
+    if is_there:
+        sys.path.remove(config.base)
+    if is_there or config.base not in sys.path:
         sys.path.insert(0, config.base)

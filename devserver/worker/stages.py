@@ -36,18 +36,18 @@ from devserver.worker.rehearsal import rehearse, silence, why_not_fork
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
 
-def main(descriptor: int) -> None:
+def main(descriptor: int, lifeline: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
-    System.lead_own_group()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    _Warm(socket.socket(fileno=descriptor)).serve()
+    _Warm(socket.socket(fileno=descriptor), lifeline).serve()
 
 
 class _Warm:
     """What this process has imported, how it answers the supervisor, and the process that comes next."""
 
-    def __init__(self, channel: socket.socket) -> None:
+    def __init__(self, channel: socket.socket, lifeline: int) -> None:
         self._channel = channel
+        self._lifeline = lifeline
         self._libraries = Libraries()
         self._folders: tuple[str, ...] = ()
         self._rehearsed = False
@@ -152,7 +152,7 @@ class _Warm:
         if pid == 0:
             here.close()
             self._leave_office()
-            _wait_for_order(there)
+            _wait_for_order(there, self._lifeline)
         there.close()
         _lead_group(pid)
         return Spare(pid, here)
@@ -162,7 +162,7 @@ class _Warm:
         self._send(Refused(problem) if problem is not None else Became())
         if problem is None:
             self._leave_office()
-            _live(order, descriptors)
+            _live(order, descriptors, self._lifeline)
         return False
 
     def _leave_office(self) -> None:
@@ -214,18 +214,19 @@ def _lead_group(pid: int) -> None:
 # --- becoming a generation
 
 
-def _wait_for_order(channel: socket.socket) -> NoReturn:
+def _wait_for_order(channel: socket.socket, lifeline: int) -> NoReturn:
     try:
         order, descriptors = receive_order(channel)
     except (OSError, EOFError):
         os._exit(0)
     channel.close()
     assert isinstance(order, Briefing)
-    _live(order, descriptors)
+    _live(order, descriptors, lifeline)
 
 
-def _live(order: Briefing, descriptors: list[int]) -> NoReturn:
+def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
     """This process is a generation from here on."""
+    from devserver.process.lifeline import hang_on
     from devserver.process.scoreboard import Scoreboard
     from devserver.worker import main
 
@@ -238,12 +239,13 @@ def _live(order: Briefing, descriptors: list[int]) -> NoReturn:
     code = 1
     try:
         System.lead_own_group()
+        hang_on(lifeline)
         code = main.begin(order, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
-    leave(code)
+    leave(code, with_group=True)
 
 
 def _wait_until_told(told: int) -> None:

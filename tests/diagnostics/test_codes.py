@@ -153,7 +153,7 @@ def test_an_exception_without_a_script_has_no_place(monkeypatch: pytest.MonkeyPa
     assert blocks.block(replace(error, thread="t")).startswith(blocks.headline(error))
 
 
-@pytest.mark.parametrize("form", ["github", "junit", "json", "text"])
+@pytest.mark.parametrize("form", ["github", "junit", "json", "human"])
 def test_a_verdict_without_a_place(form: str) -> None:
     """Each format of a check can tell it."""
     verdict = verdicts.Verdict(PLACELESS, None, (), (), 0.1)

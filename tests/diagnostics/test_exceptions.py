@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import io
 import json
+import logging
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -19,7 +22,13 @@ import pytest
 from mistakes import HAS_COLUMNS, INIT, RUN, World
 
 from devserver.diagnostics import exits, hints, problems, return_value
-from devserver.diagnostics.exceptions import absent_files, describe, describe_thread, describe_unraisable
+from devserver.diagnostics.exceptions import (
+    absent_files,
+    describe,
+    describe_logging,
+    describe_thread,
+    describe_unraisable,
+)
 from devserver.display import blocks
 from devserver.records import as_json
 from devserver.records.diagnostic import Cause, Diagnostic, Excerpt, Frame, Request
@@ -805,3 +814,83 @@ def test_groups_within_groups_are_bounded(world: World) -> None:
     for _ in range(6):
         error = Group([error] * 10)
     assert steps_of(lambda: describe(error, "run")) < 300_000
+
+
+# -------------------------------------------------------------- wrong logging calls
+
+
+LOGGING = """
+import logging
+log = logging.Logger("with no handler but the test's")
+
+class Odd:
+    def __str__(self):
+        raise RuntimeError("no text")
+
+def write(text, *values):
+    log.warning(text, *values)  # HERE
+"""
+
+
+def logged(module: Any, handler: logging.Handler, text: object, *values: object) -> list[Diagnostic | None]:
+    """What is described of one logging call."""
+    found: list[Diagnostic | None] = []
+
+    def failed(record: logging.LogRecord) -> None:
+        found.append(describe_logging(record, sys.exc_info()[1], sys._getframe(1)))
+
+    handler.handleError = failed  # type: ignore[method-assign]
+    module.log.addHandler(handler)
+    try:
+        module.write(text, *values)
+    finally:
+        module.log.removeHandler(handler)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("text", "values", "type_", "hint"),
+    [
+        ("rows", (3,), "TypeError", "does not append values"),
+        ("rows %s", (3, 4), "TypeError", "does not append values"),
+        ("rows %s of %s", (3,), "TypeError", "wants a value"),
+        ("rows %d", ("x",), "TypeError", None),
+        ("50% of %s", (3,), "TypeError", "wants a value.*%%"),
+        ("50%! %s", (3,), "ValueError", "is written %%"),
+        ("%(a)s", ({"b": 1},), "KeyError", None),
+    ],
+)
+def test_wrong_logging_call(world: World, text: str, values: tuple[object, ...], type_: str, hint: str | None) -> None:
+    """A warning at the call, with its frames and none of ours or of logging's."""
+    module = loader.load_script(world.write({"score.py": LOGGING}))
+    (found,) = logged(module, logging.StreamHandler(io.StringIO()), text, *values)
+    assert found is not None
+    assert (found.severity, found.type, found.code) == ("warning", type_, "logging-call")
+    assert (found.path, found.line) == world.marked()
+    assert found.frames[-1].function == "write"
+    said = hints.explain(found).hint
+    assert said is None or (hint is not None and re.search(hint, said)), said
+    assert hint is None or said is not None
+
+
+def test_logging_calls_that_fail_otherwise(world: World) -> None:
+    """A value without text and a format without a field are told too; a closed stream is not the script's doing."""
+    module = loader.load_script(world.write({"score.py": LOGGING}))
+    (odd,) = logged(module, logging.StreamHandler(io.StringIO()), "%s", module.Odd())
+    assert odd is not None and (odd.type, odd.line) == ("RuntimeError", world.marked()[1])
+    handler = logging.StreamHandler(io.StringIO())
+    handler.setFormatter(logging.Formatter("%(nothing)s %(message)s"))
+    (form,) = logged(module, handler, "x")
+    assert form is not None and "the format of a log handler" in form.message
+    closed = io.StringIO()
+    closed.close()
+    assert logged(module, logging.StreamHandler(closed), "x") == [None]
+
+
+def test_crash_of_a_child_process_is_not_taken_for_the_worker_s(world: World) -> None:
+    """The last crash in the file counts; child processes of the script write to it, too."""
+    script = world.write({"score.py": INIT + "def run(d):\n    one()\n    two()\n"})
+    crash = "Fatal Python error: Segmentation fault\n\nCurrent thread 0x01 (most recent call first):\n"
+    crash += '  File "{}", line {} in run\n'
+    error = exits.died("run", -11, dump=crash.format(script, 5) + crash.format(script, 6), script=script)
+    assert error.line == 6

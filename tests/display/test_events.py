@@ -13,7 +13,7 @@ from live import ROOT
 from loop import Loop, answering
 
 from devserver.config.settings import Config
-from devserver.display import console
+from devserver.display import console, events
 
 jsonschema = pytest.importorskip("jsonschema")
 SCHEMA = json.loads((ROOT / "docs" / "events.schema.json").read_text())
@@ -63,12 +63,11 @@ def test_the_schema_is_one() -> None:
 
 
 def test_every_event_is_described() -> None:
-    """Each name that the console writes is in the schema and in the table for people, and no other is."""
-    tree = ast.parse(Path(console.__file__).read_text())
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)]
-    names = {
-        call.args[0].value for call in calls if call.func.attr == "_event" and isinstance(call.args[0], ast.Constant)
-    }
+    """Each name that the display writes is in the schema and in the table for people, and no other is."""
+    trees = [ast.parse(Path(module.__file__).read_text()) for module in (console, events)]
+    calls = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    made = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "event" and call.args]
+    names = {name.value for name in made if isinstance(name, ast.Constant)}
     assert names | {"request_failed", "warning"} == set(EVENTS)
     text = (ROOT / "docs" / "events.md").read_text()
     assert [name for name in EVENTS if f"| `{name}` |" not in text] == []

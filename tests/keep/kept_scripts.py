@@ -16,12 +16,12 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import ModuleType
 from typing import Any
 
-import devserver.keep
-from devserver.keep.decide import Plan, decide
-from devserver.keep.reasons import Reason, sentence
-from devserver.keep.stage import Initialised, Observer, resume
+import devserver.worker.keep
+from devserver.worker.keep.decide import Plan, decide
+from devserver.worker.keep.reasons import Reason, sentence
+from devserver.worker.keep.stage import Initialised, Observer, resume
 
-OURS = os.path.dirname(devserver.keep.__file__) + os.sep
+OURS = os.path.dirname(devserver.worker.keep.__file__) + os.sep
 BODIES = ({"x": 1}, {"x": 2}, {"x": 3})
 
 
@@ -212,7 +212,7 @@ class Fresh:
         self._hide()
 
     def _hide(self) -> None:
-        import devserver.keep.forkable as forkable
+        import devserver.worker.keep.forkable as forkable
 
         own = str(os.getpid())
         parent, hidden = forkable._parent, f"{self._pid} ("

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devserver.keep.compare import Difference, Source, compare
-from devserver.keep.reasons import SENTENCES, Reason, Why, sentence
+from devserver.worker.keep.compare import Difference, Source, compare
+from devserver.worker.keep.reasons import SENTENCES, Reason, Why, sentence
 
 TEXT = """import json
 LIMIT = 1_000

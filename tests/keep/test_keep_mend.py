@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from kept_scripts import in_fork, initialise, show, write
 
-from devserver.keep.decide import Plan, decide, still_as_left
-from devserver.keep.forkable import Forkable, _openmp_runtimes, forkable, pause_openmp, state_now
-from devserver.keep.stage import resume
+from devserver.worker.keep.decide import Plan, decide, still_as_left
+from devserver.worker.keep.forkable import Forkable, _openmp_runtimes, forkable, pause_openmp, state_now
+from devserver.worker.keep.stage import resume
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="forks")
 

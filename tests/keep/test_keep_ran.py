@@ -10,8 +10,8 @@ from collections.abc import Callable
 
 import pytest
 
-from devserver.keep.codes import is_compiled_otherwise, outer_functions
-from devserver.keep.ran import start_record
+from devserver.worker.keep.codes import is_compiled_otherwise, outer_functions
+from devserver.worker.keep.ran import start_record
 
 SOURCE = """
 import functools

@@ -110,6 +110,23 @@ def test_junit_is_xml_with_one_case_per_sample(project: Path) -> None:
     suite = ElementTree.fromstring(done.stdout.encode())
     assert (suite.get("tests"), suite.get("failures"), done.returncode) == ("3", "1", 4)
     assert [case.find("failure") is not None for case in suite] == [False, False, True]
+    times = [float(case.get("time", "0")) for case in suite]
+    assert all(0 < seconds < float(suite.get("time", "0")) for seconds in times), times
+
+
+@pytest.mark.parametrize("script", ["x = [\n", "def init(): 1 / 0\ndef run(data): pass\n", "import os; os._exit(5)\n"])
+def test_junit_skips_what_cannot_be_sent(project: Path, script: str) -> None:
+    """Where the script cannot be loaded, each sample is a case that was skipped; the load took its time."""
+    (project / "score.py").write_text(script)
+    done = check(project, "--request", "good.json", "--request", "nowhere.json", "--check_format", "junit")
+    suite = ElementTree.fromstring(done.stdout.encode())
+    counts = [suite.get(name) for name in ("tests", "failures", "errors", "skipped")]
+    assert (counts, done.returncode) == (["3", "1", "0", "2"], 3)
+    load, *samples = suite
+    assert load.find("failure") is not None and float(load.get("time", "0")) > 0
+    assert [case.get("name") for case in samples] == ["sample good.json", "sample nowhere.json"]
+    reasons = [skipped.get("message", "") for case in samples for skipped in case.iter("skipped")]
+    assert len(reasons) == 2 and all(reason.startswith("check failed: ") for reason in reasons)
 
 
 def test_no_port_is_needed(project: Path) -> None:

@@ -220,9 +220,11 @@ def test_the_port_that_the_server_connects_to(tmp_path: Path) -> None:
 )
 def test_what_cannot_be(tmp_path: Path, arguments: list[str], expected: str) -> None:
     """Without debugpy, without --reload or without a port the command ends with one line that says what to do."""
-    (tmp_path / "debugpy.py").write_text("raise ImportError('not installed')\n")
+    (tmp_path / "first").mkdir()
+    (tmp_path / "first" / "debugpy.py").write_text("raise ImportError('not installed')\n")
     (tmp_path / "score.py").write_text(answering(1))
     command = [*COMMAND, "--entry_script", "score.py", "--port", "0", "--events", "e", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=20)
+    env = environment({"PYTHONPATH": str(tmp_path / "first")})
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and "Traceback" not in done.stdout + done.stderr
     assert done.stderr.startswith("azmlinfsrv: error: ") and expected in done.stderr and done.stderr.count("\n") == 1

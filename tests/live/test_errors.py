@@ -196,6 +196,133 @@ def test_no_colour_in_a_pipe(tmp_path: Path) -> None:
         assert "\x1b" not in (tmp_path / "events.jsonl").read_text()
 
 
+# ---------------------------------------------------------- where it would mislead
+
+
+CRASH = """
+import ctypes, faulthandler, sys
+{ask}
+
+def init():
+    pass
+
+def run(data):
+    return inner()
+
+def inner():
+    ctypes.string_at(0)  # HERE
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--reload",), ("--reload", "--server", "waitress"), ()])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        "faulthandler.enable()",
+        "from faulthandler import enable; enable(sys.stderr, all_threads=True)",
+        "faulthandler.enable(open('crash.txt', 'w'))",
+        "faulthandler.disable()",
+    ],
+)
+def test_crash_of_a_script_that_has_its_own_word_with_faulthandler(
+    tmp_path: Path, arguments: tuple[str, ...], ask: str
+) -> None:
+    """The very line is named, and not the `def` of run()."""
+    (tmp_path / "score.py").write_text(CRASH.format(ask=ask))
+    with Server("--entry_script", "score.py", *arguments, folder=tmp_path) as server:
+        with pytest.raises(OSError):
+            server.post("/score", "{}")
+        error = told(server, "died")
+        assert (error["line"], error["message"].startswith("the worker died in run(): SIGSEGV")) == (12, True)
+        assert [frame["line"] for frame in error["frames"]] == [9, 12]
+
+
+def test_crash_with_preload(tmp_path: Path) -> None:
+    """The app was made in another process than the one that crashes."""
+    (tmp_path / "score.py").write_text(CRASH.format(ask=""))
+    env = {"WORKER_PRELOAD": "true"}
+    with Server("--entry_script", "score.py", folder=tmp_path, env=env) as server:
+        with pytest.raises(OSError):
+            server.post("/score", "{}")
+        assert told(server, "died")["line"] == 12
+
+
+@pytest.mark.parametrize("arguments", [("--reload",), ()])
+def test_wrong_logging_call_is_one_report(tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    """At its line, instead of all the calls that led there."""
+    script = "import logging\ndef init():\n    pass\ndef run(data):\n    logging.error('rows', 3)\n    return 1\n"
+    (tmp_path / "score.py").write_text(script)
+    with Server("--entry_script", "score.py", *arguments, folder=tmp_path) as server:
+        assert server.post("/score", "{}").body == b"1"
+        error = told(server, "warning")
+        assert (error["line"], error["code"]) == (5, "logging-call")
+        output = wait_until_shown(server, "end of report")
+    assert "Logging error" not in output and "devserver/" not in output
+
+
+def test_refusals_of_the_router_leave_a_line(tmp_path: Path) -> None:
+    """404 and 405, as any other answer does."""
+    with Loop(tmp_path, score="def init(): pass\ndef run(data): return 1\n") as loop:
+        assert [loop.post(path, "{}").status for path in ("/scores", "/")] == [404, 405]
+        assert loop.request("PUT", "/score", "{}").status == 405
+        assert loop.get("/").status == 200
+        loop.ask()
+        output = wait_until_shown(loop, "POST /score 200")
+    for line in ("POST /scores 404", "POST / 405", "PUT /score 405"):
+        assert output.count(line) == 1
+    assert "GET / " not in output
+
+
+FORMS = ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x")
+PARTS = '--x\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n--x--\r\n'
+
+
+@pytest.mark.parametrize("kind", FORMS)
+def test_a_form_that_is_lost_is_told(tmp_path: Path, kind: str) -> None:
+    """run() gets empty text, as in Azure ML, and may not even fail."""
+    script = "def init(): pass\ndef run(data):\n    return [data]\n"
+    with Loop(tmp_path, score=script) as loop:
+        body = PARTS if "multipart" in kind else '{"a": 1}'
+        assert loop.post("/score", body, {"Content-Type": kind}).json() == [""]
+        note = loop.wait_for("note")["text"]
+        assert note.startswith(f"a body sent as {kind.partition(';')[0]} reaches run() as empty text")
+        loop.post("/score", "", {"Content-Type": kind})
+        loop.post("/score", '{"a": 1}', {"Content-Type": "application/json"})
+        assert loop.count("note") == 1
+
+
+def test_a_form_that_makes_run_fail_is_the_hint(tmp_path: Path) -> None:
+    """Whatever the exception is."""
+    script = "def init(): pass\ndef run(data):\n    return data[0]\n"
+    with Loop(tmp_path, score=script) as loop:
+        loop.post("/score", '{"a": 1}', {"Content-Type": FORMS[0]})
+        assert "does not reach the script" in told(loop)["hint"]
+
+
+@pytest.mark.parametrize("form", ["human", "github", "junit", "json"])
+def test_no_script_and_no_main(tmp_path: Path, form: str) -> None:
+    """A check of what is not there ends with 3 in each format, and names no place."""
+    (tmp_path / "config.json").write_text("{}")
+    command = [*COMMAND, "--config_file", "config.json", "--check", "--check_format", form]
+    done = subprocess.run(command, cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, "No module named 'main'" in done.stdout.replace("&apos;", "'")) == (3, True), done.stderr
+    assert "?:1" not in done.stdout and f"no main.py in {tmp_path}" in done.stdout
+
+
+def test_main_is_made(tmp_path: Path) -> None:
+    """The module that is served without an entry script is picked up when it appears."""
+    (tmp_path / "config.json").write_text("{}")
+    with Server("--config_file", "config.json", "--reload", folder=tmp_path, until="not_ready") as server:
+        error = told(server, "not_ready")
+        assert (error["path"], error["line"], error["column"]) == (None, None, None)
+        assert any(line.startswith("error: ModuleNotFoundError") for line in server.output().splitlines())
+        (tmp_path / "main.py").write_text("def init(): pass\ndef run(data): return 1 // int(data)\n")
+        server.wait_for("ready")
+        assert server.post("/score", "1").body == b"1"
+        assert server.post("/score", "0").status == 500
+        assert told(server)["path"] == str(tmp_path / "main.py")
+
+
 # ------------------------------------------------------------------------ HTTP
 
 

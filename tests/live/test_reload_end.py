@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from loop import GONE_WITHIN, AtTerminal, Loop, answering
+from loop import GONE_WITHIN, SERVERS, AtTerminal, Loop, answering
 
 BEGAN = "open('began', 'w').close()"
 CHILD = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True)"
@@ -44,17 +44,32 @@ def reach(loop: Loop, state: str, pool: ThreadPoolExecutor) -> None:
         loop.wait_until((loop.project / "began").exists, f"the script is {state}")
 
 
-def assert_port_is_free(port: int) -> None:
+def story(pid: int) -> str:
+    """What is known of a process that should be gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text() + Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return "gone by now"
+
+
+def is_free(port: int) -> bool:
+    """Whether somebody could listen on it now."""
     with socket.socket() as bound:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", port))
-        bound.listen()
+        try:
+            bound.bind(("127.0.0.1", port))
+            bound.listen()
+        except OSError:
+            return False
+    return True
 
 
 def assert_gone(loop: Loop, begun: float) -> None:
-    assert not loop.survivors()
+    assert not (left := loop.survivors()), [(pid, story(pid)) for pid in left]
+    while not is_free(loop.port) and time.monotonic() - begun < GONE_WITHIN:
+        time.sleep(0.02)  # a process that is just being started shows its environment late
+    assert not loop.survivors() and is_free(loop.port)
     assert time.monotonic() - begun < GONE_WITHIN
-    assert_port_is_free(loop.port)
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "waitress"])
@@ -119,6 +134,63 @@ def test_kill_9(tmp_path: Path, server: str) -> None:
             result.result()
         for result in [pool.submit(end_somewhere, number) for number in range(6)]:
             result.result()
+
+
+BUSY = "open('began', 'w').close(); sum(range(10 ** 13))"  # in C, so that no other thread and no handler has a turn
+HELPED = "__import__('subprocess').Popen(['sleep', '1000'])"
+ALONE = {
+    "idle": (answering(1, init=HELPED), "ready"),
+    "in init()": (answering(1, init=f"{HELPED}; {BUSY}"), "listening"),
+    "in run()": (f"def init(): {HELPED}\ndef run(data):\n    {BUSY}\n", "ready"),
+    "holding": (answering(1, init=f"{HELPED}; 1 / 0"), "not_ready"),
+}
+
+
+@pytest.mark.parametrize("state", ALONE)
+@pytest.mark.parametrize("server", SERVERS)
+def test_kill_9_of_all_who_could_end_the_others(tmp_path: Path, server: str, state: str) -> None:
+    """The tool and its reaper are killed at once: every process ends by itself, however busy it is."""
+    score, until = ALONE[state]
+    with ThreadPoolExecutor() as pool, Loop(tmp_path, score=score, server=server, until=until) as loop:
+        if until == "ready":
+            loop.wait_for("warm")
+        reach(loop, state, pool)
+        begun = time.monotonic()
+        for pid in (reaper_of(loop), loop.process.pid):
+            os.kill(pid, signal.SIGKILL)
+        loop.process.wait()
+        assert_gone(loop, begun)
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_kill_9_of_all_at_any_moment(tmp_path: Path, server: str) -> None:
+    """While processes start, are forked ahead or become generations, and with generations that came from others."""
+    chance = random.Random(server)
+
+    def end_somewhere(number: int) -> None:
+        score = answering(1, init=HELPED)
+        with Loop(tmp_path / str(number), score=score, server=server, until="listening") as loop:
+            if number % 2:
+                loop.wait_for("warm")
+                loop.save("score.py", answering(2, init=HELPED))
+            time.sleep(chance.random() * 0.6)
+            begun = time.monotonic()
+            for pid in (reaper_of(loop), loop.process.pid):
+                os.kill(pid, signal.SIGKILL)
+            loop.process.wait()
+            assert_gone(loop, begun)
+
+    with ThreadPoolExecutor(3) as pool:
+        for result in [pool.submit(end_somewhere, number) for number in range(8)]:
+            result.result()
+
+
+def reaper_of(loop: Loop) -> int:
+    """The child of the command that was forked from it, and leads a session of its own."""
+    command = Path(f"/proc/{loop.process.pid}/cmdline").read_bytes()
+    children = Path(f"/proc/{loop.process.pid}/task/{loop.process.pid}/children").read_text().split()
+    [found] = [pid for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == command]
+    return int(found)
 
 
 def test_what_was_there_before_is_left_alone(tmp_path: Path) -> None:

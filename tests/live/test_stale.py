@@ -99,9 +99,7 @@ FILES = {
 def steps(loop: Loop) -> list[tuple[str, object, Callable[[], object]]]:
     """What is found under which name, what it is then, and the save that makes it so."""
     large = "x" * (1 << 20) + "y"
-    in_parts = [
-        (name, "new", lambda name=name: loop.save(f"parts/{name}.py", "VALUE = 'new'\n")) for name in PARTS
-    ]
+    in_parts = [(name, "new", lambda name=name: loop.save(f"parts/{name}.py", "VALUE = 'new'\n")) for name in PARTS]
     return [
         *in_parts,
         ("optional", "came", lambda: loop.save("local_settings.py", "VALUE = 'came'\n")),

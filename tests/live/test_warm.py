@@ -23,6 +23,8 @@ from test_samples import NEEDS, RECIPES, copy_of_samples, run
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.process import wire
+from devserver.process.child import Origin
+from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
@@ -355,6 +357,22 @@ def test_the_users_own_code_is_never_imported_ahead(tmp_path: Path) -> None:
         assert [loop.executed(name) for name in ("library", "beside", "parts", "editable")] == [2, 2, 2, 2]
 
 
+@pytest.mark.parametrize("first", ["utils", "utils.deep", "shared_name.mine"])
+def test_a_folder_of_the_users_without_init(first: str, tmp_path: Path) -> None:
+    """It is no library, also where an installed one shares its name: what the script imports beside it stays warm."""
+    helper = f"{first.replace('.', '/')}/helper.py"
+    script = using("lib", "lib.value + VALUE", before=f"import shared_name.theirs\nfrom {first}.helper import VALUE")
+    theirs = tmp_path / "site-packages" / "shared_name" / "theirs"
+    theirs.mkdir(parents=True)
+    (theirs / "__init__.py").write_text("value = 1\n")
+    packages, files = {"lib": TRACE + "value = 1"}, {helper: "VALUE = 1\n"}
+    with warmed(tmp_path, packages=packages, files=files, score=script) as loop:
+        assert loop.saved(script + "\n")["warm"] is True
+        assert (loop.value(), loop.executed("lib")) == (2, 2)
+        loop.save(helper, "VALUE = 2\n")
+        assert loop.value() == 3
+
+
 def test_a_library_that_imports_the_users_code(tmp_path: Path) -> None:
     """A plug-in of the user's is not executed ahead, even if the library would forgive that it is missing."""
     loads = "try:\n    import plugin\nexcept Exception:\n    plugin = None"
@@ -430,7 +448,7 @@ def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytes
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
-    starter = spawner.Spawner([], {}, [], lambda *record: told.put(record), print, print, print, warm=True)
+    starter = spawner.Spawner(Origin([], {}, -1), [], lambda *record: told.put(record), print, print, print, warm=True)
     starter.learned(LoadReport(ok=True), ("/",), {})
     starter.launch(Briefing(7, Config())).close()
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
@@ -448,7 +466,7 @@ def test_systems_without_a_warm_process_say_so(
     monkeypatch.setattr(System, "lends_descriptors", not windows)
     monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
     lines: list[str] = []
-    starter = spawner.Spawner([], {}, [], print, print, lines.append, print, warm=True, becomes=becomes)
+    starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
         starter.learned(LoadReport(ok=True), ("/",), {})
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
@@ -459,9 +477,13 @@ def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
     script = tmp_path / "score.py"
     script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1))
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
-    with closing(Listener.bind("127.0.0.1", 0)) as listener, closing(Scoreboard()) as recorder:
+    with (
+        closing(Listener.bind("127.0.0.1", 0)) as listener,
+        closing(Scoreboard()) as recorder,
+        closing(Lifeline()) as lifeline,
+    ):
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
-        warm = warm_process.WarmProcess(order, [listener], dict(os.environ))
+        warm = warm_process.WarmProcess(order, Origin([listener], dict(os.environ), lifeline.descriptor))
         heard_of: queue.Queue[wire.Warmed] = queue.Queue()
         warm.listen(lambda _, warmed: heard_of.put(warmed))
         assert heard_of.get(timeout=DEADLINE) == wire.Warmed(None)

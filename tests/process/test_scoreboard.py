@@ -36,6 +36,24 @@ def test_phases(recorder: Scoreboard) -> None:
         assert recorder.last_words() == LastWords(phase, "")
 
 
+def test_calls(recorder: Scoreboard) -> None:
+    """The oldest of those that go on is known, also to another process with the same page; each place is its own."""
+    assert recorder.oldest_call() is None
+    for place, since in ((0, 30.0), (1, 10.0), (2, 20.0)):
+        recorder.call(place, since)
+    other = Scoreboard((os.dup(recorder.descriptors[0]), os.dup(recorder.descriptors[1])))
+    assert other.oldest_call() == 10.0
+    for place, oldest in ((1, 20.0), (0, 20.0), (2, None)):
+        recorder.call(place, 0.0)
+        assert other.oldest_call() == oldest
+    recorder.call(1_000_000, 5.0)
+    assert other.oldest_call() == 5.0 and not other.is_retired and other.last_words().phase == "start"
+    assert other.loading == "load"
+    recorder.loads("init")
+    assert other.loading == "init"
+    other.close()
+
+
 def test_retiring(recorder: Scoreboard) -> None:
     """What is admitted before the retirement is known to it, and nothing is admitted after; the phase stays."""
     recorder.enter("idle")

@@ -20,9 +20,9 @@ from devserver.display import lines
 from devserver.process.wire import _HEADER, Inbox
 from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.samples import Sample, SampleSent, Unusable
-from devserver.replay.capture import remembering
+from devserver.replay.capture import SAMPLE, knowing_samples, remembering
 from devserver.replay.client import NoAnswer, Wire, limit_of, send_all
-from devserver.replay.compare import Reply, difference, pretty
+from devserver.replay.compare import SHOWN, Reply, difference, pretty
 from devserver.replay.reader import MOST_BYTES, read_sample
 from devserver.replay.rounds import Replays
 
@@ -177,6 +177,114 @@ def test_pretty() -> None:
     assert len(pretty(json.dumps(list(range(1000))), 40)) < 20
     assert pretty("a\nb", 40) == ["a", "b"]
     assert pretty("[" * 100_000, 40) == ["[" * 100_000]
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        (json.dumps(list(range(300))), 290),
+        (json.dumps({str(number): "x" * 30 for number in range(300)}), 290),
+        (json.dumps([{"rows": list(range(100))}] * 3), 302),
+        ("\n".join("x" * 300), 288),
+        (json.dumps(list(range(11))), 1),
+    ],
+    ids=["list", "object", "nested", "text", "one"],
+)
+def test_what_is_left_out_is_counted(text: str, left: int) -> None:
+    """All lines that are not shown, whatever the answer is."""
+    shown = pretty(text, 20)
+    assert shown[12:] == [f"… {left} more line{'s' if left > 1 else ''}"]
+    sent = SampleSent("a", "/a", "POST", "/score", status=200, size=len(text), answer=text)
+    assert lines.sample_sent(sent, width=22).endswith(f"\n  {shown[12]}")
+
+
+def test_what_was_cut_is_not_counted() -> None:
+    """Of a long answer only a part is kept: how many lines it has nobody knows."""
+    text = "\n".join(["x" * 99] * 700)[:SHOWN]
+    assert pretty(text, 20, whole=False)[12:] == ["… at least 644 more lines"]
+    assert pretty("[1, 2", 20, whole=False) == ["[1, 2", "… the rest is left out"]
+
+
+def test_an_error_is_no_answer_to_compare_with(tmp_path: Path) -> None:
+    """Neither is it compared, nor is what comes after it compared with it."""
+    asked = [sample(tmp_path, "a.json", "1")]
+    replies = [(200, b"1"), (500, b'{"message": "x"}'), (503, b"{}"), (200, b"1"), (400, b"no"), (200, b"2")]
+    answers: dict[str, Reply] = {}
+    found = []
+    for status, body in replies:
+        reply = Reply(status, "application/json", len(body), body)
+        found.append(next(iter(send_all(asked, lambda _sample, _limit, reply=reply: reply, 1.0, answers))).difference)
+    assert found == [None, None, None, (), None, ("$: 1 -> 2",)]
+
+
+def test_which_sample_it_is_the_app_is_told_and_not_the_script() -> None:
+    """Only of the samples of this run; the header is taken away in any case."""
+    seen: list[dict[str, Any]] = []
+
+    def app(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+        seen.append(environ)
+        return []
+
+    known = knowing_samples(app, ["/p/ä b.json"])
+    for path in ("/p/%C3%A4%20b.json", "/etc/passwd", ""):
+        known({"HTTP_X_AZMLINFSRV_SAMPLE": path}, None)
+    known({}, None)
+    assert seen == [{SAMPLE: "/p/ä b.json"}, {}, {}, {}]
+
+
+BAD_JSON = '{\n  "a": 1,\n}\n'
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line"),
+    [("a.json", BAD_JSON, 3), ("a.http", "POST /score\n\n" + BAD_JSON, 5), ("b.json", "", 1)],
+)
+@pytest.mark.parametrize("reads", ["json.loads(data)", "parse(data)"])
+def test_a_sample_that_is_not_json_is_to_blame(tmp_path: Path, name: str, text: str, line: int, reads: str) -> None:
+    """And not the line of the script that reads it; where the request does not come of a sample, it is that line."""
+    script = f"import json\ndef init(): pass\ndef run(data):\n    return {reads}['a']\n"
+    script += "def parse(text):\n    try:\n        return json.loads(text)\n"
+    script += "    except ValueError as error:\n        raise RuntimeError('no') from error\n"
+    with Loop(tmp_path, "--request", name, score=script, files={name: text}) as loop:
+        error = loop.wait_for("request_failed")["error"]
+        assert (error["path"], error["line"], error["code"]) == (str(loop.project / name), line, "sample")
+        assert error["type"] == "JSONDecodeError" and "not JSON" in error["hint"]
+        assert error["frames"][-1]["path"].endswith("score.py")
+        assert loop.ask("[}").json()["error"]["file"] == str(loop.project / "score.py")
+        loop.wait_for_nth("request_failed", 2)
+    assert f"\n{name}:{line}:" in loop.output()
+
+
+@pytest.mark.parametrize("content", [b"\xef\xbb\xbf{}", b'{\r\n  "a": 1,\r\n}', b'{"a": 1'])
+@pytest.mark.parametrize("reads", ["json.loads(data)", "other(data)"])
+def test_a_sample_that_is_not_quite_json(tmp_path: Path, content: bytes, reads: str) -> None:
+    """A byte order mark, other line ends; a library that has another reader."""
+    script = f"import json\ndef init(): pass\ndef run(data):\n    return {reads}\n"
+    script += "def other(text):\n    raise ValueError('Expected object or value')\n"
+    project = tmp_path / "project"
+    with Loop(tmp_path, "--request", "a.json", score=script, files={"a.json": "{}"}, until="ready") as loop:
+        loop.wait_for("replayed")
+        loop.save("a.json", content)
+        error = loop.wait_for_nth("request_failed", 1 if reads == "json.loads(data)" else 2)["error"]
+    good = content.startswith(b"\xef") and reads != "json.loads(data)"  # read without the mark it is JSON
+    assert error["path"] == str(project / ("score.py" if good else "a.json"))
+    if not good:
+        assert error["line"] == {0xEF: 1, 0x7B: 1 + content.count(b"\r\n")}[content[0]]
+
+
+def test_a_script_at_fault_is_still_to_blame(tmp_path: Path) -> None:
+    """A sample that is JSON, and another text that is none."""
+    script = "import json\ndef init(): pass\ndef run(data):\n    return json.loads(json.loads(data)['inner'])\n"
+    with Loop(tmp_path, "--request", "a.json", score=script, files={"a.json": '{"inner": "x"}'}) as loop:
+        error = loop.wait_for("request_failed")["error"]
+        assert (error["path"], error["line"]) == (str(loop.project / "score.py"), 4)
+
+
+def test_a_script_does_not_see_that_it_is_a_sample(tmp_path: Path) -> None:
+    """The same request, the same headers."""
+    script = "def init(): pass\ndef run(data, request_headers):\n    return sorted(request_headers)\n"
+    with Loop(tmp_path, "--request", "a.json", score=script, files={"a.json": "1"}) as loop:
+        assert "azmlinfsrv" not in loop.wait_for("sample")["answer"].lower()
 
 
 def test_how_it_looks() -> None:

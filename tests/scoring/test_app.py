@@ -21,8 +21,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from devserver import __version__
+from devserver.config.azure_deployment import Limits, Probe
 from devserver.config.settings import Config
-from devserver.diagnostics import azure_advice
 from devserver.records.diagnostic import Diagnostic
 from devserver.scoring import compat
 from devserver.scoring.app import Parts, create_app
@@ -30,7 +30,7 @@ from devserver.scoring.script import load
 from devserver.scoring.swagger import prepare
 from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.scoring.time_limit import NoLimit, time_limit
-from devserver.serve import WorkerAborted
+from devserver.serve import AnswerFailed, WorkerAborted
 from devserver.usercode import loader
 from devserver.worker.holding import holding_app
 from devserver.worker.reporter import RequestReporter
@@ -403,8 +403,9 @@ def test_streams(make: Callable[..., Site]) -> None:
             return flask.Response(body(data))
         """)  # fmt: skip
     assert site.ask(body="whole").text == "ab" and site.told == []
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(AnswerFailed) as raised:
         site.ask(body="broken")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
     report = site.only_report()
     assert (report.phase, report.type, report.line, report.status) == ("response", "ZeroDivisionError", 8, 200)
     site.told.clear()
@@ -838,7 +839,7 @@ def test_a_script_that_a_person_may_have_paused_is_not_called_slow(
     make: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, paused: bool
 ) -> None:
     """Time at a breakpoint is no time of run()."""
-    monkeypatch.setattr(azure_advice, "PROBE_LIMIT", 0.0)
+    monkeypatch.setattr(Config, "limits", Limits(request_seconds=0.0, liveness=Probe("liveness_probe", timeout=0)))
     site = make(generation=1, paused=paused)
     assert site.ask(body=b"{}").status_code == 200
     assert any("took longer" in str(told) for told in site.told) is not paused

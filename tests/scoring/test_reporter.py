@@ -18,7 +18,7 @@ from devserver.scoring.request import Request
 from devserver.scoring.script import load
 from devserver.scoring.swagger import prepare
 from devserver.scoring.time_limit import NoLimit, time_limit
-from devserver.serve import WorkerAborted
+from devserver.serve import AnswerFailed, WorkerAborted
 from devserver.usercode import loader
 
 ALLOWED = ("config", "records", "usercode", "serve", "text", "scoring")
@@ -64,8 +64,8 @@ class Listener:
     def aborted(self, error: WorkerAborted, request: Request) -> None:
         self.heard.append("aborted")
 
-    def body_failed(self, error: Exception, request: Request) -> None:
-        self.heard.append(("body failed", type(error).__name__))
+    def body_failed(self, error: Exception, request: Request, status: int) -> None:
+        self.heard.append(("body failed", type(error).__name__, status))
 
     def odd_result(self, result: object, request: Request) -> None:
         self.heard.append(("odd", result))
@@ -155,9 +155,9 @@ def test_a_worker_that_is_ended(ask: Ask) -> None:
 
 def test_a_stream_that_breaks(ask: Ask) -> None:
     """It is told when it breaks."""
-    with pytest.raises(ZeroDivisionError):
+    with pytest.raises(AnswerFailed):
         ask(STREAM, heard := [])
-    assert heard[-1] == ("body failed", "ZeroDivisionError")
+    assert heard[-1] == ("body failed", "ZeroDivisionError", 200)
 
 
 def test_the_scoring_half_stands_alone() -> None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from devserver.lifecycle import LaunchDue, Overdue, Settled, Slow
-from devserver.supervisor.deadlines import SETTLED_AFTER, SLOW_EVERY, Deadlines
+from devserver.lifecycle import LaunchDue, Overdue, Settled
+from devserver.supervisor.arrivals import LookDue
+from devserver.supervisor.deadlines import LOOK_EVERY, SETTLED_AFTER, Deadlines
 
 
 class Clock:
@@ -45,18 +46,13 @@ def test_a_later_word_replaces_an_earlier_one() -> None:
     assert deadlines.wait() is None
 
 
-def test_a_load_is_looked_at_again_and_again() -> None:
-    """Each look tells the seconds since the launch."""
+def test_a_look_is_due_once() -> None:
+    """Who wants to look again says so."""
     clock = Clock()
-    deadlines, seconds = Deadlines(clock), []
-    deadlines.loads(1)
-    for _ in range(3):
-        clock.now += SLOW_EVERY
-        [slow] = deadlines.due()
-        assert isinstance(slow, Slow)
-        seconds.append(slow.seconds)
-        deadlines.still_loads(slow)
-    assert seconds == [SLOW_EVERY, 2 * SLOW_EVERY, 3 * SLOW_EVERY]
+    deadlines = Deadlines(clock)
+    deadlines.look_at(1)
+    clock.now += LOOK_EVERY
+    assert deadlines.due() == [LookDue(1)] and deadlines.wait() is None
 
 
 def test_the_launch_that_comes_makes_its_timer_void() -> None:
@@ -72,12 +68,12 @@ def test_all_of_a_generation_is_forgotten() -> None:
     clock = Clock()
     deadlines = Deadlines(clock)
     for generation in (1, 2):
-        deadlines.loads(generation)
+        deadlines.look_at(generation)
         deadlines.answers(generation)
         deadlines.must_end(generation, SETTLED_AFTER + 1)
     deadlines.forget(1)
     clock.now += SETTLED_AFTER + 1
-    assert deadlines.due() == [Slow(2, SLOW_EVERY), Settled(2), Overdue(2)]
+    assert deadlines.due() == [LookDue(2), Settled(2), Overdue(2)]
 
 
 def test_who_is_spared_is_told_once() -> None:

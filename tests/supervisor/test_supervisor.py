@@ -17,6 +17,7 @@ from live import environment
 
 from devserver import lifecycle
 from devserver.config.sources import read_config
+from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Warmed
 from devserver.records.changes import ChangeSet, FileChange, ReloadPlan, Role, Scope
 from devserver.records.messages import (
@@ -32,7 +33,7 @@ from devserver.records.messages import (
     StopWanted,
 )
 from devserver.records.stamps import Stamp
-from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, WarmedUp
+from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.project import Project
 from devserver.supervisor.supervisor import Supervisor
@@ -124,6 +125,32 @@ def test_only_the_loop_writes(played: Played) -> None:
     shown = played.play(Note("a line"), Look("help", "keys"), warm)
     assert played.console.notes == ["a line"] and Look("help", "keys") in shown
     assert played.spawner.warmed_up == [(None, Warmed(None))]
+
+
+def test_what_takes_long_is_told(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A load, init(), and the oldest call of run() while it goes on; nothing at rest, or of who was replaced."""
+
+    class Act(Note):
+        """Something happens in the generation while the queue is emptied."""
+
+    look, shown = LookDue(1), played.console.shown
+    note = played.console.note
+
+    def board() -> Scoreboard:
+        return played.spawner.children[0].scoreboard
+
+    acts = {
+        "init": lambda: board().loads("init"),
+        "call": lambda: board().call(3, time.monotonic() - 20),
+        "younger": lambda: board().call(4, time.monotonic() - 10),
+        "end": lambda: board().call(3, 0.0),
+    }
+    monkeypatch.setattr(played.console, "note", lambda text: acts[text]() if text in acts else note(text))
+    loaded = Heard(1, LoadReport(True))
+    arrivals = (look, Act("init"), look, loaded, look, Act("call"), Act("younger"), look, Act("end"), look, LookDue(7))
+    played.play(*arrivals)
+    told = [(each.phase, round(each.seconds)) for each in shown if isinstance(each, lifecycle.Slow)]
+    assert told == [("load", 0), ("init", 0), ("run", 20), ("run", 10)]
 
 
 def test_a_debugger_has_a_new_generation_made(played: Played) -> None:

@@ -39,6 +39,15 @@ def _missing_module(facts: Facts) -> str | None:
     return None
 
 
+def _no_entry_script(facts: Facts) -> str | None:
+    """The module that is served when nobody names a script."""
+    if facts.script or _missing_module(facts) != "main":
+        return None
+    folders = [folder for folder in loader.wanted_folders("main") if os.path.isdir(folder)]
+    where = f" in {' or '.join(folders[:3])}" if folders else ""
+    return f"no entry script is named, and there is no main.py{where}: name one with --entry_script"
+
+
 def _module_moved(facts: Facts) -> str | None:
     """The package is there, its part is not: another version, or a file of the user's hides the package."""
     name = _missing_module(facts)
@@ -212,6 +221,7 @@ def _name_to_import(facts: Facts) -> str | None:
 
 
 HINTS: tuple[Predicate, ...] = (
+    _no_entry_script,
     _module_moved,
     _module_of_the_project,
     _module_not_installed,

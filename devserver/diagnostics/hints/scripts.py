@@ -80,9 +80,15 @@ def _logging_call(facts: Facts) -> str | None:
     found = facts.error.facts
     if not isinstance(found, LoggingCall):
         return None
+    if facts.error.type == "ValueError":
+        return "a percent sign in the text of a logging call with values is written %%"
     if found.places < found.values:
         return 'logging does not append values as print() does: give the text a %s for each, as in "rows: %s"'
-    return "each %s of the text wants a value after it" if found.places > found.values else None
+    return (
+        "each %s of the text wants a value after it; a percent sign is written %%"
+        if found.places > found.values
+        else None
+    )
 
 
 HINTS: tuple[Predicate, ...] = (

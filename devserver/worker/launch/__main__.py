@@ -1,6 +1,7 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
-The arguments are the descriptors of a briefing, a link and a scoreboard, for a generation, or `warm` and a socket.
+The arguments are the descriptors of a briefing, a link, a scoreboard and a lifeline, for a generation, or `warm` and
+those of a socket and a lifeline.
 """
 
 from __future__ import annotations
@@ -13,23 +14,30 @@ import sys
 PROJECT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)))))
 
 
-def generation(told: str, heard: str, *scoreboard: str) -> None:
+def generation(told: str, link: str, page: str, dump: str, lifeline: str) -> None:
     gc.disable()  # nothing that is imported here is garbage, and to look for it takes a tenth of the time
+    from devserver.process.lifeline import hang_on
     from devserver.process.platform import System
 
+    System.lead_own_group()
+    hang_on(System.inherited_descriptor(lifeline, os.O_RDONLY))
     pipe = os.fdopen(System.inherited_descriptor(told, os.O_RDONLY), "rb")
     sys.path[:] = json.loads(pipe.readline())
     from devserver.worker.main import main
 
     gc.freeze()
     gc.enable()
-    main(pipe, heard, *scoreboard)
+    main(pipe, link, page, dump)
 
 
-def warm(channel: str) -> None:
+def warm(channel: str, lifeline: str) -> None:
+    from devserver.process.platform import System
+
+    System.lead_own_group()
+    System.end_group_with(int(lifeline))  # no more than that: a thread would keep anything from being forked
     from devserver.worker.stages import main
 
-    main(int(channel))
+    main(int(channel), int(lifeline))
 
 
 def _find_package() -> None:
@@ -42,6 +50,6 @@ def _find_package() -> None:
 if __name__ == "__main__":
     _find_package()
     if sys.argv[1] == "warm":
-        warm(sys.argv[2])
+        warm(*sys.argv[2:])
     else:
         generation(*sys.argv[1:])

@@ -13,14 +13,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 
-from devserver.keep.change import Loaded, apply, find_holders
-from devserver.keep.compare import Source
-from devserver.keep.decide import History, Plan
-from devserver.keep.forkable import Forkable, State, forkable, state_now
-from devserver.keep.mend import Left, finalizers_now, left, mend
-from devserver.keep.ran import start_record
-from devserver.keep.reasons import Reason
-from devserver.keep.watching import Watch
+from devserver.worker.keep.change import Loaded, apply, find_holders
+from devserver.worker.keep.compare import Source
+from devserver.worker.keep.decide import History, Plan
+from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
+from devserver.worker.keep.mend import Left, finalizers_now, left, mend
+from devserver.worker.keep.ran import start_record
+from devserver.worker.keep.reasons import Reason
+from devserver.worker.keep.watching import Watch
 
 
 @dataclass(frozen=True)

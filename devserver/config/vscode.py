@@ -14,6 +14,8 @@ Entry = dict[str, Any]
 DEBUG_PORT = 5678
 TASK, DEBUG_TASK = "azmlinfsrv: reload", "azmlinfsrv: reload, for the debugger"
 INDENT = 4
+# not `-m devserver`: Python would look for the modules of its own library in the project's folder first
+START = ("-c", "import sys; '' in sys.path and sys.path.remove(''); from devserver.cli import main; main()")
 
 PROBLEM_MATCHER: Entry = {
     "owner": "azmlinfsrv",
@@ -49,7 +51,7 @@ def _task(label: str, arguments: Sequence[str]) -> Entry:
         "label": label,
         "type": "process",
         "command": "${command:python.interpreterPath}",
-        "args": ["-m", "devserver", *arguments],
+        "args": [*START, *arguments],
         "isBackground": True,
         "runOptions": {"instanceLimit": 1},
         "presentation": {"panel": "dedicated", "reveal": "silent", "revealProblems": "onProblem", "echo": False},

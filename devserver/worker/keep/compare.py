@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from devserver.keep.reasons import Reason, Why
+from devserver.worker.keep.reasons import Reason, Why
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)

@@ -18,8 +18,8 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from devserver.keep.reasons import Reason, Why
-from devserver.keep.watching import quiet
+from devserver.worker.keep.reasons import Reason, Why
+from devserver.worker.keep.watching import quiet
 
 OMP_PAUSE_HARD = 2
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")

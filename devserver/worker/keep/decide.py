@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from importlib.util import decode_source
 from types import CodeType
 
-from devserver.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
-from devserver.keep.codes import (
+from devserver.worker.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
+from devserver.worker.keep.codes import (
     everything,
     inner,
     is_compiled_otherwise,
@@ -21,10 +21,10 @@ from devserver.keep.codes import (
     used_in,
     words_in,
 )
-from devserver.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
-from devserver.keep.ran import Record
-from devserver.keep.reasons import Reason, Why
-from devserver.keep.watching import Seen, stat_of
+from devserver.worker.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
+from devserver.worker.keep.ran import Record
+from devserver.worker.keep.reasons import Reason, Why
+from devserver.worker.keep.watching import Seen, stat_of
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from live import DEADLINE, ROOT, environment
 
-from devserver import vscode
+from devserver.config import vscode
 
 ARGUMENTS = ("--entry_script", "score.py", "--model_dir", "./model")
 TASKS, LAUNCH = vscode.targets(ARGUMENTS)
@@ -115,8 +115,8 @@ def test_arguments_are_handed_on() -> None:
     written = ["--entry_script", "a b.py", "--port", "6000", "--reload"]
     tasks, launch = vscode.targets(typed)
     assert [entry["args"] for entry in tasks.entries] == [
-        ["-m", "devserver", *written],
-        ["-m", "devserver", *written, "--debug", str(vscode.DEBUG_PORT)],
+        [*vscode.START, *written],
+        [*vscode.START, *written, "--debug", str(vscode.DEBUG_PORT)],
     ]
     assert launch.entries[0]["args"] == written
     assert launch.entries[1]["preLaunchTask"] == tasks.entries[1]["label"]

@@ -15,8 +15,8 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
-from devserver.keep.forkable import Forkable, copy_memory, reopen
-from devserver.keep.watching import Seen
+from devserver.worker.keep.forkable import Forkable, copy_memory, reopen
+from devserver.worker.keep.watching import Seen
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from functools import lru_cache
 from types import CodeType
 from typing import Any, Protocol
 
-from devserver.keep.codes import outer_functions
+from devserver.worker.keep.codes import outer_functions
 
 TOOLS = (4, 3)  # numbers that sys.monitoring leaves to whoever comes
 
