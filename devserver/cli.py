@@ -62,7 +62,7 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
 
 def _init_vscode(config: Config, arguments: Sequence[str]) -> int:
 
-    from devserver import vscode
+    from devserver.config import vscode
 
     return vscode.init(config.base, arguments)
 

@@ -9,9 +9,9 @@ import os
 import re
 from collections.abc import Iterator
 
+from devserver.config.azure_deployment import Requirement
 from devserver.config.files import ConfigError
 from devserver.config.yaml_files import Node, read_yaml
-from devserver.records.deployment import Requirement
 
 WHAT = "the conda file"
 _CONDA = re.compile(r"(?:[\w./-]+::)?([A-Za-z0-9_][\w.-]*)\s*(\[[^]]*\])?\s*([=<>!~].*|[\d*][^\s]*.*)?$")

@@ -11,10 +11,10 @@ import difflib
 import os
 
 from devserver.config import azure_schema, conda
+from devserver.config.azure_deployment import Deployment, Given, Limits, Probe, Requirement
 from devserver.config.files import ConfigError
 from devserver.config.values import TRUE_WORDS
 from devserver.config.yaml_files import Node, read_yaml
-from devserver.records.deployment import Deployment, Given, Limits, Probe, Requirement
 
 WHAT = "the deployment file"
 

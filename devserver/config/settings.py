@@ -26,7 +26,7 @@ from devserver.config.values import (
 )
 
 if TYPE_CHECKING:
-    from devserver.records.deployment import Deployment, Limits
+    from devserver.config.azure_deployment import Deployment, Limits
 
 PROGRAM = "azmlinfsrv"
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
@@ -277,7 +277,7 @@ class Config:
     @property
     def limits(self) -> Limits:
         """What Azure ML would allow."""
-        from devserver.records.deployment import Limits
+        from devserver.config.azure_deployment import Limits
 
         return self.deployed.limits if self.deployed is not None else Limits()
 

@@ -14,8 +14,8 @@ from devserver.config.rules import REMOVED, check, with_usable_telemetry
 from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
 
 if TYPE_CHECKING:
+    from devserver.config.azure_deployment import Deployment
     from devserver.config.pyproject import Project
-    from devserver.records.deployment import Deployment
 
 # what Azure ML's own config.json holds, which the studio offers for download: it says where a workspace is
 OF_WORKSPACE = ("subscription_id", "resource_group", "workspace_name")

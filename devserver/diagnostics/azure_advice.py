@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from devserver.config.azure_deployment import Deployment, Limits
 from devserver.diagnostics import environment
-from devserver.records.deployment import Deployment, Limits
 from devserver.text import path_for_people
 
 NAMING_FILES = (

@@ -11,7 +11,7 @@ import platform
 from collections.abc import Iterable, Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from devserver.records.deployment import Requirement
+from devserver.config.azure_deployment import Requirement
 from devserver.text import path_for_people
 
 # conda's names for what has another one on PyPI, by what is importable there

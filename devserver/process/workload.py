@@ -9,11 +9,13 @@ from typing import Protocol, TypeAlias
 Span: TypeAlias = tuple[int, int]
 """From when to when (time.time_ns)."""
 
+TICK_NS = 5_000_000  # by so much the clock that gives files their times may be behind
 _START = 64  # where it begins in the page
 _SPANS = 128
 _APART_NS = 250_000_000  # work that begins so soon after other work counts as one span with it
 _HEAD = struct.Struct("=qqqq")  # the first span's begin and end, how many there were, how many run now
 _SPAN = struct.Struct("=qq")
+END = _START + _HEAD.size + _SPANS * _SPAN.size  # one past its last byte in the page
 
 
 class Page(Protocol):
@@ -33,11 +35,11 @@ class Spans:
 
     def in_first(self, at_ns: int) -> bool:
         """Whether it was while the first request was answered."""
-        return self.first[0] <= at_ns <= self.first[1]
+        return self.first[0] - TICK_NS <= at_ns <= self.first[1]
 
     def in_any(self, at_ns: int) -> bool:
         """Whether anything was worked on."""
-        return any(begun <= at_ns <= ended for begun, ended in self.busy)
+        return any(begun - TICK_NS <= at_ns <= ended for begun, ended in self.busy)
 
 
 class Workload:

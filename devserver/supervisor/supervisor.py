@@ -77,8 +77,7 @@ class Supervisor:
         self._address = address
         self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
         self._deadlines = Deadlines()
-        base, events = project.config.base, project.config.events
-        self._edits = Edits(events, base, generations, self._deadlines, console.note)
+        self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
         self._model = Model()
         self._done = False

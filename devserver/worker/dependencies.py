@@ -43,7 +43,7 @@ class Dependence:
         self.opened = OpenedFiles(self._roots, lambda path: tell(FileWritten(path, time.time_ns())))
         self.links: dict[str, Stamp] = {}
         self._tree = ModelTree(model, self._counts, self.opened.written)
-        self._listings = Listings(self._listed, self._tree.names_in)
+        self._listings = Listings(self._listed, self._tree.names_in, self._matters)
         self.known = Known(
             (
                 Files((known, loader.loaded), self._data, self.counts),
@@ -69,6 +69,10 @@ class Dependence:
 
     def _counts(self, path: str) -> bool:
         return self.counts(path) and not self._outputs.hold(path)
+
+    def _matters(self, path: str) -> bool:
+        """Whether it matters that this comes or goes: not what the script itself makes."""
+        return path not in self.opened.written and self._counts(path)
 
     # --- what is told
 

@@ -21,8 +21,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from devserver import __version__
+from devserver.config.azure_deployment import Limits, Probe
 from devserver.config.settings import Config
-from devserver.records.deployment import Limits, Probe
 from devserver.records.diagnostic import Diagnostic
 from devserver.scoring import compat
 from devserver.scoring.app import Parts, create_app
