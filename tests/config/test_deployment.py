@@ -317,7 +317,7 @@ def test_a_pyproject_of_others_is_no_matter(tmp_path: Path) -> None:
 def test_help_reads_no_files_and_imports_nothing_for_them(tmp_path: Path) -> None:
     """It is as fast as without deployments."""
     (tmp_path / "pyproject.toml").write_text("[tool.azmlinfsrv]\nport = 1\n")
-    found = "yaml tomllib tomli packaging devserver.config.deployment devserver.config.pyproject devserver.records.deployment"
+    found = "yaml tomllib tomli packaging devserver.config.deployment devserver.config.pyproject devserver.config.azure_deployment"
     code = f"import sys; from devserver.cli import run; run(['--help']); assert not set({found.split()}) & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment({}), capture_output=True, timeout=60
