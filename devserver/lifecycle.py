@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Literal, TypeAlias
 
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, Note
 from devserver.records.samples import ReplayReport, SampleSent
@@ -149,7 +150,7 @@ class Overdue(News):
 class Noted(News):
     """It tells something to show."""
 
-    note: Diagnostic | Note | SampleSent | ReplayReport
+    note: Diagnostic | Note | SampleSent | ReplayReport | CommandRan
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -13,7 +12,9 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
+from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
@@ -44,7 +45,7 @@ class Console:
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
         self._events = EventStream(config.events) if config.events else None
-        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self._is_terminal = is_terminal(sys.stdout)
 
     # --- from the supervisor
 
@@ -74,6 +75,9 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case lifecycle.Noted(generation, CommandRan() as ran):
+                self._tell(events.command(ran, generation))
+                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -94,6 +98,12 @@ class Console:
         if text not in self._noted:
             self._noted.add(text)
             self.note(text)
+
+    def config_kept(self, error: Diagnostic) -> None:
+        """The deployment cannot be used as it is now, and its values from before stay."""
+        self._tell(event("config_kept", error=error))
+        self._last = error
+        self._write(self._block(error), self._line("the values from before stay", "warning"))
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
@@ -288,10 +298,7 @@ class Console:
 
     def _raw(self, text: str) -> None:
         try:
-            sys.stdout.flush()
-            content = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-            while content:
-                content = content[os.write(sys.stdout.fileno(), content) :]
+            write_whole(sys.stdout, text)
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 

@@ -15,6 +15,7 @@ from devserver.config.files import ConfigError
 from devserver.lifecycle import Died
 from devserver.records import as_json
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Listening, LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
@@ -53,6 +54,10 @@ def not_ready(error: Diagnostic, generation: int | None, seconds: float, again: 
 def failed(error: Diagnostic, generation: int | None, count: int) -> Event:
     name = "request_failed" if error.severity == "error" else "warning"
     return event(name, generation=generation, count=count, error=error)
+
+
+def command(ran: CommandRan, generation: int) -> Event:
+    return event("command", generation=generation, ok=ran.ok, **dataclasses.asdict(ran))
 
 
 def died(what: Died) -> Event:

@@ -7,6 +7,7 @@ import os
 from devserver.display.cells import cut, indented, no_headline, one_line, request_in_words
 from devserver.display.colour import Line, paint
 from devserver.records.changes import ChangeSet, Targets
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
@@ -164,6 +165,12 @@ def replayed(report: ReplayReport, *, colour: bool = False) -> str:
     return bracket("error" if report.failed else "good", text, colour)
 
 
+def command_ran(ran: CommandRan, *, colour: bool = False, width: int = 80) -> str:
+    """What came of the command of --run: a line of the tool, and below it the first line that tells of a failure."""
+    head = bracket("good" if ran.ok else "error", f"{cut(one_line(ran.command), 60)}: {ran.outcome}", colour)
+    return f"{head}\n  {cut(one_line(ran.line), max(width - 2, 20))}" if ran.line else head
+
+
 def watched(targets: Targets, base: str) -> str:
     """Every file and folder that is watched, a line each."""
     rows = [
@@ -172,6 +179,7 @@ def watched(targets: Targets, base: str) -> str:
         *(("new module in", path) for path in targets.searches),
         *(("new file in", path) for path in targets.listed),
         *(("everything in", path) for path in targets.trees),
+        *(("model", path) for path in targets.models),
         *(("sample", path) for path in targets.samples),
         *(("included", path) for path in targets.include),
         *(("left out", path) for path in targets.exclude),

@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 Span: TypeAlias = tuple[int, int]
 """From when to when (time.time_ns)."""
 
+TICK_NS = 5_000_000  # by so much the clock that gives files their times may be behind
 _START = 64  # where it begins in the page
 _SPANS = 128
 _APART_NS = 250_000_000  # work that begins so soon after other work counts as one span with it
@@ -34,11 +35,11 @@ class Spans:
 
     def in_first(self, at_ns: int) -> bool:
         """Whether it was while the first request was answered."""
-        return self.first[0] <= at_ns <= self.first[1]
+        return self.first[0] - TICK_NS <= at_ns <= self.first[1]
 
     def in_any(self, at_ns: int) -> bool:
         """Whether anything was worked on."""
-        return any(begun <= at_ns <= ended for begun, ended in self.busy)
+        return any(begun - TICK_NS <= at_ns <= ended for begun, ended in self.busy)
 
 
 class Workload:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
@@ -56,6 +57,8 @@ class Generations:
         self._terminal = terminal
         self._reaper = reaper
         self._companions = frozenset(companions)
+        self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
+        self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
         self._newest = 0
 
@@ -128,7 +131,14 @@ class Generations:
         if life is not None:
             life.child.scoreboard.dismiss()
 
+    def spare(self, pid: int) -> None:
+        """This process, which leads its group, is no stray: the command of --run. The one before has ended."""
+        self._spared = {pid}
+        if self._reaper is not None:
+            self._reaper.watch_group(pid)
+
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""
         living = {life.child.process.pid for life in self._lives.values()}
-        table.end_strays(living | self._companions | self._spawner.pids)
+        with self.making:
+            table.end_strays(living | self._companions | self._spared | self._spawner.pids)

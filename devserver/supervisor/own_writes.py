@@ -17,7 +17,7 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from devserver.process.workload import Spans
+from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 
 LATE_NS = 100_000_000  # how much later than the word of it a write may be
@@ -53,7 +53,7 @@ class _Generation:
             pass  # it is gone, and what it had is closed
 
     def loaded_at(self, at_ns: int) -> bool:
-        return self.begun_ns <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
+        return self.begun_ns - TICK_NS <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
 
 
 @dataclass
@@ -195,6 +195,6 @@ def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str
     """The line that tells what is left out."""
     names = ", ".join(f"files in {shown(path[:-1])}" if path.endswith(os.sep) else shown(path) for path in paths)
     return (
-        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it is "
-        f"taken for the script's own and left out, until it comes at another time: {names}"
+        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it "
+        f"is taken for the script's own and left out, until it comes at another time: {names}"
     )

@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devserver import lifecycle
+from devserver.config.settings import Config
 from devserver.diagnostics import contention, exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
+from devserver.process.command import Command
 from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -64,6 +66,7 @@ class Supervisor:
         spawner: Spawner,
         watch: Watch,
         address: str,
+        command: Callable[[Config, str], Command] | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._console = console
@@ -72,7 +75,7 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
+        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
         self._deadlines = Deadlines()
         self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
@@ -227,13 +230,16 @@ class Supervisor:
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
+                self._replays.cancel()
                 self._done = True
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._deadlines.launches()
         self._replays.cancel()
         if scope >= Scope.RESTART:
-            self._project.read_again()
+            kept = self._project.read_again()
+            if kept is not None:
+                self._console.config_kept(kept)
             self._retarget()
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
