@@ -61,8 +61,10 @@ class Console:
                 self._restarting(changes)
             case lifecycle.Ready(generation, LoadReport() as loaded):
                 self._ready(loaded, generation)
-            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
-                self._not_ready(loaded.error, generation)
+            case lifecycle.Retrying():
+                self._retrying()
+            case lifecycle.NotReady(generation, LoadReport() as loaded, again) if loaded.error is not None:
+                self._not_ready(loaded.error, generation, again)
             case lifecycle.Died():
                 self._died(message)
             case lifecycle.Noted(generation, Diagnostic() as error):
@@ -155,11 +157,19 @@ class Console:
         self._write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
+        self._begin_again()
+        self._tell(events.restarting(changes))
+        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
+
+    def _retrying(self) -> None:
+        self._begin_again()
+        self._tell(events.restarting(ChangeSet(), retry=True))
+        self._write(lines.retrying(colour=self._colour))
+
+    def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._tell(events.restarting(changes))
         self._serving = None
-        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
@@ -171,12 +181,12 @@ class Console:
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
 
-    def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
+    def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
-        self._tell(events.not_ready(error, generation, seconds))
+        self._tell(events.not_ready(error, generation, seconds, again))
         waits = generation is not None
         end = (
-            lines.not_ready(error, seconds, colour=self._colour)
+            lines.not_ready(error, seconds, again, colour=self._colour)
             if waits
             else lines.given_up(error, colour=self._colour)
         )

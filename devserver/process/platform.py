@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -146,9 +146,10 @@ if sys.platform == "win32":
         def hear_stop_signals(cls, tell: Callable[[], None]) -> None:
             """From now on `tell` is called when somebody wants this process to end.
 
-            In a thread: no handler runs while the main thread waits in a queue.
+            What was ignored at the start, as nohup asks for, stays ignored. It is called in a thread: no handler runs
+            while the main thread waits in a queue.
             """
-            for number in cls._stop_signals:
+            for number in unless_ignored(cls._stop_signals):
                 signal.signal(number, lambda *_: None)
             hear, woken = socket.socketpair()
             woken.setblocking(False)
@@ -429,7 +430,7 @@ else:
 
         @staticmethod
         def hear_stop_signals(tell: Callable[[], None]) -> None:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGTERM, *unless_ignored((signal.SIGINT, signal.SIGHUP))):
                 signal.signal(number, lambda *_: tell())
 
         @staticmethod
@@ -519,6 +520,11 @@ else:
 
             unit = 1 if sys.platform == "darwin" else 1024
             return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+
+
+def unless_ignored(numbers: Iterable[int]) -> list[int]:
+    """Those of these signals that are not ignored: nohup, and a shell's `&` in a script, want them to stay so."""
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
 
 
 def _send(process: Process, number: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 
 from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.diagnostics import exceptions
+from devserver.diagnostics import contention, exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
@@ -194,7 +194,7 @@ class Supervisor:
         config = self._project.config
         self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
-            return (lifecycle.LoadFailed(generation, loaded),)
+            return (lifecycle.LoadFailed(generation, loaded, contention.is_possible(loaded.error)),)
         life.good_workers += 1
         if life.good_workers < (config.worker_count if config.server == "gunicorn" else 1):
             return ()
@@ -247,7 +247,8 @@ class Supervisor:
         try:
             self._generations.launch(briefing, files, cold=scope >= Scope.REWARM)
         except OSError as error:
-            death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
+            report = exceptions.describe(error, "server", script=self._project.config.script)
+            death = Death(report=report, contended=contention.is_possible(report))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
             self._deadlines.look_at(generation)
