@@ -7,6 +7,7 @@ import os
 from devserver.display.cells import cut, indented, no_headline, one_line, request_in_words
 from devserver.display.colour import Line, paint
 from devserver.records.changes import ChangeSet, Targets
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Kept, LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
@@ -25,6 +26,11 @@ def starting(script: str, *, colour: bool = False) -> str:
 def restarting(changes: ChangeSet, folder: str, *, colour: bool = False) -> str:
     """The line that opens a reload: what changed, with paths below `folder` relative to it, or why else."""
     return bracket("", f"restarting: {files_in_words(changes, folder) or 'as asked'}", colour)
+
+
+def retrying(*, colour: bool = False) -> str:
+    """The line that opens a load which is tried again: what may have been in its way is gone."""
+    return bracket("", "restarting: the code from before the save has ended, so the load is tried again", colour)
 
 
 def files_in_words(changes: ChangeSet, folder: str | None = None) -> str:
@@ -77,11 +83,14 @@ def stopping(*, colour: bool = False) -> str:
     return bracket("", "stopping", colour)
 
 
-def not_ready(error: Diagnostic, seconds: float | None = None, *, colour: bool = False) -> str:
-    """The line that closes a load which failed."""
+def not_ready(error: Diagnostic, seconds: float | None = None, again: bool = False, *, colour: bool = False) -> str:
+    """The line that closes a load which failed; `again`: it is tried again when nothing else runs any more."""
     what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
-    return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
+    then = "Save a change to try again."
+    if again:
+        then = "It is tried again when the code from before the save has ended, which may be in its way."
+    return bracket("error", f"not ready: {what}{after}; requests get 503. {then}", colour)
 
 
 def given_up(error: Diagnostic, *, colour: bool = False) -> str:
@@ -163,6 +172,12 @@ def replayed(report: ReplayReport, *, colour: bool = False) -> str:
     return bracket("error" if report.failed else "good", text, colour)
 
 
+def command_ran(ran: CommandRan, *, colour: bool = False, width: int = 80) -> str:
+    """What came of the command of --run: a line of the tool, and below it the first line that tells of a failure."""
+    head = bracket("good" if ran.ok else "error", f"{cut(one_line(ran.command), 60)}: {ran.outcome}", colour)
+    return f"{head}\n  {cut(one_line(ran.line), max(width - 2, 20))}" if ran.line else head
+
+
 def watched(targets: Targets, base: str) -> str:
     """Every file and folder that is watched, a line each."""
     rows = [
@@ -171,6 +186,7 @@ def watched(targets: Targets, base: str) -> str:
         *(("new module in", path) for path in targets.searches),
         *(("new file in", path) for path in targets.listed),
         *(("everything in", path) for path in targets.trees),
+        *(("model", path) for path in targets.models),
         *(("sample", path) for path in targets.samples),
         *(("included", path) for path in targets.include),
         *(("left out", path) for path in targets.exclude),

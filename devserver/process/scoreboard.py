@@ -11,12 +11,13 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from devserver.process.platform import System
+from devserver.process.workload import END as WORKLOAD_END
 from devserver.process.workload import Workload
 from devserver.records.messages import LastWords, Phase
 
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
 _PHASE, _ADMITS, _RETIRED, _LOADS, _DISMISSALS = range(5)  # bytes of the page
-_CALLS = 2304  # where, behind the workload, the places for calls begin: each holds when one began there, or 0
+_CALLS = WORKLOAD_END  # where the places for calls begin: each holds when the call began that is made there, or 0
 _TIME = struct.Struct("d")
 _PLACES = struct.Struct(f"{(mmap.PAGESIZE - _CALLS) // _TIME.size}d")
 _PATIENCE = 1.0  # seconds for all that are asked

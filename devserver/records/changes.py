@@ -101,8 +101,8 @@ class Targets:
 
     `code`: code files, the first one is score.py. `data`: other files that were read, or looked for in vain. `links`:
     links on the way to them. `searches`: where a file would win an import. `listed`: folders of which the names count,
-    and since when (time.time_ns). `trees`: folders that count with everything in them. `config`, `samples`: files.
-    `include`: globs of more files.
+    and since when (time.time_ns). `trees`: folders that count with everything in them. `models`, `config`, `samples`:
+    files. `include`: globs of more files.
     `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
     any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
     """
@@ -113,6 +113,7 @@ class Targets:
     searches: Mapping[str, Names] = field(default_factory=dict)
     listed: Mapping[str, int] = field(default_factory=dict)
     trees: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     include: tuple[str, ...] = ()

@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from devserver.config.settings import Config
+from devserver.process.platform import System
 from devserver.records.samples import Sample, SampleSent, Unusable
 from devserver.replay.compare import KEPT, SHOWN, Reply, difference
 from devserver.replay.reader import REPLAY_HEADER, SAMPLE_HEADER
@@ -81,7 +82,7 @@ class Wire:
     """Sends over HTTP to `address` (host:port), as the client `localhost`; `cut` ends what is under way, for good."""
 
     def __init__(self, address: str, mark: bool = False) -> None:
-        self._address = address
+        self.address = address
         self._mark = mark
         self._socket: socket.socket | None = None
         self._is_cut = False
@@ -91,7 +92,7 @@ class Wire:
         import http.client
 
         end = time.monotonic() + limit
-        connection = http.client.HTTPConnection(self._address, timeout=limit)
+        connection = http.client.HTTPConnection(self.address, timeout=limit)
         try:
             connection.connect()
             connected = connection.sock  # the connection itself lets go of it when the answer begins
@@ -128,21 +129,14 @@ class Wire:
         with self._lock:
             self._socket = held
             if held is not None and self._is_cut:
-                _shut(held)
+                System.cut(held)
 
     def cut(self) -> None:
         """From another thread."""
         with self._lock:
             self._is_cut = True
             if self._socket is not None:
-                _shut(self._socket)
-
-
-def _shut(held: socket.socket) -> None:
-    try:
-        held.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
+                System.cut(self._socket)
 
 
 def _left(end: float) -> float:

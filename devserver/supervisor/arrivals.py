@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.lifecycle import Event
-from devserver.process.wire import Warmed
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import Gone, Kept, Look, Note, Told
-from devserver.supervisor.warm_process import WarmProcess
+from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, Told, Warmed
+from devserver.supervisor.spawner import Warm
 
 
 @dataclass(frozen=True)
@@ -58,11 +57,22 @@ class LookDue:
 class WarmedUp:
     """A warm process has imported what it was told to, or is gone."""
 
-    process: WarmProcess
+    process: Warm
     told: Warmed
 
 
 Arrival: TypeAlias = (
-    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Kept | Note | Look
+    Event
+    | Heard
+    | FilesChanged
+    | NothingPending
+    | PauseOver
+    | DebuggerCame
+    | LookDue
+    | WarmedUp
+    | FileWritten
+    | Kept
+    | Note
+    | Look
 )
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

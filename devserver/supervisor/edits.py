@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable
 
+from devserver.config.settings import Config
 from devserver.process import table
 from devserver.process.outputs import Outputs
 from devserver.records.changes import ChangeSet
@@ -19,16 +20,17 @@ class Edits:
     """`say` gets a line where a file is left out. All is called from the loop."""
 
     def __init__(
-        self, events: str | None, base: str, generations: Generations, deadlines: Deadlines, say: Callable[[str], None]
+        self, config: Config, generations: Generations, deadlines: Deadlines, say: Callable[[str], None]
     ) -> None:
-        self._base = base
+        self._base, events = config.base, config.events
+        self._model = config.model_tree
         self._generations = generations
         self._deadlines = deadlines
         self._say = say
-        self._outputs = Outputs(os.path.join(base, events) if events else None)
+        self._outputs = Outputs(os.path.join(config.base, events) if events else None)
         self._waiting = ChangeSet()
         self._readers: list[int] | None = None  # of our output
-        self._own = OwnWrites(changed_at, self._is_output, generations.holds)
+        self._own = OwnWrites(changed_at, self._is_output, generations.holds, self._root_of)
 
     def launched(self, generation: int) -> None:
         """It begins to load, with the files as they are now."""
@@ -70,6 +72,10 @@ class Edits:
         """What it saw to differ was no edit; unless it waits to be obeyed."""
         if not self._waiting:
             self._generations.dismiss(generation)
+
+    def _root_of(self, path: str) -> str:
+        top = self._model
+        return top if top and path.startswith(os.path.join(top, "")) else os.path.dirname(path)
 
     def _is_output(self, path: str) -> bool:
         """Whether the tool writes it, or a program does to which the output goes (`| tee out.txt`)."""

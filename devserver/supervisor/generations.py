@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
-from devserver.diagnostics import exits
+from devserver.diagnostics import contention, exits
 from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
@@ -39,7 +40,8 @@ class Life:
         """How it ended, although nobody had asked it to."""
         ending = exits.ending_of(self.ending, self.child.scoreboard.last_words(), code, script, files)
         name = exits.signal_name(-ending.code) if ending.code < 0 else None
-        return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
+        code_alone, contended = ending.code if ending.code >= 0 else None, contention.is_possible(ending.error)
+        return Death(name, code_alone, ending.phase, ending.error, contended)
 
 
 class Generations:
@@ -63,6 +65,8 @@ class Generations:
         self._terminal = terminal
         self._reaper = reaper
         self._companions = frozenset(companions)
+        self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
+        self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
         self._newest = 0
 
@@ -169,7 +173,15 @@ class Generations:
         if life is not None:
             life.child.scoreboard.dismiss()
 
+    def spare(self, pid: int) -> None:
+        """This process, which leads its group, is no stray: the command of --run. The one before has ended."""
+        self._spared = {pid}
+        if self._reaper is not None:
+            self._reaper.watch_group(pid)
+
     def end_strays(self) -> None:
         """Ends what generations that are gone have left behind."""
         living = {life.child.process.pid for life in self._lives.values()}
-        table.end_strays(living | self._companions | self._spawner.pids | self._keeping.pids)
+        with self.making:
+            kept = self._companions | self._spared | self._spawner.pids | self._keeping.pids
+            table.end_strays(living | kept)

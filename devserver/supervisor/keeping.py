@@ -15,7 +15,7 @@ from devserver.process import table
 from devserver.process.child import Child, Deliver
 from devserver.process.platform import System
 from devserver.process.wire import Briefing, KeptOrder
-from devserver.records.messages import Kept, LoadReport
+from devserver.records.messages import FileWritten, Kept, LoadReport
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
 from devserver.supervisor.stage_process import LOST, StageProcess
@@ -28,15 +28,15 @@ WORTH_MS = 500.0  # of init(); what takes less is not worth another process
 class Keeping:
     """At most one stage is the current one; others wait for the end of generations that came from them.
 
-    `start` makes a process for a generation that stands by, from nothing or from libraries. `ready` is called from
-    threads when something waits in which init() is over.
+    `start` makes a process for a generation that stands by, from nothing or from libraries. `tell` is called from
+    threads when something waits in which init() is over, and for files that one which stands by has written.
     """
 
     def __init__(
-        self, deliver: Deliver, start: Callable[[Briefing, Deliver], Child], ready: Callable[[Kept], None]
+        self, deliver: Deliver, start: Callable[[Briefing, Deliver], Child], tell: Callable[[Kept | FileWritten], None]
     ) -> None:
         self._start = start
-        self._ready = ready
+        self._tell = tell
         self._standby: StandbyProcess | None = None
         self._wants_standby = False
         self._ending: list[StandbyProcess] = []
@@ -67,7 +67,7 @@ class Keeping:
         if not _may_keep(briefing.config) or briefing.hold is not None:
             yield briefing
             return
-        stage = self._coming[briefing.generation] = StageProcess(briefing.generation, self._ready)
+        stage = self._coming[briefing.generation] = StageProcess(briefing.generation, self._tell)
         try:
             yield dataclasses.replace(briefing, channel=stage.given.fileno())
         except OSError:
@@ -146,7 +146,7 @@ class Keeping:
         if self._wants_standby and one_worker and self._standby is None and _has_room(beside):
             briefing = dataclasses.replace(briefing, stands_by=True)
             try:
-                self._standby = StandbyProcess(lambda hear: self._start(briefing, hear), self._deliver, self._ready)
+                self._standby = StandbyProcess(lambda hear: self._start(briefing, hear), self._deliver, self._tell)
             except OSError:
                 self._wants_standby = False
 

@@ -17,10 +17,10 @@ import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from devserver.process.workload import Spans
+from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 
-LATE_NS = 100_000_000  # how much later than the word of it a write may be
+LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
 DELETED_NS = 3_000_000_000  # how long after the word of it a file may be seen to be gone
 OBEYED = 2  # changes in a row that nobody explains and that start a generation at once; one more does after a pause
 PAUSE = 1.0  # seconds without a change
@@ -52,20 +52,27 @@ class _Generation:
         except ValueError:
             pass  # it is gone, and what it had is closed
 
+    def works_since(self, at_ns: int) -> bool:
+        """Whether the work goes on in which it was at that time."""
+        since = self.begun_ns if self.loaded_ns is None else self.spans.since
+        return since is not None and since - TICK_NS <= at_ns
+
     def loaded_at(self, at_ns: int) -> bool:
-        return self.begun_ns <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
+        return self.begun_ns - TICK_NS <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
 
 
 @dataclass
 class OwnWrites:
     """`changed_at` gives the time of a file's last change, None where it is gone.
 
-    `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write.
+    `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write, `root_of`
+    to which folder a new file belongs.
     """
 
     changed_at: Callable[[str], int | None]
     is_output: Callable[[str], bool] = lambda _: False
     is_held: Callable[[str], bool] = lambda _: False
+    root_of: Callable[[str], str] = os.path.dirname
     _written: dict[str, int] = field(default_factory=dict)
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
@@ -98,29 +105,50 @@ class OwnWrites:
         self.look(now_ns)
         times = {change.path: self.changed_at(change.path) for change in changes.changes}
         foreign = [change for change in changes.changes if not self._is_own(change, times[change.path], now_ns)]
-        suspect = [change for change in foreign if self._is_suspect(change, times[change.path], now_ns)]
+        at_work = [change for change in foreign if self._is_suspect(change, times[change.path] or now_ns, set())]
+        keys = {key for change in at_work for key in self._keys(change)}
+        suspect = [change for change in foreign if self._is_suspect(change, times[change.path] or now_ns, keys)]
         edits = [change for change in foreign if change not in suspect]
-        for change in edits:
-            self._in_a_row.pop(change.path, None)
-            self._left_out.discard(change.path)
+        for key in {key for change in edits for key in self._keys(change)}:
+            self._in_a_row.pop(key, None)
+            self._left_out.discard(key)
         if edits:
-            return Judgement(_only([change for change in foreign if change.path not in self._left_out]))
+            return Judgement(_only([change for change in foreign if not self._is_left_out(change)]))
         return self._weigh(suspect)
 
     def _weigh(self, suspect: list[FileChange]) -> Judgement:
-        news = []
-        for path in dict.fromkeys(change.path for change in suspect if change.path not in self._left_out):
-            count, since = self._in_a_row.get(path, (0, -1))
-            newest = self._generations[-1].begun_ns
-            if newest != since:  # a person may save many times while one is loaded
-                count += 1
-            self._in_a_row[path] = (count, newest)
-            if count > OBEYED + 1:
-                self._left_out.add(path)
-                news.append(path)
-        obeyed = [change for change in suspect if change.path not in self._left_out]
-        waits = bool(obeyed) and all(self._in_a_row[change.path][0] > OBEYED for change in obeyed)
-        return Judgement(_only(obeyed), PAUSE if waits else 0.0, tuple(news))
+        for key in {key for change in suspect for key in self._keys(change)}:
+            self._count(key)
+        news = [self._leave_out(change) for change in suspect if not self._is_left_out(change)]
+        obeyed = [change for change in suspect if not self._is_left_out(change)]
+        waits = bool(obeyed) and all(self._times(change) > OBEYED for change in obeyed)
+        return Judgement(_only(obeyed), PAUSE if waits else 0.0, tuple(dict.fromkeys(filter(None, news))))
+
+    def _count(self, key: str) -> None:
+        """Once for each generation: a person may save many times while one is loaded."""
+        count, since = self._in_a_row.get(key, (0, -1))
+        newest = self._generations[-1].begun_ns
+        self._in_a_row[key] = (count + (newest != since), newest)
+
+    def _times(self, change: FileChange) -> int:
+        return max(self._in_a_row[key][0] for key in self._keys(change))
+
+    def _leave_out(self, change: FileChange) -> str | None:
+        """What is left out for its sake, where it has come too often."""
+        for key in self._keys(change):
+            if self._in_a_row[key][0] > OBEYED + 1 and not self._is_left_out(change):
+                self._left_out.add(key)
+                return key
+        return None
+
+    def _is_left_out(self, change: FileChange) -> bool:
+        return not self._left_out.isdisjoint(self._keys(change))
+
+    def _keys(self, change: FileChange) -> tuple[str, ...]:
+        """What is counted: the file, and where it came or went the folder: the next one may have another name."""
+        if change.kind == "modified":
+            return (change.path,)
+        return (change.path, os.path.join(self.root_of(change.path), ""))
 
     def _is_own(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
         if self.is_output(change.path):
@@ -130,12 +158,16 @@ class OwnWrites:
             return False
         if self.is_held(change.path):
             return True
+        if any(generation.works_since(told) for generation in self._generations):
+            return True
         return now_ns - told <= DELETED_NS if at_ns is None else at_ns <= told + LATE_NS
 
-    def _is_suspect(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
-        """Whether it may be the work of a library or program of the script's: of data, and while the script worked."""
-        at_ns = now_ns if at_ns is None else at_ns
-        again = change.path in self._left_out
+    def _is_suspect(self, change: FileChange, at_ns: int, others: set[str]) -> bool:
+        """Whether it may be the work of a library or program of the script's: of data, and while the script worked.
+
+        Of a file that is left out, or goes with `others` that are suspect, any request counts and not only the first.
+        """
+        again = self._is_left_out(change) or not others.isdisjoint(self._keys(change))
         return change.role in _SUSPECT and any(
             generation.loaded_at(at_ns)
             or generation.spans.in_first(at_ns)
@@ -168,9 +200,8 @@ def _upwards(path: str) -> Iterator[str]:
 
 def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str:
     """The line that tells what is left out."""
-    names = ", ".join(map(shown, paths))
-    what = "its changes are" if len(paths) == 1 else "their changes are"
+    names = ", ".join(f"files in {shown(path[:-1])}" if path.endswith(os.sep) else shown(path) for path in paths)
     return (
-        f"{names} changed with each of the last {OBEYED + 2} loads, and nobody edits it then: "
-        f"{what} taken for the script's own from now on, until it changes at another time"
+        f"each of the last {OBEYED + 2} loads was followed by a change that came while the script worked, so that it "
+        f"is taken for the script's own and left out, until it comes at another time: {names}"
     )

@@ -20,12 +20,14 @@ LOST = Reason(Why.LOST)
 class StandbyProcess:
     """It ends when its turn cannot come any more, or came and it could not be taken.
 
-    `start` makes the process; `deliver` gets what it tells from its turn on, and the files that it writes before. Only
-    the supervisor's thread uses this; the one that listens only delivers. Errors: OSError.
+    `start` makes the process; `deliver` gets what it tells from its turn on, and `tell` hears from a thread of the files
+    that it writes before, and that it waits. Only the supervisor's thread uses the rest. Errors: OSError.
     """
 
-    def __init__(self, start: Callable[[Deliver], Child], deliver: Deliver, ready: Callable[[Kept], None]) -> None:
-        self._ready = ready
+    def __init__(
+        self, start: Callable[[Deliver], Child], deliver: Deliver, tell: Callable[[Kept | FileWritten], None]
+    ) -> None:
+        self._tell_loop = tell
         self._deliver = deliver
         self._is_taken = False
         self._made: StandsBy | None = None
@@ -65,7 +67,6 @@ class StandbyProcess:
     def launch(self, order: KeptOrder) -> Child | Reason:
         """It is this generation now; or why it is not, and then it ends."""
         child = self._child
-        child.generation = order.briefing.generation
         child.give_turn(order)
         try:
             reason = self._answers.get(timeout=ANSWER_LIMIT)
@@ -97,12 +98,12 @@ class StandbyProcess:
         match record:
             case StandsBy():
                 self._made = record
-                self._ready(Kept(self.pid, record.init_ms, tuple(sorted(record.files))))
+                self._tell_loop(Kept(self.pid, record.init_ms, tuple(sorted(record.files))))
             case Taken(reason):
                 self._is_taken = reason is None
                 self._answers.put(reason)
             case FileWritten():
-                self._deliver(generation, record)
+                self._tell_loop(record)
             case ColdWanted():
                 self._is_over.set()
             case Gone():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -13,6 +12,7 @@ from devserver.display.console import Console
 from devserver.lifecycle import StopAsked
 from devserver.process import debugger, table
 from devserver.process.child import Origin
+from devserver.process.command import Command, environment
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener, bind_all, listening_on, with_real_ports
 from devserver.process.platform import System
@@ -75,11 +75,16 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear), arrivals.put)
         stack.callback(keeping.close)
         console.keeps(lambda: keeping.kept)
-        for number in System.stop_signals:
-            signal.signal(number, lambda *_: arrivals.put(StopAsked()))
+        System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
         generations = Generations(spawner, keeping, terminal, reaper, companions)
-        supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, listeners[-1].address)
+
+        def command(config: Config, address: str) -> Command:
+            told, making, spare = environment(environ, address), generations.making, generations.spare
+            return Command(config.run or "", told, config.base, lambda _: None, making, spare)
+
+        address = listeners[-1].address
+        supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, address, command)
         supervisor.begin()
         supervisor.loop()
     console.stopped()

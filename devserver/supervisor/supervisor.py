@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from devserver import lifecycle
-from devserver.diagnostics import exceptions
+from devserver.config.settings import Config
+from devserver.diagnostics import contention, exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
+from devserver.process.command import Command
 from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -65,6 +67,7 @@ class Supervisor:
         spawner: Spawner,
         watch: Watch,
         address: str,
+        command: Callable[[Config, str], Command] | None = None,
     ) -> None:
         self._arrivals = arrivals
         self._console = console
@@ -73,10 +76,9 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)))
+        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
         self._deadlines = Deadlines()
-        base, events = project.config.base, project.config.events
-        self._edits = Edits(events, base, generations, self._deadlines, console.note)
+        self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
         self._model = Model()
         self._done = False
@@ -108,6 +110,8 @@ class Supervisor:
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
@@ -157,17 +161,15 @@ class Supervisor:
             self._step(lifecycle.ReloadAsked() if self._model.generation else lifecycle.StartAsked())
 
     def _events_of(self, heard: Heard) -> tuple[Event, ...]:
-        generation, record = heard.generation, heard.record
-        if isinstance(record, FileWritten):
-            self._edits.wrote(record.path, record.at_ns)  # also by one that only stands by
-            return ()
-        life = self._generations[generation]
+        generation, life, record = heard.generation, self._generations[heard.generation], heard.record
         match record:
             case FilesLoaded(files):
                 self._generations.loads(generation, files)
                 self._learn(generation, files)
             case Dependencies():
                 self._depend(generation, record)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
             case SawChange(paths):
                 self._watch.look(paths, generation)
             case WorkerDied():
@@ -197,7 +199,7 @@ class Supervisor:
             self._edits.loaded()
         config = self._project.config
         if not loaded.ok:
-            return (lifecycle.LoadFailed(generation, loaded),)
+            return (lifecycle.LoadFailed(generation, loaded, contention.is_possible(loaded.error)),)
         life.good_workers += 1
         if life.good_workers < (config.worker_count if config.server == "gunicorn" else 1):
             return ()
@@ -233,13 +235,16 @@ class Supervisor:
             case lifecycle.Show(message):
                 self._console.show(message)
             case lifecycle.Quit():
+                self._replays.cancel()
                 self._done = True
 
     def _launch(self, generation: int, scope: Scope, hold: Death | None) -> None:
         self._deadlines.launches()
         self._replays.cancel()
         if scope >= Scope.RESTART:
-            self._project.read_again()
+            kept = self._project.read_again()
+            if kept is not None:
+                self._console.config_kept(kept)
             self._retarget()
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
@@ -247,7 +252,8 @@ class Supervisor:
         try:
             self._generations.launch(briefing, files, scope)
         except OSError as error:
-            death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
+            report = exceptions.describe(error, "server", script=self._project.config.script)
+            death = Death(report=report, contended=contention.is_possible(report))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
             self._deadlines.look_at(generation)

@@ -2,25 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 import queue
+import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
 
-from devserver.process.child import LAUNCHER, Origin, interpreter_command
-from devserver.process.platform import Process
-from devserver.process.wire import (
-    Became,
-    Briefing,
-    Ended,
-    Forked,
-    Refused,
-    Warmed,
-    WarmOrder,
-    receive_answer,
-    send,
-)
+from devserver.process.child import Child, Deliver, Origin, launcher_command
+from devserver.process.platform import Process, System
+from devserver.process.wire import Briefing, Ended, Forked, WarmOrder, receive_answer, send
+from devserver.records.messages import Became, Refused, Warmed
 from devserver.supervisor.end_codes import EndCodes, ForkedProcess
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
@@ -37,16 +29,14 @@ class WarmProcess:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
+        self.has_become = False  # it is a generation now
+        self._sockets = origin.sockets
         self._codes = EndCodes()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        passed = [other.fileno(), origin.lifeline]
+        command, passed = [*launcher_command(), "warm"], [other.fileno(), origin.lifeline]
         with other:
-            command = [*interpreter_command(), LAUNCHER, "warm", *map(str, passed)]
-            folder = order.user_folders[0]
-            self.process = subprocess.Popen(
-                command, pass_fds=[*passed, *origin.sockets], env=origin.environ, cwd=folder
-            )
+            self.process = System.start(command, passed, origin.sockets, origin.environ, order.user_folders[0])
         send(self._channel, order)
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
@@ -81,8 +71,26 @@ class WarmProcess:
         self.is_ready = False
         send(self._channel, order)
 
-    def launch(self, order: Briefing, descriptors: Sequence[int]) -> Process | Refused:
-        """A new generation's process, or the reason why there is none."""
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def launch(self, briefing: Briefing, deliver: Deliver) -> Child | Refused:
+        """A new generation, or the reason why there is none; `deliver` gets what it tells."""
+        order = dataclasses.replace(briefing, listeners=self._sockets)
+        passed = () if briefing.channel < 0 else (briefing.channel,)
+        child = Child.ask_for(
+            briefing.generation,
+            lambda descriptors: self._order(order, (*descriptors, *passed)),
+            deliver,
+            stands_by=briefing.stands_by,
+        )
+        if isinstance(child, Child) and child.process is self.process:
+            self.has_become = True
+            self._let_go()
+        return child
+
+    def _order(self, order: Briefing, descriptors: Sequence[int]) -> Process | Refused:
         try:
             send(self._channel, order, descriptors)
             return self._answers.get(timeout=ANSWER_LIMIT)
@@ -91,11 +99,10 @@ class WarmProcess:
 
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
-        self.let_go()
-        self.process.kill()
+        self._let_go()
+        self.process.send_signal(signal.SIGKILL)
 
-    def let_go(self) -> None:
-        """It is a generation now."""
+    def _let_go(self) -> None:
         try:
             self._channel.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
         except OSError:

@@ -135,8 +135,8 @@ class OpenedFiles:
     def _opened(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
         name, mode, flags = arguments
         path, access = _absolute(name), access_of(mode, flags)
-        if path is None:
-            return
+        if path is None or (access != "reads" and os.path.isdir(path)):
+            return  # a file without a name is made in that folder, or nothing
         if access == "writes":
             self._note_written(path)
         else:
@@ -163,6 +163,14 @@ class OpenedFiles:
     def _wrote(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
         folder = arguments[-1] if isinstance(arguments[-1], int) else -1
         self._note_written(_absolute(arguments[0], folder))
+
+    def _made_folder(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
+        if not os.path.lexists(_absolute(arguments[0], arguments[-1]) or ""):  # else it fails, and changes nothing
+            self._wrote(arguments, frame)
+
+    def _removed_folder(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
+        if not os.listdir(_absolute(arguments[0], arguments[-1]) or ""):
+            self._wrote(arguments, frame)
 
     def _wrote_second(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
         self._note_written(_absolute(arguments[1], arguments[-1] if isinstance(arguments[-1], int) else -1))
@@ -274,8 +282,8 @@ _HANDLERS: Mapping[str, _Handler] = {
     "os.link": OpenedFiles._wrote_second,
     "os.symlink": OpenedFiles._wrote_second,
     "os.remove": OpenedFiles._wrote,
-    "os.mkdir": OpenedFiles._wrote,
-    "os.rmdir": OpenedFiles._wrote,
+    "os.mkdir": OpenedFiles._made_folder,
+    "os.rmdir": OpenedFiles._removed_folder,
     "os.truncate": OpenedFiles._truncated,
     "shutil.rmtree": OpenedFiles._removed_tree,
 }

@@ -93,6 +93,7 @@ def roles_of(targets: Targets) -> dict[str, Role]:
         *((path, Role.DATA) for path in targets.data),
         *((path, Role.SAMPLE) for path in targets.samples),
         *((path, Role.INCLUDED) for path in single),
+        *((path, Role.MODEL) for path in targets.models),
         *((path, Role.CODE) for path in (*targets.code, *targets.links)),
         *((path, Role.CONFIG) for path in targets.config),
     ]

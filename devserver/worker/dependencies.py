@@ -37,12 +37,13 @@ class Dependence:
         self._left_out = re.compile(left_out) if left_out else None
         self._script = os.path.realpath(config.script) if config.script else None
         self._outputs = Outputs(config.events)
-        model_dir = config.absolute_model_dir
-        self._roots = [config.base, *config.search_path, *([model_dir] if model_dir else [])]
+        model = config.model_tree
+        folder = os.path.dirname(model) if model and config.model_is_file else model
+        self._roots = [config.base, *config.search_path, *([folder] if folder else [])]
         self.opened = OpenedFiles(self._roots, lambda path: tell(FileWritten(path, time.time_ns())))
         self.links: dict[str, Stamp] = {}
-        self._tree = ModelTree(model_dir, self._counts, self.opened.written)
-        self._listings = Listings(self._listed, self._tree.names_in)
+        self._tree = ModelTree(model, self._counts, self.opened.written)
+        self._listings = Listings(self._listed, self._tree.names_in, self._matters)
         self._files = Files((known, loader.loaded), self._data, self.counts)
         places = Places(self.opened.absent, loader.searched, self.counts)
         self.known = Known((self._files, Links(self.links), places, self._listings))
@@ -68,6 +69,10 @@ class Dependence:
 
     def _counts(self, path: str) -> bool:
         return self.counts(path) and not self._outputs.hold(path)
+
+    def _matters(self, path: str) -> bool:
+        """Whether it matters that this comes or goes: not what the script itself makes."""
+        return path not in self.opened.written and self._counts(path)
 
     # --- what is told
 
@@ -106,7 +111,7 @@ class Dependence:
 
     def _is_apart(self, path: str) -> bool:
         """Whether no other folder holds it that is watched with everything in it."""
-        top = self._config.absolute_model_dir
+        top = self._config.model_tree
         if not top or not path.startswith(os.path.join(top, "")):
             return path != top
         return any(map(is_litter, path[len(top) :].split(os.sep)))

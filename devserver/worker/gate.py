@@ -54,6 +54,7 @@ class FileGate:
         self._sleep = sleep
         self._dismissed = recorder.dismissals
         self._differing: Differences = {}
+        self._given_way: Differences = {}
         self._told: deque[Differences] = deque(maxlen=64)  # with each ring, until it is answered
         self._closed_at = self._moved_at = self._rung_at = 0.0
         self._moves = 0
@@ -64,13 +65,12 @@ class FileGate:
             return False
         self._hear_dismissals()
         differing = self._known.differences()
-        if not differing:
+        if differing == self._given_way:
             self._differing = {}
             return True
         self._note(differing, self._clock())
         if self._clock() - self._moved_at > STUCK:
-            self._known.accept(differing)
-            self._differing = {}
+            self._given_way = differing
             return True
         return self._moves > 1 and self._clock() - self._closed_at > COPYING and self._still_moves(differing)
 
@@ -82,6 +82,8 @@ class FileGate:
         """Each ring is answered, in order; a change that came after one has to wait for the next answer."""
         answers = (self._recorder.dismissals - self._dismissed) % 256
         self._dismissed = self._recorder.dismissals
+        if answers:
+            self._given_way = {}
         for _ in range(min(answers, len(self._told))):
             self._known.accept(self._told.popleft())
 

@@ -189,6 +189,8 @@ class Generation:
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
+        if not self.is_kept:
+            self.reporter.advise_on_start(sum(self.times.values()) / 1000)
         if self.in_loop and not self.post.briefing.warm and not self.config.check and not self.is_kept:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()

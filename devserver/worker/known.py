@@ -21,6 +21,8 @@ State: TypeAlias = tuple[int, int, int] | str | None
 Differences: TypeAlias = dict[str, State]
 """Paths that are not as they are known, and how they are now."""
 
+Counts: TypeAlias = Callable[[str], bool]
+
 MOST_DATA = 1000  # files of data that are looked at each time; of the others only their folders
 TICK_NS = 20_000_000  # two writes within it may have the same time,
 COARSE_NS = 2_000_000_000  # or within this one where the file system counts in whole seconds
@@ -51,7 +53,7 @@ class Files:
         self,
         books: Sequence[Mapping[str, Stamp | None]],
         data: Callable[[], Mapping[str, Stamp]],
-        counts: Callable[[str], bool],
+        counts: Counts,
     ) -> None:
         self._books, self._data, self._counts = books, data, counts
         self._folders: dict[str, State] = {}
@@ -141,9 +143,7 @@ class Places:
     Their folders tell whether anything came; only where a folder has changed are they looked for again.
     """
 
-    def __init__(
-        self, absent: Mapping[str, None], searches: Mapping[str, Names], counts: Callable[[str], bool]
-    ) -> None:
+    def __init__(self, absent: Mapping[str, None], searches: Mapping[str, Names], counts: Counts) -> None:
         self._absent, self._searches, self._counts = absent, searches, counts
         self._quiet: dict[str, tuple[int, tuple[State, ...]]] = {}
         self._inside: dict[str, list[str]] = {}
@@ -200,10 +200,12 @@ class Places:
 
 
 class Listings:
-    """Folders that were listed: which names they hold. `names_of` lists one, without what does not count."""
+    """Folders that were listed: which names they hold. `counts` says of a path whether it matters at this moment."""
 
-    def __init__(self, folders: Callable[[], Iterable[str]], names_of: Callable[[str], Collection[str]]) -> None:
-        self._folders, self._names_of = folders, names_of
+    def __init__(
+        self, folders: Callable[[], Iterable[str]], names_of: Callable[[str], Collection[str]], counts: Counts
+    ) -> None:
+        self._folders, self._names_of, self._counts = folders, names_of, counts
         self._known: dict[str, frozenset[str]] = {}
         self._quiet: dict[str, State] = {}
 
@@ -219,10 +221,10 @@ class Listings:
                 continue
             now_ns, names = time.time_ns(), frozenset(self._names_of(folder))
             known = self._known.setdefault(folder, names)
-            for name in names ^ known:
-                path = os.path.join(folder, name)
-                found[path] = _state(stat_stamp(path)) or ("came" if name in names else None)
-            if names == known and not (isinstance(now, tuple) and is_fresh(now[0], now_ns)):
+            for path in (os.path.join(folder, name) for name in names ^ known):
+                if self._counts(path):
+                    found[path] = _state(stat_stamp(path)) or ("came" if os.path.lexists(path) else None)
+            if not found and not (isinstance(now, tuple) and is_fresh(now[0], now_ns)):
                 self._quiet[folder] = now
         return found
 
@@ -231,6 +233,7 @@ class Listings:
         if folder in self._known:
             known = self._known[folder]
             self._known[folder] = known - {name} if state is None else known | {name}
+            self._quiet.pop(folder, None)
 
 
 class Known:

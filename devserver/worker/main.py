@@ -15,6 +15,7 @@ from devserver.process import debugger, wire
 from devserver.process.lifeline import hang_on_again
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
+from devserver.process.streams import write_anything
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
@@ -37,6 +38,8 @@ def _at_once() -> None:
 def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     """The process that the supervisor started; the texts are the descriptors that it passed."""
     briefing = wire.read_briefing(pipe)
+    if not briefing.stands_by:
+        System.obey(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
     board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
     leave(begin(briefing, sender, board, pipe), with_group=True)
@@ -54,6 +57,7 @@ def begin(
     `control` is the pipe by which the supervisor tells it more.
     """
     System.adopt_orphans()
+    write_anything()
     scoreboard.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
@@ -102,6 +106,12 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
     except BaseException:
         sys.excepthook(*sys.exc_info())
     leave(code, with_group=True)
+
+
+def ignore_keyboard() -> None:
+    """What is typed is not for this process, which is no generation yet."""
+    for number in (signal.SIGINT, *System.suspend_signals):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _hear_keyboard(stop: Callable[[], None]) -> None:

@@ -3,9 +3,6 @@ user's. Each generation is forked from it, or it becomes one."""
 
 from __future__ import annotations
 
-import gc
-import importlib
-import logging
 import os
 import signal
 import socket
@@ -15,22 +12,11 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
-from devserver.process.wire import (
-    Became,
-    Briefing,
-    Ended,
-    Forked,
-    Link,
-    Refused,
-    Warmed,
-    WarmOrder,
-    receive_order,
-    send,
-)
-from devserver.scoring import logs
+from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
+from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
-from devserver.worker.libraries import Libraries, import_modules, set_path
-from devserver.worker.rehearsal import rehearse, silence, why_not_fork
+from devserver.worker.libraries import Imports
+from devserver.worker.rehearsal import why_not_fork
 
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
@@ -47,9 +33,7 @@ class _Warm:
     def __init__(self, channel: socket.socket, lifeline: int) -> None:
         self._office = Office(channel)
         self._lifeline = lifeline
-        self._libraries = Libraries()
-        self._folders: tuple[str, ...] = ()
-        self._rehearsed = False
+        self._imports = Imports()
         self._forks = False
         self._spare: Spare | None = None
 
@@ -86,33 +70,13 @@ class _Warm:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-        self._folders = order.user_folders
-        sys.argv = list(order.arguments)
-        with silence(), self._libraries as libraries:
-            refusal = self._import(order, libraries) or libraries.problem(self._folders)
-            lost_by_fork = why_not_fork()
+        refusal = self._imports.add(order)
+        lost_by_fork = why_not_fork()
         self._forks = lost_by_fork is None
         if refusal is None and not order.becomes:
             refusal = lost_by_fork
-        importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
-        gc.collect()
-        gc.freeze()
         self._office.tell(Warmed(refusal))
         return refusal is None
-
-    def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
-        set_path(order)
-        if not self._rehearsed:
-            try:
-                rehearse()
-            except Exception as error:
-                return f"the server cannot be made ready ahead ({type(error).__name__}: {error})"
-            libraries.forget_names()
-            self._rehearsed = True
-        known = set(logging.root.manager.loggerDict)
-        refusal = import_modules(order.modules, libraries)
-        logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
-        return refusal
 
     # --- the next generation
 
@@ -124,7 +88,7 @@ class _Warm:
             spare.begin(order, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        problem = self._libraries.problem(self._folders)
+        problem = self._imports.problem()
         if problem is not None:
             os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
             self._office.tell(Refused(problem))
@@ -144,7 +108,7 @@ class _Warm:
         return Spare(pid, here)
 
     def _become(self, order: Briefing, descriptors: list[int]) -> bool:
-        problem = self._libraries.problem(self._folders)
+        problem = self._imports.problem()
         self._office.tell(Refused(problem) if problem is not None else Became())
         if problem is None:
             self._office.leave()

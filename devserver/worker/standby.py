@@ -52,6 +52,7 @@ class Standby:
             raise SystemExit(0)
         change(state, plan, is_known)
         learn(order)
+        System.obey(self._control)
         System.step_back(False)
         self._quiet.close()
         self._tell(Taken(None))
