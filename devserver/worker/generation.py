@@ -224,6 +224,8 @@ class Generation:
     def _keep(self) -> None:
         """Leave the stage behind from which the next generations may come; it never returns from here."""
         keeper, go_on = self.post.keeper, self.go_on
+        if debugger.is_loaded():
+            return
         if keeper is not None and go_on is not None:
             self.folder = stands_in()
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
