@@ -164,7 +164,7 @@ class Supervisor:
         generation, life, record = heard.generation, self._generations[heard.generation], heard.record
         match record:
             case FilesLoaded(files):
-                self._generations.loads(generation, files)
+                life.load(files)
                 self._learn(generation, files)
             case Dependencies():
                 self._depend(generation, record)

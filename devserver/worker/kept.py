@@ -96,7 +96,7 @@ def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by
     if other is not None:
         return Reason(Why.DATA, path=other)
     contents = {path: content for path, (content, _) in order.contents.items()}
-    return decide(state.history, contents, order.later, by_fork)
+    return decide(state.history, contents, by_fork=by_fork)
 
 
 class Keeper:

@@ -124,16 +124,7 @@ def test_what_the_stage_is_told(world: World) -> None:
     assert world.stage is not None
     (order,) = world.stage.orders
     assert order.contents == {str(world.script): (b"22\n", full_stamp(str(world.script)))}
-    assert order.briefing.warm and order.briefing.generation == 2 and order.later == ()
-
-
-def test_what_generations_import_in_requests(world: World) -> None:
-    """The stage has to know of it; what it has loaded itself is no news."""
-    world.keeping.imported(1, [str(world.folder / "later.py"), str(world.helper)])
-    world.keeping.imported(7, [str(world.folder / "other.py")])
-    world.launch()
-    assert world.stage is not None
-    assert world.stage.orders[0].later == (str(world.folder / "later.py"),)
+    assert order.briefing.warm and order.briefing.generation == 2
 
 
 def test_a_file_that_is_gone(world: World) -> None:
