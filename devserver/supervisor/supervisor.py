@@ -15,6 +15,7 @@ from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
 from devserver.process.command import Command
+from devserver.process.platform import System
 from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -75,7 +76,9 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
+        self._replays = Replays(
+            lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command, System.cut
+        )
         self._deadlines = Deadlines()
         self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)

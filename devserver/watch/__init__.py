@@ -1,4 +1,4 @@
-"""What is to be watched comes in; a `ChangeSet` goes out each time when something in it has really changed."""
+"""Tells of each real and finished change of the files that are watched, once."""
 
 from __future__ import annotations
 

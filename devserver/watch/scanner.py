@@ -1,4 +1,4 @@
-"""Areas to walk come in; surveys go out. A thread of its own, because a large area takes a while to arm and to walk."""
+"""Walks large areas in a thread of its own, because that takes a while."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rule of an area comes in; what is there now, and where to listen for changes of it, goes out."""
+"""What is in an area now, and where to listen for changes of it."""
 
 from __future__ import annotations
 
