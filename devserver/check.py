@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import queue
 import sys
@@ -23,6 +24,7 @@ from devserver.process.child import RUN_VARIABLE, Child, Origin
 from devserver.process.command import Command, environment
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.wire import Briefing
 from devserver.records.commands import CommandRan
@@ -34,6 +36,7 @@ from devserver.replay.reader import read_sample
 
 REPORT_LIMIT = 1.0  # seconds in which the report of a failed sample follows its answer
 MOST_ERRORS = 10  # that are shown with a command that failed
+LOOK = 0.2  # seconds without news after which Ctrl-C is heard on Windows
 END_LIMIT = 3.0  # seconds for the script's process to end
 
 
@@ -55,7 +58,7 @@ def run(config: Config, environ: dict[str, str], colour: bool) -> int:
 
     In the formats for programs, what the script itself writes goes to stderr.
     """
-    write = _keep_stdout() if config.check_format in ("json", "junit") else _to_stdout
+    write = _keep_stdout() if config.check_format in ("json", "junit", "github") else _to_stdout
     verdict = _Check(config, environ).verdict()
     write(verdicts.render_verdict(verdict, config, colour))
     return verdict.exit_code
@@ -155,12 +158,14 @@ class _Check:
 
     def _hear(self, enough: Callable[[], bool], seconds: float | None) -> None:
         """Take what the process tells until it is enough, it has ended, or the time is over."""
-        end = None if seconds is None else time.monotonic() + seconds
+        end = math.inf if seconds is None else time.monotonic() + seconds
         while not enough() and self._heard.gone is None:
+            left = end - time.monotonic()
             try:
-                self._note(self._arrivals.get(timeout=None if end is None else max(0.0, end - time.monotonic())))
+                self._note(self._arrivals.get(timeout=max(0.0, min(left, LOOK))))
             except queue.Empty:
-                return
+                if left <= LOOK:
+                    return
 
     def _note(self, record: Told | Gone | SampleSent) -> None:
         heard = self._heard
@@ -182,7 +187,7 @@ class _Check:
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
         for path in self._config.samples:
             before = len(self._heard.errors)
-            sent = self._send(self._read(path), Wire(listener.address))
+            sent = self._send(self._read(path), Wire(listener.address, cut=System.cut))
             self._hear(partial(self._has_more_than, before), self._patience(sent))
             yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
             if self._heard.gone is not None:

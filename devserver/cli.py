@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING, NoReturn
 from devserver.config.files import ConfigError
 from devserver.config.settings import Config
 from devserver.config.sources import HelpAsked, read_config
+from devserver.process.streams import is_terminal, understand_colours, write_anything
 
 if TYPE_CHECKING:
     from devserver.display.console import Console
     from devserver.process.listener import ListenError
+
+INTERRUPTED = 130  # exit code, as shells give it
 
 
 def main() -> None:
@@ -23,6 +26,7 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The command with these arguments; returns its exit code."""
+    write_anything()
     try:
         config = read_config(arguments)
     except HelpAsked as asked:
@@ -32,8 +36,8 @@ def run(arguments: Sequence[str]) -> int:
         return _refuse(error)
     try:
         return _run(config, arguments)
-    except KeyboardInterrupt:  # before the server has its own handler
-        return 0
+    except KeyboardInterrupt:  # before the server has its own handler, or in a check, which is not done then
+        return INTERRUPTED if config.check else 0
 
 
 def _refuse(error: ConfigError | ListenError) -> int:
@@ -49,12 +53,13 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
     from devserver.process.listener import ListenError
 
     try:
+        understand_colours()
         config = prepared(config, debugger.is_loaded())
         if config.init_vscode:
             return _init_vscode(config, arguments)
         if config.check:
             return _check(config)
-        console = Console(config, wants_colour(os.environ, sys.stdout.isatty()))
+        console = Console(config, wants_colour(os.environ, is_terminal(sys.stdout)))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
     except (ConfigError, ListenError) as error:
         return _refuse(error)
@@ -89,7 +94,7 @@ def _check(config: Config) -> int:
     from devserver import check
     from devserver.display.colour import wants_colour
 
-    return check.run(config, dict(os.environ), wants_colour(os.environ, sys.stdout.isatty()))
+    return check.run(config, dict(os.environ), wants_colour(os.environ, is_terminal(sys.stdout)))
 
 
 def _serve(config: Config, console: Console) -> NoReturn:

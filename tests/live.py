@@ -15,8 +15,12 @@ from email.message import Message
 from http.client import HTTPConnection
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, BinaryIO
 
+if sys.platform == "win32":
+    import on_windows
+
+WINDOWS = sys.platform == "win32"
 ROOT = Path(__file__).resolve().parent.parent
 COMMAND = (sys.executable, "-m", "devserver")
 DEADLINE = 30.0
@@ -50,6 +54,7 @@ class Server:
 
     port: int
     process: subprocess.Popen[bytes]
+    job: Any = None  # on Windows: what knows the process and all that descend from it
 
     def __init__(
         self,
@@ -69,15 +74,7 @@ class Server:
 
     def __enter__(self) -> Server:
         with self._output.open("wb") as output:
-            self.process = subprocess.Popen(
-                self._argv,
-                cwd=self._cwd,
-                env=self._env,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            self.process = self._start(output)
         try:
             if self._until:
                 self.port = self.wait_for("listening")["port"]
@@ -86,6 +83,17 @@ class Server:
             self._kill()
             raise
         return self
+
+    def _start(self, output: BinaryIO) -> subprocess.Popen[bytes]:
+        nothing, both = subprocess.DEVNULL, subprocess.STDOUT
+        if sys.platform == "win32":
+            self.job = on_windows.Job()
+            return self.job.start(  # type: ignore[no-any-return]
+                self._argv, cwd=self._cwd, env=self._env, stdin=nothing, stdout=output, stderr=both
+            )
+        return subprocess.Popen(
+            self._argv, cwd=self._cwd, env=self._env, stdin=nothing, stdout=output, stderr=both, start_new_session=True
+        )
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         if self.process.poll() is None:
@@ -132,8 +140,14 @@ class Server:
             return Answer(response.status, response.headers, response.read())
 
     def stop(self, sig: signal.Signals = signal.SIGTERM, deadline: float = DEADLINE) -> int:
-        """Send `sig`; the exit code, negative for a signal. Kills and fails when the process outlives `deadline`."""
-        self.process.send_signal(sig)
+        """Send `sig`; the exit code, negative for a signal. Kills and fails when the process outlives `deadline`.
+
+        On Windows nobody can be asked to end but by Ctrl-C, whatever `sig` is.
+        """
+        if sys.platform == "win32":
+            on_windows.press(self.process.pid)
+        else:
+            self.process.send_signal(sig)
         try:
             return self.process.wait(deadline)
         except subprocess.TimeoutExpired:
@@ -143,7 +157,7 @@ class Server:
     def _kill(self) -> None:
         """End the process, and with it the children that are still of its session's first group."""
         if sys.platform == "win32":
-            self.process.kill()
+            self.job.end()
         elif self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
@@ -153,8 +167,18 @@ class Server:
         return f"{' '.join(self._argv)}\n{problem}\n--- events\n{events}\n--- output\n{self.output()}"
 
 
+def is_alive(pid: int) -> bool:
+    """Whether the process runs; one that has ended and only waits to be reaped does not."""
+    if sys.platform == "win32":
+        return on_windows.is_alive(pid)
+    try:
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
 def environment(changes: Mapping[str, str | None]) -> dict[str, str]:
     """The environment of the tests without settings of the server, with this project importable, and with `changes`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS)}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(SETTINGS) and name != "PYTHONUTF8"}
     kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     return {name: value for name, value in {**kept, **changes}.items() if value is not None}

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-import pty
-import select
-import struct
-import subprocess
-import sys
-import termios
-import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import COMMAND, DEADLINE, Answer, Server
+from live import COMMAND, DEADLINE, WINDOWS, Answer, Server
 
 TOKEN = "TEST_OF_THE_LOOP"  # a variable that every process of one run inherits
 GONE_WITHIN = 3.0  # seconds after the end in which every process has to be gone
-SERVERS = ("gunicorn", "waitress")
+SERVERS = ("waitress",) if WINDOWS else ("gunicorn", "waitress")
 
 
 def answering(value: object, init: str = "pass", top: str = "") -> str:
@@ -44,7 +36,7 @@ class Loop(Server):
         *arguments: str,
         score: str | None = None,
         files: Mapping[str, str] | None = None,
-        server: str = "gunicorn",
+        server: str = SERVERS[0],
         env: Mapping[str, str | None] | None = None,
         until: str | None = "ready",
         command: Sequence[str] = COMMAND,
@@ -117,7 +109,7 @@ class Loop(Server):
 
     def processes(self) -> list[int]:
         """Every process of this run and every process that these have started, the command itself included."""
-        return carrying(self.token)
+        return carrying(self.token) if self.job is None else self.job.processes()
 
     def survivors(self) -> list[int]:
         """Who is still there when everything should be gone."""
@@ -125,77 +117,6 @@ class Loop(Server):
         while (left := self.processes()) and time.monotonic() < end:
             time.sleep(0.02)
         return left
-
-
-TAKE_TERMINAL = (
-    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
-)
-
-
-class AtTerminal(Loop):
-    """The command in a terminal of its own, as if a person sat there; `output` is what is shown."""
-
-    def __enter__(self) -> AtTerminal:
-        self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
-        self.before = termios.tcgetattr(self.slave)
-        self._output.touch()
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *self._argv[1:]],
-            cwd=self._cwd,
-            env={**self._env, "TERM": "xterm", "INPUTRC": os.devnull},
-            stdin=self.slave,
-            stdout=self.slave,
-            stderr=self.slave,
-            start_new_session=True,
-        )
-        self._over = threading.Event()
-        self._shown = threading.Thread(target=self._copy, daemon=True)
-        self._shown.start()
-        try:
-            self.port = self.wait_for("listening")["port"]
-            self.wait_for(self._until or "listening")
-        except BaseException:
-            self._kill()
-            self.hang_up()
-            raise
-        return self
-
-    def _copy(self) -> None:
-        with self._output.open("ab", buffering=0) as file:
-            while not self._over.is_set():
-                try:
-                    if select.select([self.master], [], [], 0.02)[0]:
-                        file.write(os.read(self.master, 65536))
-                except OSError:
-                    return
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        try:
-            super().__exit__(kind, error, at)
-        finally:
-            self.hang_up()
-
-    def hang_up(self) -> None:
-        """Close the window."""
-        if self._over.is_set():
-            return
-        self._over.set()
-        self._shown.join(5)
-        os.close(self.slave)
-        os.close(self.master)
-
-    def press(self, text: str) -> None:
-        """Type this."""
-        os.write(self.master, text.encode())
-
-    def sees(self, text: str, times: int = 1) -> None:
-        """Wait until it was shown so many times."""
-        self.wait_until(lambda: self.output().count(text) >= times, f"{text!r} is shown")
-
-    def mode(self) -> list[Any]:
-        """The settings of the terminal."""
-        return termios.tcgetattr(self.slave)
 
 
 def ask_on(connection: HTTPConnection, body: str = "{}") -> tuple[int, Any]:

@@ -87,7 +87,7 @@ def _install(home: Path, wanted: Sequence[str]) -> None:
     pip = [str(home / "bin" / "python"), "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
     for command in ([sys.executable, "-m", "venv", str(home)], [*pip, *wanted]):
         try:
-            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=INSTALL_SECONDS, encoding="utf-8")
         except (OSError, subprocess.TimeoutExpired) as error:
             raise CannotInstall(str(error))
         if done.returncode:

@@ -59,7 +59,7 @@ def died(
     inside = {"load": " while the script was loaded", "init": " in init()"}.get(phase, "" if idle else " in run()")
     native = f" in {stack[0][2]}" if stack and stack[0][2] not in ("<module>", "init", "run") else ""
     message = (
-        f"the worker exited with code {code}{inside}"
+        f"the worker exited with code {code_in_words(code)}{inside}"
         if code >= 0
         else f"the worker died{inside}: {signal_in_words(-code)}"
     )
@@ -80,6 +80,32 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+_STATUSES = {
+    0xC0000005: "access violation",
+    0xC0000006: "a page could not be read",
+    0xC0000017: "not enough memory",
+    0xC000001D: "illegal instruction",
+    0xC0000094: "integer division by zero",
+    0xC00000FD: "stack overflow",
+    0xC0000135: "a DLL was not found",
+    0xC0000139: "a DLL has no such entry point",
+    0xC000013A: "ended by Ctrl-C",
+    0xC0000142: "a DLL could not be initialised",
+    0xC0000374: "the heap is corrupt",
+    0xC0000409: "stack buffer overrun, or an abort",
+    0xC0000417: "an invalid argument for the C library",
+    0xE06D7363: "an exception of C++",
+}
+"""By these exit codes Windows tells of a crash (NTSTATUS)."""
+
+
+def code_in_words(code: int) -> str:
+    """An exit code; one by which Windows tells of a crash as Microsoft writes it, with its name."""
+    if code < 0x80000000:
+        return str(code)
+    return f"0x{code:08X}" + (f" ({_STATUSES[code]})" if code in _STATUSES else "")
 
 
 def signal_in_words(number: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 import time
@@ -13,6 +12,7 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
+from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
@@ -45,7 +45,7 @@ class Console:
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
         self._events = EventStream(config.events) if config.events else None
-        self._is_terminal = sys.stdout is not None and sys.stdout.isatty()
+        self._is_terminal = is_terminal(sys.stdout)
 
     # --- from the supervisor
 
@@ -61,8 +61,10 @@ class Console:
                 self._restarting(changes)
             case lifecycle.Ready(generation, LoadReport() as loaded):
                 self._ready(loaded, generation)
-            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
-                self._not_ready(loaded.error, generation)
+            case lifecycle.Retrying():
+                self._retrying()
+            case lifecycle.NotReady(generation, LoadReport() as loaded, again) if loaded.error is not None:
+                self._not_ready(loaded.error, generation, again)
             case lifecycle.Died():
                 self._died(message)
             case lifecycle.Noted(generation, Diagnostic() as error):
@@ -155,11 +157,19 @@ class Console:
         self._write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
+        self._begin_again()
+        self._tell(events.restarting(changes))
+        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
+
+    def _retrying(self) -> None:
+        self._begin_again()
+        self._tell(events.restarting(ChangeSet(), retry=True))
+        self._write(lines.retrying(colour=self._colour))
+
+    def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._tell(events.restarting(changes))
         self._serving = None
-        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
@@ -171,12 +181,12 @@ class Console:
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
 
-    def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
+    def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
-        self._tell(events.not_ready(error, generation, seconds))
+        self._tell(events.not_ready(error, generation, seconds, again))
         waits = generation is not None
         end = (
-            lines.not_ready(error, seconds, colour=self._colour)
+            lines.not_ready(error, seconds, again, colour=self._colour)
             if waits
             else lines.given_up(error, colour=self._colour)
         )
@@ -288,10 +298,7 @@ class Console:
 
     def _raw(self, text: str) -> None:
         try:
-            sys.stdout.flush()
-            content = text.encode(sys.stdout.encoding or "utf-8", "backslashreplace")
-            while content:
-                content = content[os.write(sys.stdout.fileno(), content) :]
+            write_whole(sys.stdout, text)
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 

@@ -37,9 +37,9 @@ def listening(on: Listening) -> Event:
     return event("listening", host=on.host, port=on.port, url=f"http://{on.address}/score")
 
 
-def restarting(changes: ChangeSet) -> Event:
+def restarting(changes: ChangeSet, retry: bool = False) -> Event:
     files = [{"path": each.path, "kind": each.kind, "role": each.role.value} for each in changes.changes]
-    return event("restarting", changes=files)
+    return event("restarting", changes=files, retry=retry)
 
 
 def ready(loaded: LoadReport, generation: int | None, seconds: float, url: str) -> Event:
@@ -47,8 +47,8 @@ def ready(loaded: LoadReport, generation: int | None, seconds: float, url: str) 
     return event("ready", generation=generation, **facts)
 
 
-def not_ready(error: Diagnostic, generation: int | None, seconds: float) -> Event:
-    return event("not_ready", generation=generation, seconds=seconds, error=error)
+def not_ready(error: Diagnostic, generation: int | None, seconds: float, again: bool = False) -> Event:
+    return event("not_ready", generation=generation, seconds=seconds, again=again, error=error)
 
 
 def failed(error: Diagnostic, generation: int | None, count: int) -> Event:

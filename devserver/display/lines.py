@@ -28,6 +28,11 @@ def restarting(changes: ChangeSet, folder: str, *, colour: bool = False) -> str:
     return bracket("", f"restarting: {files_in_words(changes, folder) or 'as asked'}", colour)
 
 
+def retrying(*, colour: bool = False) -> str:
+    """The line that opens a load which is tried again: what may have been in its way is gone."""
+    return bracket("", "restarting: the code from before the save has ended, so the load is tried again", colour)
+
+
 def files_in_words(changes: ChangeSet, folder: str | None = None) -> str:
     """`score.py, helper.py` or `model/iris.pkl and 199 more`; empty when nothing changed."""
     paths = list(dict.fromkeys(change.path for change in changes.changes))
@@ -71,11 +76,14 @@ def stopping(*, colour: bool = False) -> str:
     return bracket("", "stopping", colour)
 
 
-def not_ready(error: Diagnostic, seconds: float | None = None, *, colour: bool = False) -> str:
-    """The line that closes a load which failed."""
+def not_ready(error: Diagnostic, seconds: float | None = None, again: bool = False, *, colour: bool = False) -> str:
+    """The line that closes a load which failed; `again`: it is tried again when nothing else runs any more."""
     what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
-    return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
+    then = "Save a change to try again."
+    if again:
+        then = "It is tried again when the code from before the save has ended, which may be in its way."
+    return bracket("error", f"not ready: {what}{after}; requests get 503. {then}", colour)
 
 
 def given_up(error: Diagnostic, *, colour: bool = False) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import pickle
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
@@ -17,7 +16,7 @@ from typing import TypeAlias
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import Briefing, Inbox
+from devserver.process.wire import Briefing, Inbox, Outbox
 from devserver.records.messages import Gone, Told
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
@@ -49,21 +48,22 @@ def pipe(undo: ExitStack) -> tuple[int, int]:
     return ends
 
 
-def interpreter_command() -> list[str]:
-    """The command for another interpreter like this one."""
+def launcher_command() -> list[str]:
+    """What another Python like this one is to do: its options, and our launcher."""
     # nothing public gives the options back; multiprocessing, too, starts its processes with those from here
-    return [sys.executable, *subprocess._args_from_interpreter_flags()]  # type: ignore[attr-defined]
+    return [*subprocess._args_from_interpreter_flags(), LAUNCHER]  # type: ignore[attr-defined]
 
 
 class Child:
     """The parent's handle of one generation's process."""
 
-    def __init__(self, process: Process, generation: int, scoreboard: Scoreboard, control: int = -1) -> None:
+    def __init__(
+        self, process: Process, generation: int, scoreboard: Scoreboard, control: Outbox | None = None
+    ) -> None:
         self.process = process
         self.generation = generation
         self.scoreboard = scoreboard
-        self._control = control
-        self._lock = threading.Lock()
+        self._control = control or Outbox()
 
     @classmethod
     def start(cls, briefing: Briefing, origin: Origin, deliver: Deliver) -> Child:
@@ -71,17 +71,31 @@ class Child:
 
         Errors: OSError where no process can be made.
         """
+        child = cls._spawn(briefing.generation, [], origin, None, deliver)
+        child.tell(json.dumps(briefing.path).encode() + b"\n")  # apart: what the rest is made of is imported from there
+        child.brief(briefing, origin.listeners)
+        return child
+
+    @classmethod
+    def spare(cls, origin: Origin, folder: str, deliver: Deliver) -> Child:
+        """A process that becomes a generation later, by `brief`. Errors: OSError where none can be made."""
+        return cls._spawn(0, ["spare"], origin, folder, deliver)
+
+    @classmethod
+    def _spawn(
+        cls, generation: int, words: Sequence[str], origin: Origin, folder: str | None, deliver: Deliver
+    ) -> Child:
         with ExitStack() as undo:
             scoreboard = undo.enter_context(closing(Scoreboard()))
             told, tell = pipe(undo)
             hear, heard = pipe(undo)
             descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
-            process = System.start([*interpreter_command(), LAUNCHER], descriptors, origin.sockets, origin.environ)
+            command = [*launcher_command(), *words]
+            process = System.start(command, descriptors, origin.sockets, origin.environ, folder)
             undo.pop_all()
         os.close(told)
         os.close(heard)
-        child = cls(process, briefing.generation, scoreboard, tell)
-        child._brief(briefing, origin.listeners)
+        child = cls(process, generation, scoreboard, Outbox(tell))
         child._hear(hear, deliver)
         return child
 
@@ -96,14 +110,19 @@ class Child:
         """After `Gone`: gives back what was kept of it."""
         self.scoreboard.close()
 
-    def _brief(self, briefing: Briefing, listeners: Sequence[Listener]) -> None:
-        shared = tuple(System.share(listener.socket, self.process.pid) for listener in listeners)
-        text = json.dumps(briefing.path).encode() + b"\n"  # apart: what the rest is made of is imported from there
+    def brief(self, briefing: Briefing, listeners: Sequence[Listener]) -> None:
+        """Tell it which generation it is; nothing happens where it is gone, `Gone` tells."""
+        self.generation = briefing.generation
         try:
-            with os.fdopen(os.dup(self._control), "wb") as pipe:
-                pipe.write(text + pickle.dumps(dataclasses.replace(briefing, listeners=shared)))
-        except BrokenPipeError:
-            pass  # it is gone already; `Gone` tells
+            shared = tuple(System.share(listener.socket, self.process.pid) for listener in listeners)
+        except OSError:
+            self._control.close()  # also the end of a process to which nothing can be shared
+            return
+        self.tell(pickle.dumps(dataclasses.replace(briefing, listeners=shared)))
+
+    def tell(self, content: bytes) -> None:
+        """Write to the pipe on which it is briefed; nothing happens where it is gone, `Gone` tells."""
+        self._control.put(content)
 
     def _hear(self, hear: int, deliver: Deliver) -> None:
         threading.Thread(target=self._listen, args=(hear, deliver), daemon=True, name="listen").start()
@@ -127,20 +146,18 @@ class Child:
         for descriptor in (hear, ended):
             os.close(descriptor)
         self.kill()  # what it left behind in its group
-        with self._lock:
-            if self._control >= 0:
-                os.close(self._control)
-            self._control = -1
+        self._control.close()
         deliver(self.generation, Gone(code))
 
     def _wait(self, end: int) -> None:
         self.process.wait()
+        if not System.can_ask_pipes:
+            self.kill()  # whoever else holds the pipe, so that it comes to its end
         os.close(end)
 
     def retire(self) -> None:
         """It stops accepting at once, finishes what it has, and ends."""
-        with self._lock:
-            System.ask_to_end(self.process, self._control)
+        System.ask_to_end(self.process, self.tell)
 
     def kill(self) -> None:
         """Ends it now, with its process group."""

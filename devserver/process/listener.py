@@ -13,6 +13,8 @@ from devserver.process.platform import System
 from devserver.records.messages import Listening
 
 BACKLOG = 2048
+ANSWER_LIMIT = 0.5  # seconds in which a port of this machine answers
+ANY_HOST = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}
 
 
 class ListenError(OSError):
@@ -86,10 +88,26 @@ def listening_on(listeners: Sequence[Listener]) -> Listening:
 
 
 def _why_not(host: str, port: int, option: str, error: OSError) -> str:
-    if error.errno == errno.EADDRINUSE:
+    is_refused = System.is_any_refusal(error)
+    if error.errno == errno.EADDRINUSE or (is_refused and _is_answered(host, port)):
         return f"port {port} is in use; choose another with {option}, or stop the program that listens on it"
+    if is_refused:
+        return (
+            f"port {port} is reserved by Windows (`netsh interface ipv4 show excludedportrange protocol=tcp` lists "
+            f"these), kept by another program for itself, or forbidden to this user; choose another with {option}"
+        )
     if error.errno == errno.EACCES:
         return f"port {port} may not be used by this user; choose one from 1024 with {option}"
     if error.errno == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine; choose another with --host"
     return f"cannot listen on {host}:{port}: {error.strerror}; choose another with {option} or --host"
+
+
+def _is_answered(host: str, port: int) -> bool:
+    """Whether somebody listens there."""
+    plain = host.strip("[]")
+    try:
+        socket.create_connection((ANY_HOST.get(plain, plain), port), ANSWER_LIMIT).close()
+    except OSError:
+        return False
+    return True

@@ -15,8 +15,8 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn, Protocol, TypeAlias
+from collections.abc import Callable, Collection, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, TypeAlias
 
 if TYPE_CHECKING:
     import subprocess
@@ -25,6 +25,7 @@ THREADS_GRACE = 0.5  # seconds that a leaving process gives to the script's own 
 DEFER_SECONDS = 600
 RETIRE = b"retire\n"
 KILLED = 9  # exit code where no signal can be told
+WSAEACCES = 10013
 
 SharedSocket: TypeAlias = int | bytes  # what another process needs to open a listening socket of ours
 
@@ -42,33 +43,55 @@ class Process(Protocol):
 if sys.platform == "win32":
     import msvcrt
 
+    from devserver.process.jobs import Job, is_console
+
     class System:
         """Windows: no fork, no process groups, no signals but those that end; handles instead of descriptors."""
 
         can_fork = False
         forks_safely = False  # also once libraries with threads and locks of their own are imported
+        can_ask_pipes = False  # whether there is something to read
         lends_descriptors = False  # to a process that runs already
-        stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
-        suspend_signals: tuple[int, ...] = ()
+        lists_processes = False  # under Wine there is a /proc, of another system
+        consoles_take_text = True  # bytes would be taken for the code page's
+        reading_hinders_saving = True  # nobody can replace a file while it is open
+        suspend_signals: tuple[int, ...] = (signal.SIGBREAK,)  # in a generation; the tool itself ends with that
+        _stop_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
+        _before_a_code = ("\x00", "\xe0")  # what arrows and function keys begin with
         most_connections = 200  # that are looked at together; select() takes no more than 512
+        _tools_job: Job | None = None
         atomic_write = 512  # bytes that one write to a pipe passes whole
 
         @staticmethod
         def start(
-            command: Sequence[str], descriptors: Sequence[int], sockets: Sequence[int], environ: dict[str, str]
-        ) -> subprocess.Popen[bytes]:
-            """A process with these descriptors as its last arguments. Errors: OSError where none can be made."""
+            command: Sequence[str],
+            descriptors: Sequence[int],
+            sockets: Sequence[int],
+            environ: dict[str, str],
+            folder: str | None = None,
+        ) -> Process:
+            """A Python with these descriptors as its last arguments. Errors: OSError where none can be made."""
             import subprocess
 
             handles = [msvcrt.get_osfhandle(number) for number in descriptors]
+            startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles})
+            arguments = [_interpreter(), *command, *map(str, handles)]
+            flags = subprocess.CREATE_NEW_PROCESS_GROUP  # Ctrl-C is not for it
             for handle in handles:
                 os.set_handle_inheritable(handle, True)
-            startup = subprocess.STARTUPINFO(lpAttributeList={"handle_list": handles})
-            return subprocess.Popen([*command, *map(str, handles)], env=environ, startupinfo=startup)
+            try:
+                process = subprocess.Popen(
+                    arguments, env=_variables(environ), startupinfo=startup, creationflags=flags, cwd=folder
+                )
+            finally:
+                for handle in handles:
+                    os.set_handle_inheritable(handle, False)
+            return ProcessInJob(process)
 
         @staticmethod
         def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
             """The descriptor that the parent passed as this argument; `flags` as for os.open."""
+            os.set_handle_inheritable(int(argument), False)  # or what the script starts would hold it, too
             return msvcrt.open_osfhandle(int(argument), flags)
 
         @staticmethod
@@ -90,11 +113,24 @@ if sys.platform == "win32":
         def adopt_orphans() -> None:
             """From now on each descendant whose parent ends becomes a child of this process."""
 
+        @classmethod
+        def end_all_with_this_process(cls) -> None:
+            """From now on the system ends what this process has started, however this process ends; if it can."""
+            try:
+                cls._tools_job = Job(may_leave=False)
+                cls._tools_job.take(os.getpid())
+            except OSError:
+                cls._tools_job = None  # in a job that allows none inside
+
         @staticmethod
-        def ask_to_end(process: Process, control: int) -> None:
-            """Asks a generation to finish and end, by the pipe on which it was briefed (-1: closed)."""
-            if control >= 0:
-                os.write(control, RETIRE)
+        def ask_to_end(process: Process, tell: Callable[[bytes], None]) -> None:
+            """Asks a generation to finish and end; `tell` writes to the pipe on which it was briefed."""
+            tell(RETIRE)
+
+        @staticmethod
+        def obey(pipe: BinaryIO) -> None:
+            """In a generation: from now on what `ask_to_end` asks comes as SIGTERM."""
+            threading.Thread(target=_raise_when_told, args=(pipe,), daemon=True, name="obey").start()
 
         @staticmethod
         def ask_group_to_end(process: Process) -> None:
@@ -103,10 +139,28 @@ if sys.platform == "win32":
         @staticmethod
         def kill_group(process: Process) -> None:
             """Ends it now, with its process group."""
-            try:
-                process.send_signal(signal.SIGTERM)  # which Windows takes as the end, at once
-            except ProcessLookupError:
-                pass
+            assert isinstance(process, ProcessInJob)
+            process.end()
+
+        @classmethod
+        def hear_stop_signals(cls, tell: Callable[[], None]) -> None:
+            """From now on `tell` is called when somebody wants this process to end.
+
+            What was ignored at the start, as nohup asks for, stays ignored. It is called in a thread: no handler runs
+            while the main thread waits in a queue.
+            """
+            for number in unless_ignored(cls._stop_signals):
+                signal.signal(number, lambda *_: None)
+            hear, woken = socket.socketpair()
+            woken.setblocking(False)
+            signal.set_wakeup_fd(woken.fileno(), warn_on_full_buffer=False)
+            arguments = (hear, woken, frozenset(cls._stop_signals), tell)
+            threading.Thread(target=_hear_signals, args=arguments, daemon=True, name="signals").start()
+
+        @staticmethod
+        def wake_by_signals(alarm: Any) -> None:
+            """From now on a signal writes to this socket: nothing else wakes the main thread, which waits there."""
+            signal.set_wakeup_fd(alarm.fileno(), warn_on_full_buffer=False)
 
         @staticmethod
         def end_group_with(lifeline: int) -> bool:
@@ -137,16 +191,44 @@ if sys.platform == "win32":
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
 
         @staticmethod
+        def cut(connected: socket.socket) -> None:
+            """Ends what another thread does on this connection. To shut it down alone would not wake a read."""
+            _shut_down(connected)
+            descriptor = connected.detach()
+            if descriptor >= 0:
+                socket.close(descriptor)
+
+        @staticmethod
+        def is_any_refusal(error: OSError) -> bool:
+            """Whether an address was refused and this does not say why: it is taken, reserved or forbidden."""
+            return getattr(error, "winerror", None) == WSAEACCES
+
+        @staticmethod
+        def is_terminal(descriptor: int) -> bool:
+            """Whether a person may sit there. Errors: OSError where it is closed."""
+            return os.isatty(descriptor) and is_console(msvcrt.get_osfhandle(descriptor))
+
+        @staticmethod
         def lends_keyboard(descriptor: int) -> bool:
             """Whether this is a terminal that process groups can hand to each other."""
             return False
 
-        @staticmethod
-        def typed_at_console() -> bytes | None:
-            """The key that was typed, empty where there was none; None where keys do not come this way."""
-            if sys.stdin is None or not sys.stdin.isatty():
-                return None
-            return msvcrt.getwch().encode() if msvcrt.kbhit() else b""
+        @classmethod
+        def has_console_keys(cls) -> bool:
+            """Whether keys come one by one from `typed_at_console`."""
+            try:
+                return cls.is_terminal(0)
+            except OSError:
+                return False
+
+        @classmethod
+        def typed_at_console(cls) -> bytes:
+            """The key that was typed, empty where there was none."""
+            typed = msvcrt.getwch() if msvcrt.kbhit() else ""
+            if typed in cls._before_a_code:
+                msvcrt.getwch()  # its code, which looks like a letter
+                return b""
+            return typed.encode("utf-8", "replace")
 
         @staticmethod
         def nameless_file() -> int:
@@ -172,6 +254,62 @@ if sys.platform == "win32":
             """Bytes that the largest child had which has ended; None where nobody counts."""
             return None
 
+    def _interpreter() -> str:
+        """In a virtual environment sys.executable is no interpreter, but a program that starts one.
+
+        The process that we would know were not the one to which a socket can be passed.
+        """
+        base: str | None = getattr(sys, "_base_executable", None)  # multiprocessing starts that one, too
+        return base or sys.executable
+
+    def _variables(environ: dict[str, str]) -> dict[str, str]:
+        """With what makes the interpreter one of the virtual environment; it takes this out again."""
+        is_redirected = os.path.normcase(_interpreter()) != os.path.normcase(sys.executable)
+        return {**environ, "__PYVENV_LAUNCHER__": sys.executable} if is_redirected else environ
+
+    class ProcessInJob:
+        """A process that is in a job of its own, with all that it starts."""
+
+        def __init__(self, process: subprocess.Popen[bytes]) -> None:
+            self.pid = process.pid
+            self._process = process
+            self._job = _job_of(process.pid)
+
+        def wait(self) -> int:
+            return self._process.wait()
+
+        def send_signal(self, number: int, /) -> None:
+            self._process.send_signal(number)
+
+        def end(self) -> None:
+            """Ends it and all of its job."""
+            try:
+                self._process.kill()
+            except OSError:
+                pass  # it ends at this moment
+            if self._job is not None:
+                self._job.end()
+
+    def _job_of(pid: int) -> Job | None:
+        """None where the process is gone: it starts nothing before it is briefed."""
+        try:
+            job = Job(may_leave=True)
+            job.take(pid)
+        except OSError:
+            return None
+        return job
+
+    def _hear_signals(
+        hear: socket.socket, _woken: socket.socket, numbers: Collection[int], tell: Callable[[], None]
+    ) -> None:
+        while heard := hear.recv(64):
+            for _ in filter(numbers.__contains__, heard):
+                tell()
+
+    def _raise_when_told(pipe: BinaryIO) -> None:
+        if pipe.readline() == RETIRE:
+            signal.raise_signal(signal.SIGTERM)
+
 else:
 
     class System:
@@ -179,8 +317,11 @@ else:
 
         can_fork = True
         forks_safely = sys.platform == "linux"
+        can_ask_pipes = True
         lends_descriptors = True
-        stop_signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        lists_processes = os.path.isdir("/proc")
+        consoles_take_text = False
+        reading_hinders_saving = False
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
         most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
@@ -188,13 +329,17 @@ else:
 
         @staticmethod
         def start(
-            command: Sequence[str], descriptors: Sequence[int], sockets: Sequence[int], environ: dict[str, str]
-        ) -> subprocess.Popen[bytes]:
-            """A process with these descriptors as its last arguments, which inherits the sockets, too."""
+            command: Sequence[str],
+            descriptors: Sequence[int],
+            sockets: Sequence[int],
+            environ: dict[str, str],
+            folder: str | None = None,
+        ) -> Process:
+            """A Python with these descriptors as its last arguments, which inherits the sockets, too."""
             import subprocess
 
-            arguments = [*command, *map(str, descriptors)]
-            return subprocess.Popen(arguments, pass_fds=[*descriptors, *sockets], env=environ)
+            arguments = [sys.executable, *command, *map(str, descriptors)]
+            return subprocess.Popen(arguments, pass_fds=[*descriptors, *sockets], env=environ, cwd=folder)
 
         @staticmethod
         def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
@@ -222,7 +367,11 @@ else:
                 ctypes.CDLL(None).prctl(set_child_subreaper, 1, 0, 0, 0)
 
         @staticmethod
-        def ask_to_end(process: Process, control: int) -> None:
+        def end_all_with_this_process() -> None:
+            pass  # nothing here does that: the reaper and the lifeline see to it
+
+        @staticmethod
+        def ask_to_end(process: Process, tell: Callable[[bytes], None]) -> None:
             _send(process, signal.SIGTERM)
 
         @staticmethod
@@ -231,6 +380,10 @@ else:
                 os.killpg(process.pid, signal.SIGTERM)
             except (ProcessLookupError, PermissionError):
                 pass
+
+        @staticmethod
+        def obey(pipe: BinaryIO) -> None:
+            pass  # the signal comes by itself
 
         @staticmethod
         def kill_group(process: Process) -> None:
@@ -276,6 +429,15 @@ else:
             os._exit(KILLED)
 
         @staticmethod
+        def hear_stop_signals(tell: Callable[[], None]) -> None:
+            for number in (signal.SIGTERM, *unless_ignored((signal.SIGINT, signal.SIGHUP))):
+                signal.signal(number, lambda *_: tell())
+
+        @staticmethod
+        def wake_by_signals(alarm: Any) -> None:
+            pass  # they interrupt any waiting
+
+        @staticmethod
         def readable(pipes: Sequence[int]) -> Sequence[int]:
             return select.select(pipes, [], [])[0]
 
@@ -292,6 +454,18 @@ else:
                 bound.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, DEFER_SECONDS)
 
         @staticmethod
+        def cut(connected: socket.socket) -> None:
+            _shut_down(connected)
+
+        @staticmethod
+        def is_any_refusal(error: OSError) -> bool:
+            return False
+
+        @staticmethod
+        def is_terminal(descriptor: int) -> bool:
+            return os.isatty(descriptor)
+
+        @staticmethod
         def lends_keyboard(descriptor: int) -> bool:
             try:
                 return os.isatty(descriptor)
@@ -299,8 +473,12 @@ else:
                 return False
 
         @staticmethod
-        def typed_at_console() -> bytes | None:
-            return None
+        def has_console_keys() -> bool:
+            return False
+
+        @staticmethod
+        def typed_at_console() -> bytes:
+            return b""
 
         @staticmethod
         def nameless_file() -> int:
@@ -344,11 +522,23 @@ else:
             return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
 
 
+def unless_ignored(numbers: Iterable[int]) -> list[int]:
+    """Those of these signals that are not ignored: nohup, and a shell's `&` in a script, want them to stay so."""
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
 def _send(process: Process, number: int) -> None:
     try:
         process.send_signal(number)
     except ProcessLookupError:
         pass
+
+
+def _shut_down(connected: socket.socket) -> None:
+    try:
+        connected.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
 
 
 def _temporary_file() -> int:

@@ -30,6 +30,7 @@ class Reaper:
     @classmethod
     def start(cls, mark: str) -> Reaper | None:
         """Fork the guard of the run with this mark. From now on `end_strays` works in this process."""
+        System.end_all_with_this_process()
         if not System.can_fork:
             return None
         System.adopt_orphans()
@@ -108,7 +109,7 @@ def _end_all(mark: str, empty_looks: int) -> None:
 
 
 def _end_group(leader: int) -> None:
-    if os.path.isdir("/proc"):
+    if System.lists_processes:
         return  # found by the mark; the number may be somebody else's by now
     try:
         os.killpg(leader, signal.SIGKILL)

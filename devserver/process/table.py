@@ -9,12 +9,13 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
 from devserver.process.child import RUN_VARIABLE
+from devserver.process.platform import System
 
 
 def find(mark: str) -> list[int]:
     """The processes that carry the mark in their environment, and all that descend from them, without this one.
 
-    Empty where /proc is not there.
+    Empty where the system does not list them.
     """
     wanted, table = f"{RUN_VARIABLE}={mark}".encode(), _processes()
     marked = [pid for pid in table if wanted in _environment(pid).split(b"\0")]
@@ -22,12 +23,12 @@ def find(mark: str) -> list[int]:
 
 
 def descendants() -> set[int]:
-    """All that descend from this process now; none where /proc is not there."""
+    """All that descend from this process now; none where the system does not list them."""
     return {pid for pid in _families(_processes(), [os.getpid()]) if pid != os.getpid()}
 
 
 def members(group: int) -> list[int]:
-    """The processes of a process group, its leader last; only the leader where /proc is not there."""
+    """The processes of a process group, its leader last; only the leader where the system does not list them."""
     return [*(pid for pid in _processes() if pid != group and _group(pid) == group), group]
 
 
@@ -107,7 +108,7 @@ def end_strays(living: Collection[int]) -> None:
 
 def _processes() -> dict[int, int]:
     """Every process, and its parent."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc") else []
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if System.lists_processes else []
     return {pid: found for pid in pids if (found := _parent(pid)) is not None}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import queue
 import socket
 import struct
 import threading
@@ -14,7 +15,7 @@ from typing import BinaryIO, TypeAlias
 from devserver.config.settings import Config
 from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Told
+from devserver.records.messages import Became, Refused, Told, Warmed
 from devserver.records.stamps import Stamp
 
 MOST_DESCRIPTORS = 8
@@ -76,29 +77,10 @@ class WarmOrder:
 
 
 @dataclass(frozen=True)
-class Warmed:
-    """The imports are done. `refusal` says why no generation can come from this process, or is None."""
-
-    refusal: str | None
-
-
-@dataclass(frozen=True)
 class Forked:
     """The generation is a fork; a descriptor of its process comes with the message."""
 
     pid: int
-
-
-@dataclass(frozen=True)
-class Became:
-    """The generation is the warm process itself, from here on."""
-
-
-@dataclass(frozen=True)
-class Refused:
-    """There is no generation, and never will be one from here."""
-
-    reason: str
 
 
 @dataclass(frozen=True)
@@ -108,6 +90,9 @@ class Ended:
     pid: int
     code: int
 
+
+GO = b"go\n"
+"""A generation that comes from such a process loads nothing before it is told this: it may have come too late."""
 
 Order: TypeAlias = WarmOrder | Briefing
 Answer: TypeAlias = Warmed | Forked | Became | Refused | Ended
@@ -184,6 +169,35 @@ class Link:
                     os.write(self._descriptor, _HEADER.pack(os.getpid(), number, more, len(part)) + part)
                 except OSError:
                     return
+
+
+class Outbox:
+    """The parent's end of the pipe on which a child is told what to do; without a pipe nothing is told.
+
+    It writes in a thread of its own: a pipe takes little, and nobody waits for a child that does not read.
+    """
+
+    def __init__(self, pipe: int | None = None) -> None:
+        self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        if pipe is not None:
+            threading.Thread(target=self._write, args=(pipe,), daemon=True, name="tell").start()
+
+    def put(self, content: bytes) -> None:
+        """To be written after what came before."""
+        self._waiting.put(content)
+
+    def close(self) -> None:
+        """Give the pipe back, when all is written or nobody reads any more."""
+        self._waiting.put(None)
+
+    def _write(self, pipe: int) -> None:
+        with os.fdopen(pipe, "wb", buffering=0) as end:
+            while (content := self._waiting.get()) is not None:
+                try:
+                    while content:
+                        content = content[end.write(content) or 0 :]
+                except OSError:
+                    return  # it is gone; `Gone` tells
 
 
 class Inbox:

@@ -176,6 +176,25 @@ class LoadReport:
     environment: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class Warmed:
+    """The imports are done. `refusal` says why no generation can come from this process, or is None."""
+
+    refusal: str | None
+
+
+@dataclass(frozen=True)
+class Became:
+    """The generation is the warm process itself, from here on."""
+
+
+@dataclass(frozen=True)
+class Refused:
+    """There is no generation, and never will be one from here."""
+
+    reason: str
+
+
 Told: TypeAlias = (
     FilesLoaded
     | FileWritten
@@ -190,5 +209,8 @@ Told: TypeAlias = (
     | Remembered
     | LoadReport
     | Diagnostic
+    | Warmed
+    | Became
+    | Refused
 )
-"""What a generation tells."""
+"""What a generation tells, and a process that is to become one."""

@@ -77,11 +77,27 @@ def limit_of(config: Config) -> float:
     return given / 1000 + GRACE if given else LIMIT
 
 
-class Wire:
-    """Sends over HTTP to `address` (host:port), as the client `localhost`; `cut` ends what is under way, for good."""
+Cut: TypeAlias = Callable[[socket.socket], None]
+"""Ends what another thread does on this connection."""
 
-    def __init__(self, address: str, mark: bool = False) -> None:
+
+def shut_down(connected: socket.socket) -> None:
+    """As far as this wakes a read, which on Windows it does not."""
+    try:
+        connected.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
+
+
+class Wire:
+    """Sends over HTTP to `address` (host:port), as the client `localhost`.
+
+    Its method `cut` ends what is under way, for good, by the function of that name.
+    """
+
+    def __init__(self, address: str, mark: bool = False, cut: Cut = shut_down) -> None:
         self.address = address
+        self._end = cut
         self._mark = mark
         self._socket: socket.socket | None = None
         self._is_cut = False
@@ -128,21 +144,14 @@ class Wire:
         with self._lock:
             self._socket = held
             if held is not None and self._is_cut:
-                _shut(held)
+                self._end(held)
 
     def cut(self) -> None:
         """From another thread."""
         with self._lock:
             self._is_cut = True
             if self._socket is not None:
-                _shut(self._socket)
-
-
-def _shut(held: socket.socket) -> None:
-    try:
-        held.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
+                self._end(self._socket)
 
 
 def _left(end: float) -> float:

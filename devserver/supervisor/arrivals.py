@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.lifecycle import Event
-from devserver.process.wire import Warmed
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import Gone, Look, Note, Told
-from devserver.supervisor.warm_process import WarmProcess
+from devserver.records.messages import Gone, Look, Note, Told, Warmed
+from devserver.supervisor.spawner import Warm
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class LookDue:
 class WarmedUp:
     """A warm process has imported what it was told to, or is gone."""
 
-    process: WarmProcess
+    process: Warm
     told: Warmed
 
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 
-from devserver.diagnostics import exits
+from devserver.diagnostics import contention, exits
 from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
@@ -38,7 +38,8 @@ class Life:
         """How it ended, although nobody had asked it to."""
         ending = exits.ending_of(self.ending, self.child.scoreboard.last_words(), code, script, files)
         name = exits.signal_name(-ending.code) if ending.code < 0 else None
-        return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
+        code_alone, contended = ending.code if ending.code >= 0 else None, contention.is_possible(ending.error)
+        return Death(name, code_alone, ending.phase, ending.error, contended)
 
 
 class Generations:

@@ -57,11 +57,12 @@ class Keys:
     def __init__(self, terminal: Terminal, deliver: Callable[[Asked], None]) -> None:
         self._terminal = terminal
         self._deliver = deliver
+        self._is_over = False
         self._end, self._ending = os.pipe()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Keys:
-        if System.typed_at_console() is not None:
+        if System.has_console_keys():
             self._start(self._ask_console)
         elif self._terminal.is_ours():
             self._terminal.quicken()
@@ -71,6 +72,7 @@ class Keys:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._is_over = True
         os.close(self._ending)
         if self._thread is not None:
             self._thread.join(JOIN)
@@ -111,8 +113,8 @@ class Keys:
             self._deliver(asked)
 
     def _ask_console(self) -> None:
-        while (typed := System.typed_at_console()) is not None:
-            if typed:
+        while not self._is_over:
+            if typed := System.typed_at_console():
                 self._tell(typed)
             else:
                 time.sleep(REST)

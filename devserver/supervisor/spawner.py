@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack, closing
+from typing import TypeAlias
 
-from devserver.process.child import Child, Deliver, Origin, pipe
+from devserver.process.child import Child, Deliver, Origin
 from devserver.process.platform import System
-from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import Briefing, Refused, Warmed, WarmOrder
-from devserver.records.messages import LoadReport
+from devserver.process.wire import Briefing, WarmOrder
+from devserver.records.messages import LoadReport, Refused, Warmed
+from devserver.supervisor.spare_process import SpareProcess
 from devserver.supervisor.warm_process import WarmProcess
 
-GO = b"!"
+Warm: TypeAlias = WarmProcess | SpareProcess
 
 
 class Spawner:
     """Starts generations, warm where it can be. All is called from the supervisor's thread.
 
     The warm process forks them, on Linux; where that is not possible and `becomes` says that the server forks nothing
-    later, it becomes the next one itself, and another one takes its place.
+    later, it becomes the next one itself, and another one takes its place. On Windows it is a spare from its start on.
 
     `deliver` takes what the generations tell, and `deliver_warmed` what `warmed` wants to know, both from threads.
     `say` gets one line for each new reason why a start was cold, and `tell_warmed` the libraries that were imported
@@ -34,7 +33,7 @@ class Spawner:
         origin: Origin,
         path: Sequence[str],
         deliver: Deliver,
-        deliver_warmed: Callable[[WarmProcess, Warmed], None],
+        deliver_warmed: Callable[[Warm, Warmed], None],
         say: Callable[[str], None],
         tell_warmed: Callable[[Sequence[str]], None],
         warm: bool,
@@ -48,43 +47,33 @@ class Spawner:
         self._tell_warmed = tell_warmed
         self._becomes = becomes
         self._wanted = warm
-        self._warm: WarmProcess | None = None
+        self._warm: Warm | None = None
         self._modules: dict[str, None] = {}
         self._said = ""
 
     @property
     def pids(self) -> set[int]:
         """The warm process, where there is one."""
-        return {self._warm.process.pid} if self._warm is not None else set()
+        return {self._warm.pid} if self._warm is not None else set()
 
     def launch(self, briefing: Briefing, cold: bool = False) -> Child:
         """A process for this generation. Errors: OSError where none can be made."""
         briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
-        warm = self._warm
-        child = self._launch_warm(warm, briefing) if warm is not None and warm.is_ready and not warm.refusal else None
+        warm, ahead = self._warm, dataclasses.replace(briefing, warm=True)
+        child = self._launch_warm(warm, ahead) if warm is not None and warm.is_ready and not warm.refusal else None
         return child or Child.start(briefing, self._origin, self._deliver)
 
-    def _launch_warm(self, warm: WarmProcess, briefing: Briefing) -> Child | None:
-        order = dataclasses.replace(briefing, warm=True, listeners=self._origin.sockets)
-        with ExitStack() as undo:
-            scoreboard = undo.enter_context(closing(Scoreboard()))
-            hear, heard = pipe(undo)
-            told, tell = pipe(undo)  # unless it was told before, the end of this ends a process that comes too late
-            process = warm.launch(order, (heard, *scoreboard.descriptors, told))
-            if isinstance(process, Refused):
-                self._refuse(process.reason)
-                return None
-            undo.pop_all()
-        os.close(heard)
-        os.close(told)
-        _tell_to_begin(tell)
-        if process is warm.process:
-            warm.let_go()
+    def _launch_warm(self, warm: Warm, briefing: Briefing) -> Child | None:
+        child = warm.launch(briefing)
+        if isinstance(child, Refused):
+            self._refuse(child.reason)
+            return None
+        if warm.has_become:
             self._warm = None
         self._said = ""
-        return Child.adopt(process, briefing.generation, scoreboard, hear, self._deliver)
+        return child
 
     def learned(self, loaded: LoadReport, user_folders: Sequence[str], settings: dict[str, str]) -> None:
         """What a load has taught: the libraries to keep warm, or why they cannot be.
@@ -122,12 +111,13 @@ class Spawner:
         order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
         if warm is None:
             environ = {**self._origin.environ, **settings}
-            self._warm = WarmProcess(order, dataclasses.replace(self._origin, environ=environ))
+            kind = WarmProcess if System.lends_descriptors else SpareProcess
+            self._warm = kind(order, dataclasses.replace(self._origin, environ=environ), self._deliver)
             self._warm.listen(self._deliver_warmed)
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)
 
-    def warmed(self, process: WarmProcess, told: Warmed) -> None:
+    def warmed(self, process: Warm, told: Warmed) -> None:
         """It has imported what it was told to, or is gone."""
         if process is not self._warm or process.is_ready:
             return
@@ -152,14 +142,6 @@ class Spawner:
         self._give_up()
 
 
-def _tell_to_begin(pipe: int) -> None:
-    try:
-        os.write(pipe, GO)
-    except BrokenPipeError:
-        pass  # it is gone already; `Gone` tells
-    os.close(pipe)
-
-
 def _why_not(variables: Sequence[str]) -> str | None:
     """A library that reads them while it is imported must not be imported ahead of the script."""
     return f"the script sets {', '.join(variables)} before it imports libraries" if variables else None
@@ -167,8 +149,6 @@ def _why_not(variables: Sequence[str]) -> str | None:
 
 def _why_never(becomes: bool) -> str | None:
     """What speaks against a warm process on this system, whatever the script does."""
-    if not System.lends_descriptors:
-        return "on Windows each generation imports the libraries anew"
     if not System.forks_safely and not becomes:
         return "gunicorn forks, which is not safe on this system once libraries are imported (try --server waitress)"
     return None

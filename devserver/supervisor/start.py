@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import signal
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing
@@ -67,8 +66,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             becomes=config.server == "waitress",
         )
         stack.callback(spawner.close)
-        for number in System.stop_signals:
-            signal.signal(number, lambda *_: arrivals.put(StopAsked()))
+        System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
         generations = Generations(spawner, terminal, reaper, companions)
 

@@ -10,11 +10,12 @@ from collections.abc import Callable, Mapping
 
 from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.diagnostics import exceptions
+from devserver.diagnostics import contention, exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
 from devserver.process.command import Command
+from devserver.process.platform import System
 from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
@@ -75,7 +76,9 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
+        self._replays = Replays(
+            lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command, System.cut
+        )
         self._deadlines = Deadlines()
         self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
@@ -194,7 +197,7 @@ class Supervisor:
         config = self._project.config
         self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
-            return (lifecycle.LoadFailed(generation, loaded),)
+            return (lifecycle.LoadFailed(generation, loaded, contention.is_possible(loaded.error)),)
         life.good_workers += 1
         if life.good_workers < (config.worker_count if config.server == "gunicorn" else 1):
             return ()
@@ -247,7 +250,8 @@ class Supervisor:
         try:
             self._generations.launch(briefing, files, cold=scope >= Scope.REWARM)
         except OSError as error:
-            death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
+            report = exceptions.describe(error, "server", script=self._project.config.script)
+            death = Death(report=report, contended=contention.is_possible(report))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
             self._deadlines.look_at(generation)

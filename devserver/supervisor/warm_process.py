@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import queue
 import select
 import signal
 import socket
-import subprocess
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 
-from devserver.process.child import LAUNCHER, Origin, interpreter_command
-from devserver.process.platform import Process
-from devserver.process.wire import (
-    Became,
-    Briefing,
-    Ended,
-    Forked,
-    Refused,
-    Warmed,
-    WarmOrder,
-    receive_answer,
-    send,
-)
+from devserver.process.child import Child, Deliver, Origin, launcher_command, pipe
+from devserver.process.platform import Process, System
+from devserver.process.scoreboard import Scoreboard
+from devserver.process.wire import GO, Briefing, Ended, Forked, WarmOrder, receive_answer, send
+from devserver.records.messages import Became, Refused, Warmed
 
 ANSWER_LIMIT = 2.0  # seconds in which the warm process answers; one that does not is given up
 ENDED = "the process that imported the libraries ended"
@@ -34,24 +27,24 @@ class WarmProcess:
     """The supervisor's handle of one warm process. Errors: OSError where none can be made.
 
     `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
+    `deliver` gets what the generations tell that come from here.
     """
 
-    def __init__(self, order: WarmOrder, origin: Origin) -> None:
+    def __init__(self, order: WarmOrder, origin: Origin, deliver: Deliver) -> None:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
+        self.has_become = False  # it is a generation now
+        self._sockets = origin.sockets
+        self._deliver = deliver
         self._codes: dict[int, int] = {}
         self._is_gone = False
         self._change = threading.Condition()
         self._answers: queue.SimpleQueue[Process | Refused] = queue.SimpleQueue()
         self._channel, other = socket.socketpair()
-        passed = [other.fileno(), origin.lifeline]
+        command, passed = [*launcher_command(), "warm"], [other.fileno(), origin.lifeline]
         with other:
-            command = [*interpreter_command(), LAUNCHER, "warm", *map(str, passed)]
-            folder = order.user_folders[0]
-            self.process = subprocess.Popen(
-                command, pass_fds=[*passed, *origin.sockets], env=origin.environ, cwd=folder
-            )
+            self.process = System.start(command, passed, origin.sockets, origin.environ, order.user_folders[0])
         send(self._channel, order)
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
@@ -93,8 +86,30 @@ class WarmProcess:
         self.is_ready = False
         send(self._channel, order)
 
-    def launch(self, order: Briefing, descriptors: Sequence[int]) -> Process | Refused:
-        """A new generation's process, or the reason why there is none."""
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def launch(self, briefing: Briefing) -> Child | Refused:
+        """A new generation, or the reason why there is none."""
+        order = dataclasses.replace(briefing, listeners=self._sockets)
+        with ExitStack() as undo:
+            scoreboard = undo.enter_context(closing(Scoreboard()))
+            hear, heard = pipe(undo)
+            told, tell = pipe(undo)  # unless it was told before, the end of this ends a process that comes too late
+            process = self._order(order, (heard, *scoreboard.descriptors, told))
+            if isinstance(process, Refused):
+                return process
+            undo.pop_all()
+        os.close(heard)
+        os.close(told)
+        _tell_to_begin(tell)
+        if process is self.process:
+            self.has_become = True
+            self._let_go()
+        return Child.adopt(process, briefing.generation, scoreboard, hear, self._deliver)
+
+    def _order(self, order: Briefing, descriptors: Sequence[int]) -> Process | Refused:
         try:
             send(self._channel, order, descriptors)
             return self._answers.get(timeout=ANSWER_LIMIT)
@@ -109,16 +124,23 @@ class WarmProcess:
 
     def close(self) -> None:
         """Ends it; generations that came from it live on."""
-        self.let_go()
-        self.process.kill()
+        self._let_go()
+        self.process.send_signal(signal.SIGKILL)
 
-    def let_go(self) -> None:
-        """It is a generation now."""
+    def _let_go(self) -> None:
         try:
             self._channel.shutdown(socket.SHUT_RDWR)  # close() alone would not wake the thread that listens
         except OSError:
             pass  # it is gone already
         self._channel.close()
+
+
+def _tell_to_begin(pipe: int) -> None:
+    try:
+        os.write(pipe, GO)
+    except BrokenPipeError:
+        pass  # it is gone already; `Gone` tells
+    os.close(pipe)
 
 
 class ForkedProcess:

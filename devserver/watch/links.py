@@ -11,7 +11,10 @@ _MOST_LINKS = 40  # as the kernel: more is a circle
 
 @dataclass(frozen=True)
 class ResolvedPath:
-    """A path with its links followed. `links`: where each link on the way lies, its own folders resolved. `real`: the path behind all of them."""
+    """A path with its links followed.
+
+    `links`: where each link on the way lies, its own folders resolved. `real`: the path behind all of them.
+    """
 
     links: tuple[str, ...]
     real: str

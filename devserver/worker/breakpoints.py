@@ -48,7 +48,8 @@ def lend_to_breakpoints(loan: Loan) -> None:
 
     def stop_at(frame: FrameType) -> None:
         debugger = LentPdb(nosigint=True)
-        debugger.stdout = open(1, "w", buffering=1, closefd=False)  # what is printed to sys.stdout goes to the log
+        # what is printed to sys.stdout goes to the log
+        debugger.stdout = open(1, "w", buffering=1, encoding=sys.stdout.encoding, errors="replace", closefd=False)
         debugger.set_trace(frame)
 
     def hook(*args: Any, **named: Any) -> Any:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -11,12 +13,52 @@ from types import ModuleType
 
 from devserver.process.wire import WarmOrder
 from devserver.records.stamps import identity
+from devserver.scoring import logs
 from devserver.usercode import loader, ownership
 from devserver.usercode.ownership import is_library_file
+from devserver.worker.rehearsal import rehearse, silence
 
 
 class UserCodeWanted(BaseException):
     """A library asked for a module of the user's; no `except Exception` of the library's may hide it."""
+
+
+class Imports:
+    """What a process imports before it is, or makes, a generation."""
+
+    def __init__(self) -> None:
+        self._libraries = Libraries()
+        self._folders: tuple[str, ...] = ()
+        self._rehearsed = False
+
+    def add(self, order: WarmOrder) -> str | None:
+        """Import this, too. Returns why no generation can come of it, or None."""
+        self._folders = order.user_folders
+        sys.argv = list(order.arguments)
+        with silence(), self._libraries as libraries:
+            refusal = self._import(order, libraries) or libraries.problem(self._folders)
+        importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
+        gc.collect()
+        gc.freeze()
+        return refusal
+
+    def problem(self) -> str | None:
+        """Why what was imported is not what a cold start would import now, or None."""
+        return self._libraries.problem(self._folders)
+
+    def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
+        set_path(order)
+        if not self._rehearsed:
+            try:
+                rehearse()
+            except Exception as error:
+                return f"the server cannot be made ready ahead ({type(error).__name__}: {error})"
+            libraries.forget_names()
+            self._rehearsed = True
+        known = set(logging.root.manager.loggerDict)
+        refusal = import_modules(order.modules, libraries)
+        logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
+        return refusal
 
 
 class Libraries:

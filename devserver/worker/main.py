@@ -12,6 +12,7 @@ from devserver.config.settings import Config
 from devserver.process import debugger, wire
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
+from devserver.process.streams import write_anything
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
@@ -28,6 +29,7 @@ NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends wha
 def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
     """The process that the supervisor started; the texts are the descriptors that it passed."""
     briefing = wire.read_briefing(pipe)
+    System.obey(pipe)
     sender = wire.Link(System.inherited_descriptor(link, os.O_WRONLY))
     board = Scoreboard((System.inherited_descriptor(page), System.inherited_descriptor(dump)))
     leave(begin(briefing, sender, board), with_group=True)
@@ -38,6 +40,7 @@ def begin(
 ) -> int:
     """The generation of this briefing in this process, until it ends; returns the exit code."""
     System.adopt_orphans()
+    write_anything()
     scoreboard.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
@@ -46,6 +49,12 @@ def begin(
     _hear_keyboard(lambda: link.send(StopWanted()))
     listeners, paused = wire.open_listeners(briefing), lambda: loan.used or debugger.is_loaded()
     return run_generation(Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused))
+
+
+def ignore_keyboard() -> None:
+    """What is typed is not for this process, which is no generation yet."""
+    for number in (signal.SIGINT, *System.suspend_signals):
+        signal.signal(number, signal.SIG_IGN)
 
 
 def _hear_keyboard(stop: Callable[[], None]) -> None:

@@ -42,9 +42,10 @@ def rehearse() -> None:
     """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
     for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb"):
         importlib.import_module(name)
-    from devserver.serve import with_gunicorn
+    if System.can_fork:
+        from devserver.serve import with_gunicorn
 
-    with_gunicorn.prepare()
+        with_gunicorn.prepare()
     environ = {
         **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
         **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},

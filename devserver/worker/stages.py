@@ -3,9 +3,6 @@ user's. Each generation is forked from it, or it becomes one."""
 
 from __future__ import annotations
 
-import gc
-import importlib
-import logging
 import os
 import select
 import signal
@@ -16,22 +13,10 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
-from devserver.process.wire import (
-    Answer,
-    Became,
-    Briefing,
-    Ended,
-    Forked,
-    Link,
-    Refused,
-    Warmed,
-    WarmOrder,
-    receive_order,
-    send,
-)
-from devserver.scoring import logs
-from devserver.worker.libraries import Libraries, import_modules, set_path
-from devserver.worker.rehearsal import rehearse, silence, why_not_fork
+from devserver.process.wire import Answer, Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
+from devserver.records.messages import Became, Refused, Warmed
+from devserver.worker.libraries import Imports
+from devserver.worker.rehearsal import why_not_fork
 
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
@@ -48,9 +33,7 @@ class _Warm:
     def __init__(self, channel: socket.socket, lifeline: int) -> None:
         self._channel = channel
         self._lifeline = lifeline
-        self._libraries = Libraries()
-        self._folders: tuple[str, ...] = ()
-        self._rehearsed = False
+        self._imports = Imports()
         self._forks = False
         self._spare: Spare | None = None
         self._ends = os.pipe()
@@ -98,33 +81,13 @@ class _Warm:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-        self._folders = order.user_folders
-        sys.argv = list(order.arguments)
-        with silence(), self._libraries as libraries:
-            refusal = self._import(order, libraries) or libraries.problem(self._folders)
-            lost_by_fork = why_not_fork()
+        refusal = self._imports.add(order)
+        lost_by_fork = why_not_fork()
         self._forks = lost_by_fork is None
         if refusal is None and not order.becomes:
             refusal = lost_by_fork
-        importlib.invalidate_caches()  # for all generations to come: nothing is imported here any more
-        gc.collect()
-        gc.freeze()
         self._send(Warmed(refusal))
         return refusal is None
-
-    def _import(self, order: WarmOrder, libraries: Libraries) -> str | None:
-        set_path(order)
-        if not self._rehearsed:
-            try:
-                rehearse()
-            except Exception as error:
-                return f"the server cannot be made ready ahead ({type(error).__name__}: {error})"
-            libraries.forget_names()
-            self._rehearsed = True
-        known = set(logging.root.manager.loggerDict)
-        refusal = import_modules(order.modules, libraries)
-        logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
-        return refusal
 
     # --- the next generation
 
@@ -136,7 +99,7 @@ class _Warm:
             spare.begin(order, descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
-        problem = self._libraries.problem(self._folders)
+        problem = self._imports.problem()
         if problem is not None:
             os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
             self._send(Refused(problem))
@@ -158,7 +121,7 @@ class _Warm:
         return Spare(pid, here)
 
     def _become(self, order: Briefing, descriptors: list[int]) -> bool:
-        problem = self._libraries.problem(self._folders)
+        problem = self._imports.problem()
         self._send(Refused(problem) if problem is not None else Became())
         if problem is None:
             self._leave_office()

@@ -29,7 +29,7 @@ def read(tmp_path: Path) -> Read:
 
     def reading(*argv: str, script: str | None = "score.py", file: object = None, **environ: str) -> Config:
         if file is not None:
-            (tmp_path / "config.json").write_text(json.dumps(file))
+            (tmp_path / "config.json").write_text(json.dumps(file), encoding="utf-8")
         first = ("--entry_script", script) if script else ()
         return read_config([*first, *argv], environ, str(tmp_path))
 
@@ -292,15 +292,15 @@ def test_which_file(read: Read, tmp_path: Path) -> None:
     """Looked for: the named file, the app root's, the one beside the script; an empty one counts as none."""
     (tmp_path / "src").mkdir()
     beside, root, named = tmp_path / "src/config.json", tmp_path / "config.json", tmp_path / "named.json"
-    beside.write_text('{"SERVICE_NAME": "beside"}')
+    beside.write_text('{"SERVICE_NAME": "beside"}', encoding="utf-8")
     assert read(script="src/score.py").service_name == "beside"
-    root.write_text("")
+    root.write_text("", encoding="utf-8")
     assert read(script="src/score.py").service_name == "beside"
-    root.write_text('{"SERVICE_NAME": "root", "WORKSPACE_NAME": "root"}')
+    root.write_text('{"SERVICE_NAME": "root", "WORKSPACE_NAME": "root"}', encoding="utf-8")
     assert read(script="src/score.py").service_name == "root"
-    named.write_text("")
+    named.write_text("", encoding="utf-8")
     assert read("--config_file", "named.json", script="src/score.py").service_name == "root"
-    named.write_text('{"SERVICE_NAME": "named"}')
+    named.write_text('{"SERVICE_NAME": "named"}', encoding="utf-8")
     for config in (read("--config_file", "named.json"), read(AZUREML_CONFIG_FILE=str(named))):
         assert (config.service_name, config.workspace_name, config.file_read) == ("named", "", str(named))
     assert config.environment()["AZUREML_CONFIG_FILE"] == str(named)
@@ -310,7 +310,7 @@ def test_file_beside_the_script(read: Read, tmp_path: Path) -> None:
     """A script of the command line is looked up from the working directory, behind links, whatever the app root is."""
     for folder in ("real", "other"):
         (tmp_path / folder).mkdir()
-    (tmp_path / "real/config.json").write_text('{"SERVICE_NAME": "beside the real one"}')
+    (tmp_path / "real/config.json").write_text('{"SERVICE_NAME": "beside the real one"}', encoding="utf-8")
     (tmp_path / "real/score.py").touch()
     (tmp_path / "link.py").symlink_to("real/score.py")
     assert read(script="real/score.py", AML_APP_ROOT="other").service_name == "beside the real one"
@@ -483,7 +483,7 @@ def test_config_of_a_workspace(read: Read) -> None:
 
 def test_watched_files(read: Read, tmp_path: Path) -> None:
     """A reload looks at the files that are read at the start, there or not, each once."""
-    (tmp_path / "c.json").write_text("{}")
+    (tmp_path / "c.json").write_text("{}", encoding="utf-8")
     watched = read("--config_file", "c.json", script="src/score.py").watched_files
     names = ["c.json", "config.json", "logging.json", "src/config.json", "src/logging.json", "swagger.json"]
     names += ["swagger2.json", "swagger3.json", "swagger3.1.json"]

@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import pickle
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from deployments import CASES, Case
+from live import environment
 
 from devserver.config.files import ConfigError
 from devserver.config.settings import Config
@@ -309,3 +312,14 @@ def test_a_pyproject_of_others_is_no_matter(tmp_path: Path) -> None:
     (tmp_path / "pyproject.toml").write_text("[tool.black\n")
     config = read_config(["--entry_script", "score.py"], {}, str(tmp_path))
     assert config.project_file is None and not config.notes
+
+
+def test_help_reads_no_files_and_imports_nothing_for_them(tmp_path: Path) -> None:
+    """It is as fast as without deployments."""
+    (tmp_path / "pyproject.toml").write_text("[tool.azmlinfsrv]\nport = 1\n")
+    found = "yaml tomllib tomli packaging devserver.config.deployment devserver.config.pyproject devserver.config.azure_deployment"
+    code = f"import sys; from devserver.cli import run; run(['--help']); assert not set({found.split()}) & set(sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment({}), capture_output=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr.decode()

@@ -34,7 +34,7 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "devserver", "--init_vscode", *arguments],
         cwd=folder, env=environment({}), capture_output=True, text=True, timeout=DEADLINE,
-    )  # fmt: skip
+     encoding="utf-8")  # fmt: skip
 
 
 def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
@@ -88,12 +88,12 @@ def test_what_is_not_understood_is_left_alone(tmp_path: Path, before: str) -> No
     """A file that cannot be read as a list of tasks is not touched; the entries are printed, and the exit code is 1."""
     path = tmp_path / TASKS.path
     path.parent.mkdir()
-    path.write_text(before)
+    path.write_text(before, encoding="utf-8")
     done = command(tmp_path, *ARGUMENTS) if before == "{" else None
     with pytest.raises(ValueError):
         vscode.added(before, TASKS)
     if done is not None:
-        assert done.returncode == 1 and path.read_text() == before
+        assert done.returncode == 1 and path.read_text(encoding="utf-8") == before
         assert all(json.dumps(label) in done.stdout for label in LABELS)
 
 
@@ -101,11 +101,11 @@ def test_an_entry_of_the_same_name_is_never_overwritten(tmp_path: Path) -> None:
     """Where somebody changed an entry, it stays; what was meant for it is printed."""
     first = command(tmp_path, *ARGUMENTS)
     path = tmp_path / TASKS.path
-    changed = path.read_text().replace('"silent"', '"always"', 1)
-    path.write_text(changed)
+    changed = path.read_text(encoding="utf-8").replace('"silent"', '"always"', 1)
+    path.write_text(changed, encoding="utf-8")
     done = command(tmp_path, *ARGUMENTS)
     assert (first.returncode, done.returncode) == (0, 1)
-    assert path.read_text() == changed
+    assert path.read_text(encoding="utf-8") == changed
     assert json.dumps(LABELS[0]) in done.stdout and json.dumps(LABELS[1]) not in done.stdout
 
 

@@ -650,13 +650,15 @@ def test_crash_is_placed_by_faulthandler(world: World) -> None:
     folder = world.folder / "modèle 模型"
     folder.mkdir()
     (folder / "score.py").write_text(
-        INIT + "def native():\n    faulthandler._sigsegv()\n\ndef run(raw_data):\n    native()\n\nimport faulthandler\n"
+        INIT
+        + "def native():\n    faulthandler._sigsegv()\n\ndef run(raw_data):\n    native()\n\nimport faulthandler\n",
+        encoding="utf-8",
     )
     dump = world.folder / "dump.txt"
     code = subprocess.run(
         [sys.executable, "-B", "-c", CRASH.format(folder=str(folder), dump=str(dump))], timeout=30
     ).returncode
-    error = exits.died("run", code, dump=dump.read_text(), script=str(folder / "score.py"))
+    error = exits.died("run", code, dump=dump.read_text(encoding="utf-8"), script=str(folder / "score.py"))
     assert (error.path, error.line) == (str(folder / "score.py"), 5)
     assert error.message.startswith("the worker died in run(): SIG") and error.message.endswith(" in native")
     assert [frame.function for frame in error.frames] == ["run", "native"]
@@ -726,7 +728,9 @@ def test_every_field_of_a_report_is_plain(world: World) -> None:
 def test_supervisor_can_import_it_quickly() -> None:
     """The records and their drawing load none of the modules that take long."""
     code = "import sys, devserver.diagnostics.exceptions, devserver.display.blocks; print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30, check=True, encoding="utf-8"
+    )
     slow = {"flask", "difflib", "traceback", "tempfile", "importlib.metadata", "numpy", "colorama", "asyncio"}
     assert not slow & set(done.stdout.split())
 

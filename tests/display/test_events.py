@@ -16,7 +16,7 @@ from devserver.config.settings import Config
 from devserver.display import console, events
 
 jsonschema = pytest.importorskip("jsonschema")
-SCHEMA = json.loads((ROOT / "docs" / "events.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "events.schema.json").read_text(encoding="utf-8"))
 EVENTS = [name for name, definition in SCHEMA["$defs"].items() if "event" in definition.get("properties", {})]
 
 POSIX = pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="there are no named pipes")
@@ -69,7 +69,7 @@ def test_every_event_is_described() -> None:
     made = [call.args[0] for call in calls if isinstance(call.func, ast.Name) and call.func.id == "event" and call.args]
     names = {name.value for name in made if isinstance(name, ast.Constant)}
     assert names | {"request_failed", "warning"} == set(EVENTS)
-    text = (ROOT / "docs" / "events.md").read_text()
+    text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8")
     assert [name for name in EVENTS if f"| `{name}` |" not in text] == []
 
 
@@ -106,7 +106,7 @@ def test_without_the_loop(tmp_path: Path) -> None:
     """Without --reload the stream has the same form."""
     from live import Server
 
-    (tmp_path / "score.py").write_text(SCRIPT)
+    (tmp_path / "score.py").write_text(SCRIPT, encoding="utf-8")
     with Server("--entry_script", "score.py", folder=tmp_path) as server:
         server.post("/score", '{"b": 1}')
         server.wait_for("request_failed")

@@ -29,7 +29,7 @@ Servers = pytest.mark.parametrize("server", [pytest.param("gunicorn", marks=POSI
 @pytest.fixture
 def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run the command to its end in tmp_path, where score.py notes that it was loaded."""
-    (tmp_path / "score.py").write_text(LOADED)
+    (tmp_path / "score.py").write_text(LOADED, encoding="utf-8")
 
     def run(*arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -40,6 +40,7 @@ def command(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
             capture_output=True,
             text=True,
             timeout=DEADLINE,
+            encoding="utf-8",
         )
 
     return run
@@ -98,8 +99,8 @@ def test_settings(
     words: tuple[str, ...],
 ) -> None:
     """A setting that cannot be used is one line on stderr, before anything is loaded."""
-    (tmp_path / "broken.json").write_text('{\n  SERVICE_NAME: "x"}')
-    (tmp_path / "wrong.json").write_text('{"SERVICE_NAME": 5}')
+    (tmp_path / "broken.json").write_text('{\n  SERVICE_NAME: "x"}', encoding="utf-8")
+    (tmp_path / "wrong.json").write_text('{"SERVICE_NAME": 5}', encoding="utf-8")
     (tmp_path / "latin.json").write_bytes(b'{"SERVICE_NAME": "\xe9"}')
     done = command(*arguments, **environ)
     assert done.returncode == code
@@ -153,7 +154,7 @@ def test_entry_script(command: Run, tmp_path: Path, server: str, script: str, wo
 
 def test_no_script_in_the_file(command: Run, tmp_path: Path) -> None:
     """With a configuration file that names no script the module main is meant; its absence is one line."""
-    (tmp_path / "config.json").write_text('{"SERVICE_NAME": "x"}')
+    (tmp_path / "config.json").write_text('{"SERVICE_NAME": "x"}', encoding="utf-8")
     done = command("--config_file", "config.json", *ANY_PORT)
     assert done.returncode == 3 and "main" in only_headline(done.stdout)["text"]
 
@@ -171,7 +172,7 @@ def test_no_script_in_the_file(command: Run, tmp_path: Path) -> None:
 )
 def test_script_that_fails(command: Run, tmp_path: Path, text: str, line: str, words: str) -> None:
     """A script that cannot be loaded, or whose init() fails, is one line with its place; exit code 3."""
-    (tmp_path / "score.py").write_text(text)
+    (tmp_path / "score.py").write_text(text, encoding="utf-8")
     done = command(*SCRIPT, *ANY_PORT)
     found = only_headline(done.stdout)
     assert (done.returncode, found["path"], found["line"]) == (3, "score.py", line)
@@ -188,7 +189,7 @@ def test_script_that_fails(command: Run, tmp_path: Path, text: str, line: str, w
 )
 def test_files_beside_the_script(command: Run, tmp_path: Path, name: str, content: str, words: str) -> None:
     """A broken logging.json or swagger file is one line that names the file; exit code 3."""
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     done = command(*SCRIPT, *ANY_PORT)
     found = only_headline(done.stdout)
     assert (done.returncode, found["path"]) == (3, name)
@@ -197,7 +198,7 @@ def test_files_beside_the_script(command: Run, tmp_path: Path, name: str, conten
 
 def test_debugger_that_is_not_installed(command: Run, tmp_path: Path) -> None:
     """The debug port without debugpy is one line with the pip command; exit code 3, and no endless restarts."""
-    (tmp_path / "debugpy.py").write_text("raise ImportError")
+    (tmp_path / "debugpy.py").write_text("raise ImportError", encoding="utf-8")
     done = command(*SCRIPT, *ANY_PORT, AZUREML_DEBUG_PORT="5678")
     found = only_headline(done.stdout)
     assert done.returncode == 3 and 'pip install "azmlinfsrv-devserver[debug]"' in found["text"]
@@ -208,7 +209,7 @@ def test_debugger_that_is_not_installed(command: Run, tmp_path: Path) -> None:
 def test_model_dir_that_is_not_there(tmp_path: Path, server: str) -> None:
     """The server starts, the script sees the path as typed, and one line says that nothing is there."""
     (tmp_path / "score.py").write_text(
-        "import os\ndef init(): pass\ndef run(d): return os.environ['AZUREML_MODEL_DIR']\n"
+        "import os\ndef init(): pass\ndef run(d): return os.environ['AZUREML_MODEL_DIR']\n", encoding="utf-8"
     )
     with Server(*SCRIPT, "--model_dir", "no/where", "--server", server, folder=tmp_path) as running:
         assert running.post("/score", "x").json() == "no/where"
@@ -224,7 +225,7 @@ def plain(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     """A server whose run() returns what Python makes of the body."""
     folder = tmp_path_factory.mktemp("plain")
     (folder / "score.py").write_text(
-        "def init():\n    pass\n\n\ndef run(data):\n    value = eval(data)\n    return value\n"
+        "def init():\n    pass\n\n\ndef run(data):\n    value = eval(data)\n    return value\n", encoding="utf-8"
     )
     with Server(*SCRIPT, "--server", request.param, folder=folder) as running:
         yield running
@@ -235,13 +236,16 @@ def schema(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server whose run() takes a decorated parameter."""
     pytest.importorskip("inference_schema", reason="inference-schema is not installed")
     folder = tmp_path_factory.mktemp("schema")
-    (folder / "score.py").write_text("""\
+    (folder / "score.py").write_text(
+        """\
 from inference_schema.parameter_types.standard_py_parameter_type import StandardPythonParameterType
 from inference_schema.schema_decorators import input_schema
 def init(): pass
 @input_schema("data", StandardPythonParameterType([1]))
 def run(data): return data
-""")
+""",
+        encoding="utf-8",
+    )
     with Server(*SCRIPT, "--server", "waitress", folder=folder) as running:
         yield running
 

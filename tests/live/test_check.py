@@ -28,14 +28,15 @@ def check(folder: Path, *arguments: str, script: str = "score.py") -> subprocess
         text=True,
         timeout=LIMIT,
         stdin=subprocess.DEVNULL,
+        encoding="utf-8",
     )
 
 
 @pytest.fixture
 def project(tmp_path: Path) -> Path:
-    (tmp_path / "score.py").write_text(GOOD)
-    (tmp_path / "good.json").write_text('{"n": 1}')
-    (tmp_path / "bad.json").write_text('{"m": 1}')
+    (tmp_path / "score.py").write_text(GOOD, encoding="utf-8")
+    (tmp_path / "good.json").write_text('{"n": 1}', encoding="utf-8")
+    (tmp_path / "bad.json").write_text('{"m": 1}', encoding="utf-8")
     return tmp_path
 
 
@@ -59,7 +60,7 @@ def test_a_good_script_passes(project: Path) -> None:
 )
 def test_a_script_that_does_not_load_is_a_3(project: Path, source: str, place: str) -> None:
     """Whatever keeps it from loading is named with its place."""
-    (project / "score.py").write_text(source)
+    (project / "score.py").write_text(source, encoding="utf-8")
     done = check(project, "--request", "good.json")
     assert done.returncode == 3, done.stdout + done.stderr
     assert done.stdout.startswith(place) or f"\n{place}" in done.stdout
@@ -67,8 +68,10 @@ def test_a_script_that_does_not_load_is_a_3(project: Path, source: str, place: s
 
 def test_each_failing_sample_counts_and_the_next_goes_on(project: Path) -> None:
     """An exception, a missing file and a death of the process: exit code 4, and the good sample is answered."""
-    (project / "score.py").write_text(GOOD.replace("return", "import os; '9' in data and os._exit(7)\n    return"))
-    (project / "deadly.json").write_text('{"n": 9}')
+    (project / "score.py").write_text(
+        GOOD.replace("return", "import os; '9' in data and os._exit(7)\n    return"), encoding="utf-8"
+    )
+    (project / "deadly.json").write_text('{"n": 9}', encoding="utf-8")
     samples = ["bad.json", "none.json", "deadly.json", "good.json"]
     done = check(project, *(word for name in samples for word in ("--request", name)), "--check_format", "json")
     found = json.loads(done.stdout)
@@ -84,11 +87,13 @@ def test_each_failing_sample_counts_and_the_next_goes_on(project: Path) -> None:
 
 def test_a_hanging_sample_is_cut_off_by_the_time_limit(project: Path) -> None:
     """The line that was running is named, and the next sample goes on."""
-    (project / "score.py").write_text(GOOD.replace("return", "while '5' in data: pass\n    return"))
-    (project / "hangs.json").write_text('{"n": 5}')
+    (project / "score.py").write_text(GOOD.replace("return", "while '5' in data: pass\n    return"), encoding="utf-8")
+    (project / "hangs.json").write_text('{"n": 5}', encoding="utf-8")
     command = [*COMMAND, "--entry_script", "score.py", "--check", "--request", "hangs.json", "--request", "good.json"]
     env = environment({"SCORING_TIMEOUT_MS": "300"})
-    done = subprocess.run(command, cwd=project, env=env, capture_output=True, text=True, timeout=LIMIT)
+    done = subprocess.run(
+        command, cwd=project, env=env, capture_output=True, text=True, timeout=LIMIT, encoding="utf-8"
+    )
     assert done.returncode == 4
     assert "score.py:9:" in done.stdout and "sample good.json: 200" in done.stdout
 
@@ -98,14 +103,14 @@ def test_github_annotations_name_file_and_line(project: Path) -> None:
     done = check(project, "--request", "bad.json", "--check_format", "github")
     column = 18 if HAS_COLUMNS else 1
     assert f"::error file=score.py,line=9,col={column},title=run::KeyError: 'n'" in done.stdout
-    (project / "score.py").write_text("x = [\n")
+    (project / "score.py").write_text("x = [\n", encoding="utf-8")
     done = check(project, "--check_format", "github")
     assert "::error file=score.py,line=1,col=5,title=load::SyntaxError: '[' was never closed" in done.stdout
 
 
 def test_junit_is_xml_with_one_case_per_sample(project: Path) -> None:
     """What the script prints does not get into it."""
-    (project / "score.py").write_text(GOOD.replace("pass", "print('<noise>')"))
+    (project / "score.py").write_text(GOOD.replace("pass", "print('<noise>')"), encoding="utf-8")
     done = check(project, "--request", "good.json", "--request", "bad.json", "--check_format", "junit")
     suite = ElementTree.fromstring(done.stdout.encode())
     assert (suite.get("tests"), suite.get("failures"), done.returncode) == ("3", "1", 4)
@@ -151,8 +156,8 @@ def test_notes_would_azure_accept_it(project: Path) -> None:
     pytest.importorskip("requests")
     script = GOOD.replace("import json", "import json\n\nimport flask\nimport requests")
     script = script.replace("return {'n': json.loads(data)['n']}", "return flask.Response('x', 503)")
-    (project / "score.py").write_text(script)
-    (project / "requirements.txt").write_text("# packages\nFlask>=2\n")
+    (project / "score.py").write_text(script, encoding="utf-8")
+    (project / "requirements.txt").write_text("# packages\nFlask>=2\n", encoding="utf-8")
     done = check(project, "--request", "good.json", "--check_format", "json")
     notes = json.loads(done.stdout)["notes"]
     assert any(note.startswith("requests: imported, but not named in requirements.txt") for note in notes), notes
@@ -204,7 +209,7 @@ def test_packages_are_compared_with_the_files_beside_the_script(
     tmp_path: Path, name: str, content: str, named: bool
 ) -> None:
     """Names count in any spelling; the standard library and unknown modules are never missed."""
-    (tmp_path / name).write_text(content)
+    (tmp_path / name).write_text(content, encoding="utf-8")
     notes = on_load(["pytest", "pytest.mark", "json", "no_such_module"], str(tmp_path))
     assert (notes == ()) is named
     assert named or notes[0].startswith("pytest: imported, but not named in")

@@ -54,7 +54,7 @@ def wait_until_shown(server: Server, text: str) -> str:
 @pytest.mark.parametrize("reload", [False, True])
 def test_report_of_a_request(tmp_path: Path, reload: bool) -> None:
     """Begin line, headline, what people want to see, end line; one line alone is for the problem matcher."""
-    (tmp_path / "score.py").write_text(BROKEN)
+    (tmp_path / "score.py").write_text(BROKEN, encoding="utf-8")
     with Server("--entry_script", "score.py", *(["--reload"] if reload else []), folder=tmp_path) as server:
         assert server.post("/score", '{"row": 1}', {"Content-Type": "application/json"}).status == 500
         output = wait_until_shown(server, "end of report")
@@ -71,7 +71,9 @@ def test_report_of_a_request(tmp_path: Path, reload: bool) -> None:
 @pytest.mark.parametrize("reload", [False, True])
 def test_report_of_a_load(tmp_path: Path, reload: bool) -> None:
     """The headline stands below the line that opens the load, and the line that closes it says what is served."""
-    (tmp_path / "score.py").write_text("def init():\n    raise ValueError('no model')\n\ndef run(data):\n    pass\n")
+    (tmp_path / "score.py").write_text(
+        "def init():\n    raise ValueError('no model')\n\ndef run(data):\n    pass\n", encoding="utf-8"
+    )
     arguments = ["--entry_script", "score.py", *(["--reload"] if reload else [])]
     with Server(*arguments, folder=tmp_path, until="not_ready") as server:
         if not reload:
@@ -86,7 +88,7 @@ def test_report_of_a_load(tmp_path: Path, reload: bool) -> None:
 
 def test_full_traceback(tmp_path: Path) -> None:
     """Asked for, the library's calls stand there too; the headline stays the first line."""
-    (tmp_path / "score.py").write_text(BROKEN.replace("['rows']", ""))
+    (tmp_path / "score.py").write_text(BROKEN.replace("['rows']", ""), encoding="utf-8")
     with Server("--entry_script", "score.py", "--reload", "--full_traceback", folder=tmp_path) as server:
         server.post("/score", "{")
         output = wait_until_shown(server, "end of report")
@@ -156,7 +158,7 @@ def test_ignored_exception_is_a_warning(tmp_path: Path) -> None:
 def in_terminal(folder: Path, colour: str) -> str:
     """What the command writes to a real pseudo-terminal of 100 columns, from the first load to its report."""
     folder.mkdir()
-    (folder / "score.py").write_text("import json\nNAME = jsn.dumps(1)\n")
+    (folder / "score.py").write_text("import json\nNAME = jsn.dumps(1)\n", encoding="utf-8")
     events = folder / "events.jsonl"
     master, slave = pty.openpty()
     environ = environment({"TERM": "xterm-256color", "COLUMNS": "100", "NO_COLOR": None, "FORCE_COLOR": None})
@@ -176,7 +178,7 @@ def in_terminal(folder: Path, colour: str) -> str:
         process.kill()
         process.wait()
         os.close(master)
-    assert "\x1b" not in events.read_text() and "\\u001b" not in events.read_text()
+    assert "\x1b" not in events.read_text(encoding="utf-8") and "\\u001b" not in events.read_text(encoding="utf-8")
     text = seen.decode().replace("\r\n", "\n")
     return "\n".join(line for line in text[text.index("starting") :].split("\n") if not re.match(r"\d{4}-", line))
 
@@ -193,7 +195,7 @@ def test_no_colour_in_a_pipe(tmp_path: Path) -> None:
     """Neither in what is redirected nor in the event stream."""
     with Loop(tmp_path, score="1 / 0\n", until="not_ready") as loop:
         assert "\x1b" not in wait_until_shown(loop, "not ready: ")
-        assert "\x1b" not in (tmp_path / "events.jsonl").read_text()
+        assert "\x1b" not in (tmp_path / "events.jsonl").read_text(encoding="utf-8")
 
 
 # ---------------------------------------------------------- where it would mislead

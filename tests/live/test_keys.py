@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from loop import AtTerminal, Loop, answering
+from at_terminal import AtTerminal
+from loop import Loop, answering
 
 from devserver.lifecycle import ReloadAsked, StopAsked
 from devserver.records.messages import Look

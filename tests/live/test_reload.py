@@ -257,7 +257,7 @@ def test_links_inside_and_of_the_model_folder(tmp_path: Path) -> None:
     """A `..data` link that is switched, and a switched link to the model folder itself, are one change each."""
     for version in ("1", "2"):
         (tmp_path / "versions" / version).mkdir(parents=True)
-        (tmp_path / "versions" / version / "model.bin").write_text(f"of {version}")
+        (tmp_path / "versions" / version / "model.bin").write_text(f"of {version}", encoding="utf-8")
     with Loop(tmp_path / "run", "--model_dir", "model", score=MODEL, until=None) as loop:
         model = loop.project / "model"
         model.mkdir()
@@ -342,7 +342,7 @@ def test_the_script_is_deleted(tmp_path: Path, server: str) -> None:
 def test_odd_times(tmp_path: Path, server: str) -> None:
     """An older time stamp is a change, two saves of one size within a second are two, a touch is none."""
     with Loop(tmp_path, score=answering(1), server=server) as loop:
-        (tmp_path / "old.py").write_text(answering(2))
+        (tmp_path / "old.py").write_text(answering(2), encoding="utf-8")
         os.utime(tmp_path / "old.py", (10**9, 10**9))
         shutil.copy2(tmp_path / "old.py", loop.project / "score.py")
         assert loop.ask().json() == 2

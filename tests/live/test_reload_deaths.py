@@ -43,7 +43,7 @@ def cut_off(request: Future[Answer]) -> bool:
 def is_alive(pid: int) -> bool:
     """Whether it runs; one that has ended and only waits to be reaped does not."""
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
 

@@ -14,7 +14,8 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from loop import GONE_WITHIN, SERVERS, AtTerminal, Loop, answering
+from at_terminal import AtTerminal
+from loop import GONE_WITHIN, SERVERS, Loop, answering
 
 BEGAN = "open('began', 'w').close()"
 CHILD = "__import__('subprocess').Popen(['sleep', '1000'], start_new_session=True)"
@@ -198,7 +199,7 @@ def test_what_was_there_before_is_left_alone(tmp_path: Path) -> None:
     loop = Loop(tmp_path, score=answering(1, init=CHILD))
     loop._argv[:] = ["/bin/sh", "-c", 'env -i sleep 1000 & echo $! > older; exec "$@"', "sh", *loop._argv]
     with loop:
-        older = int((loop.project / "older").read_text())
+        older = int((loop.project / "older").read_text(encoding="utf-8"))
         try:
             before = set(loop.processes())
             loop.save("score.py", answering(2))
@@ -267,7 +268,9 @@ def test_port_in_use(tmp_path: Path) -> None:
         taken.listen()
         port = str(taken.getsockname()[1])
         command = [*loop._argv[: loop._argv.index("--port")], "--port", port]
-        found = subprocess.run(command, cwd=loop.project, env=loop._env, capture_output=True, text=True, timeout=20)
+        found = subprocess.run(
+            command, cwd=loop.project, env=loop._env, capture_output=True, text=True, timeout=20, encoding="utf-8"
+        )
         assert found.returncode == 1
         assert found.stderr.startswith(f"azmlinfsrv: error: port {port} is in use; choose another with --port")
         assert found.stderr.count("\n") == 1
@@ -302,7 +305,7 @@ def test_a_save_while_init_waits_at_a_breakpoint(tmp_path: Path) -> None:
     score = answering(1, top="import os", init="open('pid', 'w').write(str(os.getpid())); breakpoint()")
     with AtTerminal(tmp_path, score=score, until="listening") as loop:
         loop.sees("(Pdb)")
-        pid = int((loop.project / "pid").read_text())
+        pid = int((loop.project / "pid").read_text(encoding="utf-8"))
         loop.save("score.py", answering(2))
         assert loop.ask().json() == 2
         loop.press("p 'still ' + 'here'\n")

@@ -1,4 +1,4 @@
-"""Generations that are forked from a process with the libraries imported: as good as cold ones, or cold ones."""
+"""Generations that come from a process with the libraries imported: as good as cold ones, or cold ones."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import importlib.util
 import json
 import os
 import queue
-import select
 import shutil
 import signal
 import sys
@@ -27,12 +26,12 @@ from devserver.process.child import Origin
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.platform import System
-from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import Briefing
-from devserver.records.messages import Gone, LoadReport
+from devserver.records.messages import Gone, LoadReport, Refused, Warmed
 from devserver.supervisor import spawner, warm_process
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
+pytestmark = pytest.mark.skipif(sys.platform not in ("linux", "win32"), reason="never tried elsewhere")
+forks = pytest.mark.skipif(sys.platform != "linux", reason="about forks, or looks at /proc")
 
 FACTS = """
 import json as _json, os as _os, sys as _sys
@@ -66,12 +65,12 @@ class Warm(Loop):
         package = self.site / name
         package.mkdir(parents=True, exist_ok=True)
         new = package / "new"
-        new.write_text(text)
+        new.write_text(text, encoding="utf-8")
         new.replace(package / "__init__.py")
 
     def executed(self, name: str) -> int:
         """How often the module was executed in any process."""
-        return self._trace.read_text().split().count(name)
+        return self._trace.read_text(encoding="utf-8").split().count(name)
 
     def saved(self, script: str) -> dict[str, Any]:
         """Save the script; the event when its generation answers."""
@@ -99,6 +98,7 @@ class Warm(Loop):
 
 
 def command_of(pid: int) -> str:
+    """Empty where the system does not tell."""
     try:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
@@ -107,7 +107,7 @@ def command_of(pid: int) -> str:
 
 def parent_of(pid: int) -> int:
     try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+        return int(Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
     except OSError:
         return 0
 
@@ -139,12 +139,12 @@ def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path) -> None:
     arguments = ["--model_dir", "outputs"] if (made / "outputs").exists() else []
     loop = Warm(tmp_path / "run", *arguments, env={"FACTS": str(facts)})
     shutil.copytree(made, loop.project, dirs_exist_ok=True)
-    script = (made / "score.py").read_text() + FACTS
+    script = (made / "score.py").read_text(encoding="utf-8") + FACTS
     loop.save("score.py", script)
     with loop:
         loop.wait_for("warm")
-        cold = loop.wait_for("ready"), json.loads(facts.read_text()), answered(loop)
-        warm = loop.saved(script + again), json.loads(facts.read_text()), answered(loop)
+        cold = loop.wait_for("ready"), json.loads(facts.read_text(encoding="utf-8")), answered(loop)
+        warm = loop.saved(script + again), json.loads(facts.read_text(encoding="utf-8")), answered(loop)
     assert (cold[0]["warm"], warm[0]["warm"]) == (False, True)
     assert cold[1] == warm[1]
     assert cold[2] == warm[2]
@@ -186,6 +186,7 @@ def test_generations_draw_other_random_numbers(tmp_path: Path) -> None:
     assert len(set(drawn)) == len(drawn) == 16
 
 
+@forks
 @pytest.mark.parametrize(("server", "workers"), [("gunicorn", 3), ("waitress", 3)])
 def test_every_worker_is_warm(server: str, workers: int, tmp_path: Path) -> None:
     """With several workers, with threads, and when a worker is replaced: the library is executed once, ahead."""
@@ -203,7 +204,7 @@ def test_no_warm_means_cold(tmp_path: Path) -> None:
     script = using("library", "library.VALUE")
     with Warm(tmp_path, "--no_warm", packages={"library": TRACE + "VALUE = 1"}, score=script) as loop:
         assert not loop.saved(script + "# 2")["warm"]
-        assert (loop.executed("library"), loop.count("warm"), loop.warm_processes()) == (2, 0, set())
+        assert (loop.executed("library"), loop.count("warm"), len(loop.warm_processes())) == (2, 0, 0)
 
 
 def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) -> None:
@@ -219,6 +220,7 @@ def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) ->
 # --- where it cannot be warm, it is cold and says so
 
 
+@forks
 def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
     """A thread does not survive a fork, so nothing is forked."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
@@ -230,6 +232,7 @@ def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
         assert len(loop.notes()) == 1
 
 
+@forks
 def test_a_library_that_starts_a_thread_under_waitress(tmp_path: Path) -> None:
     """Where the server forks nothing, the process with the library becomes the next generation; a new one follows."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
@@ -313,6 +316,7 @@ def test_a_library_that_was_missed_comes_later(tmp_path: Path) -> None:
         assert loop.value() is True
 
 
+@forks
 def test_a_library_that_is_upgraded(tmp_path: Path) -> None:
     """The next generation has the new one; then it is kept warm. The generation from the old process is retired."""
     script = using("library", "library.VALUE")
@@ -350,7 +354,7 @@ def test_the_users_own_code_is_never_imported_ahead(tmp_path: Path) -> None:
     script = using("library, beside, parts, editable", "1")
     loop = Warm(tmp_path, packages={"library": TRACE}, score=script, files=files)
     (loop.outside / "editable").mkdir(parents=True)
-    (loop.outside / "editable/__init__.py").write_text(TRACE)
+    (loop.outside / "editable/__init__.py").write_text(TRACE, encoding="utf-8")
     with loop:
         assert loop.wait_for("warm")["modules"] == ["library"]
         assert loop.saved(script + "# 2")["warm"]
@@ -390,6 +394,7 @@ def is_ours(pid: int) -> bool:
     return f"{os.sep}launch" in command_of(pid)
 
 
+@forks
 @pytest.mark.parametrize("server", SERVERS)
 def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: Path) -> None:
     """kill -9 of the warm process: what it forked goes on, is retired by the next save, and all is warm again."""
@@ -410,6 +415,7 @@ def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: P
         assert loop.count("died", "overran") == 0
 
 
+@forks
 def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path) -> None:
     """Another one is forked in its place."""
     script = using("library", "library.VALUE")
@@ -426,16 +432,9 @@ def spare_of(loop: Warm, warm: int) -> list[int]:
 
 
 class StillBorn:
-    """A process that is gone when it is handed over, and the warm process that it came from."""
+    """A process that is gone when it is handed over."""
 
-    refusal, is_ready, process, pid = None, True, None, 1 << 30
-
-    modules: frozenset[str] = frozenset()
-
-    def launch(self, *_: object) -> StillBorn:
-        return self
-
-    def listen(self, _: object) -> None: ...
+    pid = 1 << 30
 
     def wait(self) -> int:
         return -signal.SIGKILL
@@ -444,27 +443,42 @@ class StillBorn:
         raise ProcessLookupError
 
 
-def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch) -> None:
+@forks
+def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Its end is told like any other."""
     told: queue.Queue[tuple[int, object]] = queue.Queue()
-    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
-    starter = spawner.Spawner(Origin([], {}, -1), [], lambda *record: told.put(record), print, print, print, warm=True)
-    starter.learned(LoadReport(ok=True), ("/",), {})
-    starter.launch(Briefing(7, Config())).close()
+    monkeypatch.setattr(System, "start", lambda *_: None)
+    monkeypatch.setattr(warm_process, "send", lambda *_: None)
+    monkeypatch.setattr(warm_process.WarmProcess, "_order", lambda *_: StillBorn())
+    order = wire.WarmOrder((), (str(tmp_path),), (), (), False)
+    warm = warm_process.WarmProcess(order, Origin([], {}, -1), lambda *record: told.put(record))
+    child = warm.launch(Briefing(7, Config()))
+    assert not isinstance(child, Refused)
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
+    child.close()
+    warm._channel.close()
 
 
+class NotYet:
+    """A warm process that is not ready."""
+
+    modules: frozenset[str] = frozenset()
+    is_ready = False
+    refusal = None
+
+    def listen(self, _: object) -> None: ...
+
+
+@forks
 @pytest.mark.parametrize(
-    ("linux", "windows", "becomes", "said"),
-    [(False, False, False, "gunicorn forks"), (False, True, True, "on Windows"), (True, False, False, "")],
+    ("linux", "becomes", "said"), [(False, False, "gunicorn forks"), (False, True, ""), (True, False, "")]
 )
 def test_systems_without_a_warm_process_say_so(
-    monkeypatch: pytest.MonkeyPatch, linux: bool, windows: bool, becomes: bool, said: str
+    monkeypatch: pytest.MonkeyPatch, linux: bool, becomes: bool, said: str
 ) -> None:
     """Once, with the reason."""
     monkeypatch.setattr(System, "forks_safely", linux)
-    monkeypatch.setattr(System, "lends_descriptors", not windows)
-    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: StillBorn())
+    monkeypatch.setattr(spawner, "WarmProcess", lambda *_: NotYet())
     lines: list[str] = []
     starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=becomes)
     for _ in range(2):
@@ -472,30 +486,28 @@ def test_systems_without_a_warm_process_say_so(
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
 
 
-def test_nothing_is_loaded_before_it_is_told(tmp_path: Path) -> None:
+@forks
+def test_nothing_is_loaded_before_it_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A generation whose libraries turn out to be outdated is ended before it has executed a line of the script."""
     script = tmp_path / "score.py"
-    script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1))
+    script.write_text(f"open({str(tmp_path / 'loaded')!r}, 'w')\n" + answering(1), encoding="utf-8")
     config = read_config(["--entry_script", str(script), "--reload"], {}, str(tmp_path))
     with (
         closing(Listener.bind("127.0.0.1", 0)) as listener,
-        closing(Scoreboard()) as recorder,
         closing(Lifeline()) as lifeline,
     ):
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
-        warm = warm_process.WarmProcess(order, Origin([listener], dict(os.environ), lifeline.descriptor))
-        heard_of: queue.Queue[wire.Warmed] = queue.Queue()
+        told: queue.Queue[object] = queue.Queue()
+        origin = Origin([listener], dict(os.environ), lifeline.descriptor)
+        warm = warm_process.WarmProcess(order, origin, lambda _, record: told.put(record))
+        heard_of: queue.Queue[Warmed] = queue.Queue()
         warm.listen(lambda _, warmed: heard_of.put(warmed))
-        assert heard_of.get(timeout=DEADLINE) == wire.Warmed(None)
-        (hear, heard), (told, tell) = os.pipe(), os.pipe()
-        briefing = Briefing(1, config, warm=True, path=tuple(sys.path), listeners=(listener.socket.fileno(),))
-        process = warm.launch(briefing, (heard, *recorder.descriptors, told))
-        assert not isinstance(process, wire.Refused)
-        for descriptor in (heard, told, tell):
-            os.close(descriptor)
-        assert select.select([hear], [], [], DEADLINE)[0] and os.read(hear, 1) == b"", "it was to end in silence"
-        assert process.wait() == -signal.SIGKILL
+        assert heard_of.get(timeout=DEADLINE) == Warmed(None)
+        monkeypatch.setattr(warm_process, "_tell_to_begin", os.close)
+        child = warm.launch(Briefing(1, config, warm=True, path=tuple(sys.path)))
+        assert not isinstance(child, Refused)
+        assert told.get(timeout=DEADLINE) == Gone(-signal.SIGKILL), "it was to end in silence"
         assert not (tmp_path / "loaded").exists()
-        os.close(hear)
+        child.close()
         warm.close()
         warm.process.wait(DEADLINE)

@@ -195,7 +195,7 @@ def gone(pid: int) -> bool:
     end = time.monotonic() + DEADLINE
     while time.monotonic() < end:
         try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+            state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
         except OSError:
             try:
                 os.kill(pid, 0)

@@ -122,7 +122,7 @@ def test_death_of_another_process(recorder: Scoreboard, statement: str, code: in
 def test_obituary(tmp_path: Path, phase: Phase, told: str, inside: str) -> None:
     """A death is told with the phase, the code or the signal's name, and a place in the script."""
     script = tmp_path / "score.py"
-    script.write_text("import os\ndef init():\n    pass\ndef run(data):\n    os._exit(5)\n")
+    script.write_text("import os\ndef init():\n    pass\ndef run(data):\n    os._exit(5)\n", encoding="utf-8")
     by_code, by_signal = (obituary(LastWords(phase), code, str(script)) for code in (5, -signal.SIGSEGV))
     assert (by_code.phase, by_code.code, by_signal.code) == (told, 5, -11)
     assert by_code.error is not None and by_signal.error is not None

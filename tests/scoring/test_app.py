@@ -100,7 +100,7 @@ def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[.
         source: str = ECHO, *, generation: int | None = None, limit: Any = None, paused: bool = False, **settings: Any
     ) -> Site:
         path = tmp_path / "score.py"
-        path.write_text("def init(): pass\n" + textwrap.dedent(source))
+        path.write_text("def init(): pass\n" + textwrap.dedent(source), encoding="utf-8")
         config = Config(base=str(tmp_path), **settings)
         script = load(str(path))
         told, phases, telemetry = list[Diagnostic](), list[str](), Recording()

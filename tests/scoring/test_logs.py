@@ -74,7 +74,7 @@ def use(tmp_path: Path) -> Callable[..., str]:
         if isinstance(content, bytes):
             path.write_bytes(content)
         else:
-            path.write_text(json.dumps(content))
+            path.write_text(json.dumps(content), encoding="utf-8")
         logs.configure(str(path), level, in_loop)
         return str(path)
 

@@ -50,7 +50,7 @@ def write(tmp_path: Path) -> Write:
     def written(text: str = GOOD, name: str = "score.py") -> str:
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text))
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
         return str(path)
 
     return written
@@ -201,7 +201,7 @@ def test_unreadable_script(write: Write) -> None:
     path = Path(write())
     path.chmod(0)
     try:
-        path.open().close()
+        path.open(encoding="utf-8").close()
     except PermissionError:
         assert problem(str(path)).type == "PermissionError"
     else:

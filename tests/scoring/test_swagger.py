@@ -267,7 +267,9 @@ def test_unknown_version_is_refused(make, version):
 
 def test_inference_schema_is_not_imported():
     """A script that does not import inference-schema does not pay for it."""
-    done = subprocess.run([sys.executable, "-c", FRESH_PROCESS], capture_output=True, text=True, timeout=30)
+    done = subprocess.run(
+        [sys.executable, "-c", FRESH_PROCESS], capture_output=True, text=True, timeout=30, encoding="utf-8"
+    )
     assert done.stdout.splitlines()[-1:] == ["[]"], done.stderr
 
 
@@ -291,15 +293,15 @@ def test_own_file_replaces_its_version_only(make, said, tmp_path, name, version)
 
 def test_swagger_json_comes_before_swagger2_json(make, tmp_path):
     """With both files for version 2 the first is served and the second not even read."""
-    (tmp_path / "swagger.json").write_text('{"first": 1}')
-    (tmp_path / "swagger2.json").write_text("{ broken")
+    (tmp_path / "swagger.json").write_text('{"first": 1}', encoding="utf-8")
+    (tmp_path / "swagger2.json").write_text("{ broken", encoding="utf-8")
     assert document(make(), "2") == {"first": 1}
 
 
 def test_empty_swagger_json_gives_way_to_swagger2_json(make, said, tmp_path):
     """An empty first file counts as none, so the second is served."""
-    (tmp_path / "swagger.json").write_text("{}")
-    (tmp_path / "swagger2.json").write_text('{"second": 2}')
+    (tmp_path / "swagger.json").write_text("{}", encoding="utf-8")
+    (tmp_path / "swagger2.json").write_text('{"second": 2}', encoding="utf-8")
     assert document(make(), "2") == {"second": 2}
     assert [line for line in said if "Loaded" in line] == [
         f"Loaded user's swagger file for version [2] from {tmp_path / 'swagger2.json'}"
@@ -310,7 +312,7 @@ def test_empty_swagger_json_gives_way_to_swagger2_json(make, said, tmp_path):
 def test_empty_value_counts_as_no_file(make, tmp_path, content):
     """A file with an empty value leaves the generated document."""
     for name in ("swagger.json", "swagger2.json", "swagger3.json", "swagger3.1.json"):
-        (tmp_path / name).write_text(content)
+        (tmp_path / name).write_text(content, encoding="utf-8")
     swagger = make()
     assert document(swagger, "2")["swagger"] == "2.0"
     assert document(swagger, "3.1")["openapi"] == "3.1.0"
@@ -319,15 +321,15 @@ def test_empty_value_counts_as_no_file(make, tmp_path, content):
 @pytest.mark.parametrize("content", ["[1]", '"text"', "5", "true", '[NaN, {"a": 2}]'])
 def test_any_value_that_is_not_empty_is_served(make, tmp_path, content):
     """The user's file need not be an object, nor strict JSON where Python reads more."""
-    (tmp_path / "swagger3.json").write_text(content)
+    (tmp_path / "swagger3.json").write_text(content, encoding="utf-8")
     assert make().answer("3.0") == (200, content.encode())
 
 
 def test_files_are_looked_for_in_the_app_root(make, said, tmp_path):
     """AML_APP_ROOT, relative to the working directory, is where the files lie."""
     (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "swagger3.json").write_text('{"in": "code"}')
-    (tmp_path / "swagger3.json").write_text('{"in": "base"}')
+    (tmp_path / "code" / "swagger3.json").write_text('{"in": "code"}', encoding="utf-8")
+    (tmp_path / "swagger3.json").write_text('{"in": "base"}', encoding="utf-8")
     assert document(make(given_app_root="code"), "3") == {"in": "code"}
     assert str(tmp_path / "code" / "swagger3.json") in said[0]
 
@@ -335,7 +337,7 @@ def test_files_are_looked_for_in_the_app_root(make, said, tmp_path):
 @pytest.mark.parametrize("root", ["absent", "file"])
 def test_app_root_need_not_exist(make, tmp_path, root):
     """An app root that is no folder holds no files."""
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     assert document(make(given_app_root=root), "2")["swagger"] == "2.0"
 
 
@@ -453,7 +455,7 @@ def test_own_file_brings_back_a_version_that_was_ruled_out(make, said, tmp_path,
     @decorators.input_schema("data", standard([1, "two", 3.5]))
     def mixed_with_file(data): ...
 
-    (tmp_path / "swagger2.json").write_text('{"mine": 2}')
+    (tmp_path / "swagger2.json").write_text('{"mine": 2}', encoding="utf-8")
     assert document(make(mixed_with_file), "2") == {"mine": 2}
     assert said[-1] == "Swaggers are prepared for the following versions: [2, 3, 3.1]."
 

@@ -167,7 +167,9 @@ def test_off_imports_nothing() -> None:
         "assert type(started) is Off and not started.on\n"
         "assert not {'azure', 'opentelemetry'} & set(sys.modules), sorted(sys.modules)"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=DEADLINE, encoding="utf-8"
+    )
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -438,7 +440,7 @@ def test_models(tmp_path: Path) -> None:
     """Models are the folders name/number below the model folder, or the model folder itself."""
     for name in ("b/1", "a/10", "a/2", "a/latest", "c"):
         (tmp_path / name).mkdir(parents=True)
-    (tmp_path / "file").write_text("x")
+    (tmp_path / "file").write_text("x", encoding="utf-8")
     assert collecting._models(str(tmp_path)) == ["a:10", "a:2", "b:1"]
     assert collecting._models(str(tmp_path / "a" / "2")) == ["a:2"]
     assert collecting._models(str(tmp_path / "none")) == collecting._models("") == collecting._models(None) == []
@@ -766,6 +768,7 @@ def run_code(code: str, sink: Sink) -> float:
         text=True,
         timeout=30,
         env={**os.environ, "PYTHONPATH": str(Path(collecting.__file__).parents[2])},
+        encoding="utf-8",
     )
     ended = time.time()
     assert done.returncode == 0 and done.stderr == "", done.stderr
@@ -917,7 +920,7 @@ def run(data):
 
 def server(folder: Path, sink: Sink, *arguments: str, script: str = SCRIPT, **settings: Any) -> Server:
     path = folder / "score.py"
-    path.write_text(script)
+    path.write_text(script, encoding="utf-8")
     variables = {"APPLICATIONINSIGHTS_CONNECTION_STRING": sink.connection_string, "HOSTNAME": "box"}
     environment = {**variables, **settings.pop("env", {})}
     return Server("--entry_script", str(path), *arguments, folder=folder, env=environment, **settings)

