@@ -322,7 +322,7 @@ def _asked(model: Model, event: Asked) -> Step:
         case _, StopAsked():
             return _stop(model)
         case State.STARTING, StartAsked() if not model.generation:
-            return _first(Show(Starting()), then=_launch(model))
+            return _first(Show(Starting()), then=_launch(model, Scope.RELOAD))
         case State.STARTING, LaunchDue() if model.generation and not model.alive and model.retry is not Retry.LEAVING:
             return _launch(model)
         case _, ReloadAsked(cold):
@@ -399,7 +399,8 @@ def _retry(model: Model, contended: bool) -> Retry:
     return Retry.DUE if contended and model.retired else model.retry
 
 
-def _launch(model: Model, scope: Scope = Scope.RELOAD) -> Step:
+def _launch(model: Model, scope: Scope = Scope.CODE) -> Step:
+    """After a death no file is new: what has not to be done for an edit has not to be done now."""
     generation = model.generation + 1
     launched = replace(model, state=State.STARTING, generation=generation, alive=True)
     return launched, (Launch(generation, scope, model.hold),)

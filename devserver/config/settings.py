@@ -135,6 +135,10 @@ class Config:
         switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
     )
+    no_keep: bool = _setting(
+        False, boolean, flag="--no_keep", switch=True,
+        help="call init() on every reload, also if only code was changed that it has nothing to do with",
+    )  # fmt: skip
     graceful_timeout: float = _setting(
         5.0, seconds, flag="--graceful_timeout", metavar="SECONDS",
         help="how long a request in flight may go on after a save, before it is cut off",
@@ -247,6 +251,12 @@ class Config:
     def warm(self) -> bool:
         """Whether generations may come from a process that has imported the libraries already."""
         return not self.no_warm and self.debug_port is None
+
+    @property
+    def keep(self) -> bool:
+        """Whether init() may be spared where an edit does not concern it; under a debugger nothing is forked."""
+        debugged = self.debug_port is not None or self.debug is not None
+        return self.reload and not (self.no_keep or self.check or debugged)
 
     @property
     def absolute_model_dir(self) -> str | None:

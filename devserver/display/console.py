@@ -12,11 +12,13 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
+from devserver.display.reasons import Whys
+from devserver.process import table
 from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
+from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -44,6 +46,8 @@ class Console:
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
+        self._kept: Callable[[], Kept | None] = lambda: None
+        self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._is_terminal = is_terminal(sys.stdout)
 
@@ -75,6 +79,8 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case Kept():
+                self._tell(event("kept", pid=message.pid, init_ms=message.init_ms, files=message.files))
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
                 self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
@@ -113,6 +119,10 @@ class Console:
     def warmed(self, modules: Sequence[str]) -> None:
         """These libraries were imported ahead."""
         self._tell(event("warm", modules=modules))
+
+    def keeps(self, kept: Callable[[], Kept | None]) -> None:
+        """Whom to ask what is kept of init()."""
+        self._kept = kept
 
     def watching(self, targets: Targets) -> None:
         """What is watched from now on."""
@@ -175,8 +185,9 @@ class Console:
         seconds = self._clock() - self._begun
         self._is_past = True
         self._tell(events.ready(loaded, generation, seconds, self._url()))
+        why = self._whys.of(loaded, self._config.base)
         self._serving = generation
-        self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
+        self._write(lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
@@ -260,11 +271,16 @@ class Console:
             case "help":
                 self._write(look.text)
             case "watched" if self._targets is not None:
-                self._write(lines.watched(self._targets, self._config.base))
+                self._write(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
                 self._write(self._full_traceback())
             case "samples" if not (self._config.request or self._config.replay):
                 self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _kept_lines(self) -> list[str]:
+        kept = self._kept()
+        memory = table.own_memory(kept.pid) if kept is not None else None
+        return [lines.kept(kept, memory, self._config.base)] if self._config.keep else []
 
     def _full_traceback(self) -> str:
         if self._last is None:

@@ -52,6 +52,7 @@ if sys.platform == "win32":
         forks_safely = False  # also once libraries with threads and locks of their own are imported
         can_ask_pipes = False  # whether there is something to read
         lends_descriptors = False  # to a process that runs already
+        sees_itself = False  # its own descriptors, threads and memory in /proc
         lists_processes = False  # under Wine there is a /proc, of another system
         consoles_take_text = True  # bytes would be taken for the code page's
         reading_hinders_saving = True  # nobody can replace a file while it is open
@@ -250,6 +251,19 @@ if sys.platform == "win32":
             return None
 
         @staticmethod
+        def step_back(back: bool) -> None:
+            """Lets other processes go first, or, with false, does so no more."""
+            import ctypes
+
+            kernel = ctypes.WinDLL("kernel32")
+            kernel.SetPriorityClass(ctypes.c_void_p(-1), 0x4000 if back else 0x20)  # of this process
+
+        @staticmethod
+        def open_descriptors() -> frozenset[int]:
+            """The numbers of all descriptors of this process; none where they cannot be listed."""
+            return frozenset()
+
+        @staticmethod
         def peak_memory_of_children() -> int | None:
             """Bytes that the largest child had which has ended; None where nobody counts."""
             return None
@@ -319,6 +333,7 @@ else:
         forks_safely = sys.platform == "linux"
         can_ask_pipes = True
         lends_descriptors = True
+        sees_itself = os.path.isdir("/proc/self/fd")
         lists_processes = os.path.isdir("/proc")
         consoles_take_text = False
         reading_hinders_saving = False
@@ -515,6 +530,21 @@ else:
             return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
         @staticmethod
+        def step_back(back: bool) -> None:
+            if sys.platform == "linux":  # niceness could not be taken back
+                for thread in os.listdir("/proc/self/task"):
+                    policy = os.SCHED_BATCH if back else os.SCHED_OTHER
+                    os.sched_setscheduler(int(thread), policy, os.sched_param(0))
+
+        @classmethod
+        def open_descriptors(cls) -> frozenset[int]:
+            if not cls.sees_itself:
+                return frozenset()
+            with os.scandir("/proc/self/fd") as entries:
+                found = [int(entry.name) for entry in entries]
+            return frozenset(number for number in found if _is_open(number))
+
+        @staticmethod
         def peak_memory_of_children() -> int | None:
             import resource
 
@@ -532,6 +562,14 @@ def _send(process: Process, number: int) -> None:
         process.send_signal(number)
     except ProcessLookupError:
         pass
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False  # that of the listing itself
+    return True
 
 
 def _shut_down(connected: socket.socket) -> None:

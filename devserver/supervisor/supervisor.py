@@ -24,6 +24,7 @@ from devserver.records.messages import (
     FilesLoaded,
     FileWritten,
     Gone,
+    Kept,
     Keyboard,
     LoadReport,
     Look,
@@ -108,10 +109,12 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
-            case Look():
+            case Look() | Kept():
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
@@ -147,10 +150,12 @@ class Supervisor:
         if slow is not None and not debugger.is_attached():
             self._step(slow)
         self._deadlines.look_at(generation)
+        if self._model.state is State.RUNNING:
+            self._generations.stand_by(self._project.briefing(generation, tuple(sys.argv), None, {}))
 
     def _changed(self, edits: ChangeSet) -> None:
         if edits:
-            self._step(lifecycle.Changed(plan_reload(edits)))
+            self._step(lifecycle.Changed(plan_reload(edits, is_loaded_source=self._project.is_loaded_source)))
 
     def _debugger_came(self, attached: bool) -> None:
         """A generation can be debugged only from its start on, so that one that lives is replaced."""
@@ -162,7 +167,7 @@ class Supervisor:
         generation, life, record = heard.generation, self._generations[heard.generation], heard.record
         match record:
             case FilesLoaded(files):
-                life.load(files)
+                self._generations.loads(generation, files)
                 self._learn(generation, files)
             case Dependencies():
                 self._depend(generation, record)
@@ -192,10 +197,10 @@ class Supervisor:
 
     def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
         self._learn(generation, loaded.files, loaded)
+        loaded = self._generations.learned(generation, loaded, generation == self._model.generation, self._project)
         if generation == self._model.generation:
             self._edits.loaded()
         config = self._project.config
-        self._spawner.learned(loaded, self._project.user_folders, config.environment())
         if not loaded.ok:
             return (lifecycle.LoadFailed(generation, loaded, contention.is_possible(loaded.error)),)
         life.good_workers += 1
@@ -248,7 +253,7 @@ class Supervisor:
         report = hold.report if hold is not None else None
         briefing = self._project.briefing(generation, tuple(sys.argv), report, files)
         try:
-            self._generations.launch(briefing, files, cold=scope >= Scope.REWARM)
+            self._generations.launch(briefing, files, scope)
         except OSError as error:
             report = exceptions.describe(error, "server", script=self._project.config.script)
             death = Death(report=report, contended=contention.is_possible(report))

@@ -44,15 +44,15 @@ class Dependence:
         self.links: dict[str, Stamp] = {}
         self._tree = ModelTree(model, self._counts, self.opened.written)
         self._listings = Listings(self._listed, self._tree.names_in, self._matters)
-        self.known = Known(
-            (
-                Files((known, loader.loaded), self._data, self.counts),
-                Links(self.links),
-                Places(self.opened.absent, loader.searched, self.counts),
-                self._listings,
-            )
-        )
+        self._files = Files((known, loader.loaded), self._data, self.counts)
+        places = Places(self.opened.absent, loader.searched, self.counts)
+        self.known = Known((self._files, Links(self.links), places, self._listings))
         self._told = (0, 0, 0, 0)
+
+    def go_on(self, workload: Workload) -> None:
+        """This process is another generation now: what was found of files that have changed since counts no more."""
+        self._workload = workload
+        self._files.forget()
 
     def look(self) -> None:
         """Before anything is loaded: take down how the links and the model folder are."""
