@@ -51,7 +51,8 @@ class Loop:
     def _read(self) -> list[dict[str, Any]]:
         if not self._events.exists():
             return []
-        return [json.loads(line) for line in self._events.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
+        lines = self._events.read_bytes().splitlines(keepends=True)
+        return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
     def count(self, name: str, **match: object) -> int:
         """How many events of this name there are, with these fields."""

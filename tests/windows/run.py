@@ -43,6 +43,7 @@ COMPILER = "x86_64-w64-mingw32-gcc"
 LANES = 2  # files at the same time, each lane with a Wine of its own
 FILE_LIMIT = 240.0  # seconds for the tests of one file
 TEST_LIMIT = 60  # seconds for one test; for it and those after it in its file, on Windows
+SCRIPT_LIMIT = 600.0  # seconds for a script
 SETUP_LIMIT = 240.0  # seconds for one command of the set-up
 
 PACKAGES = (
@@ -422,6 +423,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
     parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    parser.add_argument(
+        "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
+    )
     asked = parser.parse_args()
     begun = time.monotonic()
     folder = cache_folder()
@@ -432,11 +436,23 @@ def main() -> int:
         print(f"windows tests: error: {error}", file=sys.stderr)
         return 2
     print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+    if asked.script:
+        return run_script(asked.script, folder)
     left_out = {row.name for row in deselected() if "::" not in row.name}
     files = asked.files or sorted(TESTS.rglob("test_*.py"))
     results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
+
+
+def run_script(words: Sequence[str], folder: Path) -> int:
+    """A script by the virtual environment's Python; its exit code."""
+    wine = Wine(folder / "prefix-0")
+    wine.begin()
+    ran = wine.run([str(environment_python(folder)), *words], SCRIPT_LIMIT, {"PYTHONPATH": windows_path(ROOT)}, ROOT)
+    wine.end()
+    print(ran.output, end="")
+    return 1 if ran.code is None else ran.code
 
 
 def take_turn(folder: Path) -> IO[str]:
