@@ -55,7 +55,6 @@ if sys.platform == "win32":
         sees_itself = False  # its own descriptors, threads and memory in /proc
         lists_processes = False  # under Wine there is a /proc, of another system
         consoles_take_text = True  # bytes would be taken for the code page's
-        reading_hinders_saving = True  # nobody can replace a file while it is open
         suspend_signals: tuple[int, ...] = (signal.SIGBREAK,)  # in a generation; the tool itself ends with that
         _stop_signals = (signal.SIGINT, signal.SIGTERM, signal.SIGBREAK)
         _before_a_code = ("\x00", "\xe0")  # what arrows and function keys begin with
@@ -336,7 +335,6 @@ else:
         sees_itself = os.path.isdir("/proc/self/fd")
         lists_processes = os.path.isdir("/proc")
         consoles_take_text = False
-        reading_hinders_saving = False
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
         most_connections = 1000
         atomic_write = max(512, select.PIPE_BUF)
