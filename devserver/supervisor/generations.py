@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from devserver.config.variables import variables_of
 from devserver.diagnostics import contention, exits
 from devserver.lifecycle import Death, Slow
 from devserver.process import table
@@ -106,7 +107,7 @@ class Generations:
         """What it has told of its load, with what is known here beside."""
         if loaded.kept_ms is None:
             self._keeping.learned(generation, loaded, is_current)
-            self._spawner.learned(loaded, project.user_folders, project.config.environment())
+            self._spawner.learned(loaded, project.user_folders, variables_of(project.config))
         life = self._lives[generation]
         life.has_loaded = True
         return replace(loaded, anew=life.anew)
