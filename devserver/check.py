@@ -21,10 +21,13 @@ from devserver.diagnostics.exits import ending_of
 from devserver.display import verdicts
 from devserver.display.verdicts import SampleVerdict, Verdict
 from devserver.process.child import RUN_VARIABLE, Child, Origin
+from devserver.process.command import Command, environment
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.wire import Briefing
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Gone, LastWords, LoadReport, Note, Told, WorkerDied
 from devserver.records.samples import Sample, SampleSent, Unusable
@@ -32,6 +35,7 @@ from devserver.replay.client import Wire, limit_of, send_all
 from devserver.replay.reader import read_sample
 
 REPORT_LIMIT = 1.0  # seconds in which the report of a failed sample follows its answer
+MOST_ERRORS = 10  # that are shown with a command that failed
 LOOK = 0.2  # seconds without news after which Ctrl-C is heard on Windows
 END_LIMIT = 3.0  # seconds for the script's process to end
 
@@ -64,6 +68,12 @@ def _to_stdout(text: str) -> None:
     print(text, flush=True)
 
 
+def _to_terminal(output: bytes) -> None:
+    """What the command writes, as it comes; to stderr in the formats for programs."""
+    while output:
+        output = output[os.write(1, output) :]
+
+
 def _keep_stdout() -> Callable[[str], None]:
     """From now on everything that is written to stdout, also by child processes, goes to stderr."""
     sys.stdout.flush()
@@ -84,6 +94,7 @@ class _Check:
         self._environ = {**environ, RUN_VARIABLE: self._mark}
         self._arrivals: queue.SimpleQueue[Told | Gone | SampleSent] = queue.SimpleQueue()
         self._heard = _Heard()
+        self._meanwhile: list[Diagnostic] = []  # what was reported while the command ran
 
     def verdict(self) -> Verdict:
         """Load the script in a process of its own, and send it the samples."""
@@ -93,7 +104,8 @@ class _Check:
             guard = Reaper.start(self._mark)
             if guard is not None:
                 stack.callback(guard.close)
-            listener = Listener.bind("127.0.0.1", 0)
+            chosen = self._config.port if self._config.run and "port" in self._config.sources else 0
+            listener = Listener.bind("127.0.0.1", chosen)
             stack.callback(listener.close)
             self._origin = Origin([listener], self._environ, lifeline.descriptor)
             stack.callback(self._end)
@@ -101,8 +113,37 @@ class _Check:
             load_seconds = time.monotonic() - begun
             loads = self._heard.loaded is not None and self._heard.loaded.ok
             samples = tuple(self._samples(listener)) if loads else ()
+            ran = self._run_command(listener) if loads and self._config.run else None
         skipped = () if loads else tuple(self._read(path).name for path in self._config.samples)
-        return self._judge(samples, skipped, load_seconds, time.monotonic() - begun)
+        verdict = self._judge(samples, skipped, load_seconds, time.monotonic() - begun)
+        meanwhile = tuple(dict.fromkeys(self._meanwhile))[:MOST_ERRORS] if ran is not None and not ran.ok else ()
+        not_run = None if loads else self._config.run
+        return dataclasses.replace(verdict, command=ran, not_run=not_run, meanwhile=meanwhile)
+
+    def _run_command(self, listener: Listener) -> CommandRan | None:
+        """With the server as it is now; when the command has ended it, it is started again."""
+        config = self._config
+        seen = config.check_format == "human" and os.isatty(1)  # by a person: it may colour what it writes
+        command = Command(
+            config.run or "",
+            environment(self._environ, listener.address),
+            config.base,
+            None if seen else _to_terminal,
+        )
+        self._heard.errors.clear()  # of the samples
+        ran = command.run(config.run_timeout, lambda: self._look_after(listener))
+        self._hear(lambda: False, 0.0 if ran is None or ran.ok else REPORT_LIMIT / 4)
+        self._look_after(listener)
+        return ran
+
+    def _look_after(self, listener: Listener) -> None:
+        """What the process tells is not kept waiting; when a request of the command's has ended it, another serves."""
+        self._hear(lambda: False, 0.0)
+        self._meanwhile += self._heard.errors
+        self._heard.errors.clear()
+        if self._heard.gone is not None:
+            self._meanwhile.append(self._death())
+            self._start(listener)
 
     def _start(self, listener: Listener) -> None:
         """A process that has loaded the script, or has told why not."""
@@ -146,7 +187,7 @@ class _Check:
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
         for path in self._config.samples:
             before = len(self._heard.errors)
-            sent = self._send(self._read(path), Wire(listener.address))
+            sent = self._send(self._read(path), Wire(listener.address, cut=System.cut))
             self._hear(partial(self._has_more_than, before), self._patience(sent))
             yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
             if self._heard.gone is not None:
@@ -193,9 +234,9 @@ class _Check:
     ) -> Verdict:
         heard = self._heard
         error = heard.loaded.error if heard.loaded is not None else self._death()
-        notes = list(heard.notes)
-        if heard.loaded is not None and self._config.script:
-            notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(self._config.script))
+        config, notes = self._config, [*self._config.notes, *heard.notes]
+        if heard.loaded is not None and config.script:
+            notes += azure_advice.on_load(heard.loaded.modules, os.path.dirname(config.script), config.deployed)
         told = tuple(dict.fromkeys(notes))
         return Verdict(error, heard.loaded, samples, told, seconds, load_seconds, skipped)
 

@@ -12,7 +12,8 @@ from typing import Any
 class ConfigError(Exception):
     """Settings that cannot be used. `str(error)` is one line for the person; `exit_code` is the command's.
 
-    `problem` is what is wrong; `path`, `line` and `column` (from 1) say where, as far as it stands in a file.
+    `problem` is what is wrong; `path`, `line` and `column` (from 1) say where, as far as it stands in a file. `wanted`
+    is a path that the file names in vain; `keeps`: where other values are known, they stay.
     """
 
     def __init__(
@@ -23,10 +24,13 @@ class ConfigError(Exception):
         path: str | None = None,
         line: int | None = None,
         column: int | None = None,
+        wanted: str | None = None,
+        keeps: bool = False,
     ) -> None:
         super().__init__(problem)
         self.problem, self.exit_code = problem, exit_code
-        self.path, self.line, self.column = path, line, column
+        self.path, self.line, self.column, self.wanted = path, line, column, wanted
+        self.keeps = keeps
 
     def __str__(self) -> str:
         place = [str(part) for part in (self.path, self.line, self.column) if part is not None]
@@ -74,7 +78,7 @@ def read_json(path: str, kind: Kind) -> Any:
     except json.JSONDecodeError as error:
         raise ConfigError(f"{kind.what} is not JSON: {error.msg}", 3, path=path, line=error.lineno, column=error.colno)
     except UnicodeDecodeError as error:
-        line, column = _position(content, error.start)
+        line, column = position(content[: error.start].decode("utf-8"))
         raise ConfigError(f"{kind.what} is not UTF-8: {error.reason}", 3, path=path, line=line, column=column)
     except OSError as error:
         raise ConfigError(f"{kind.what} cannot be read: {error.strerror}", 3, path=path, line=1, column=1)
@@ -82,8 +86,8 @@ def read_json(path: str, kind: Kind) -> Any:
         raise ConfigError(f"{kind.what} cannot be used: {error}", 3, path=path, line=1, column=1)
 
 
-def _position(content: bytes, offset: int) -> tuple[int, int]:
-    before = content[:offset].decode("utf-8")
+def position(before: str) -> tuple[int, int]:
+    """Line and column, from 1, of what follows this beginning of a text."""
     return before.count("\n") + 1, len(before) - before.rfind("\n")
 
 

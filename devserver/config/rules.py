@@ -16,7 +16,9 @@ REMOVED = ("AML_DBG_MODEL_INFO", "AML_DBG_RESOURCE_INFO")
 def check(config: Config) -> list[str]:
     """What the person should know of these settings, line by line. Errors: `ConfigError` for what cannot be."""
     if not config.entry_script and not config.config_file:
-        raise ConfigError("no scoring script: name it with --entry_script score.py, or give a --config_file")
+        raise ConfigError(
+            "no scoring script: name it with --entry_script score.py, or give a --deployment or --config_file"
+        )
     if config.debug is not None and not config.reload:
         raise ConfigError("argument --debug: it needs --reload")
     if config.debug_wait and config.debug is None:
@@ -29,7 +31,12 @@ def check(config: Config) -> list[str]:
         raise ConfigError(f"--port and --health_port are both {config.port}; choose another for one of them")
     if config.server == "gunicorn" != DEFAULT_SERVER:
         raise ConfigError("gunicorn does not run on Windows; leave --server out, or give --server waitress")
-    return [*_without_effect(config), *_limits_of_waitress(config), *_about_model_dir(config)]
+    return [
+        *_without_effect(config),
+        *_limits_of_waitress(config),
+        *_about_model_dir(config),
+        *_about_deployment(config),
+    ]
 
 
 def _without_effect(config: Config) -> list[str]:
@@ -38,6 +45,8 @@ def _without_effect(config: Config) -> list[str]:
         found.append("--health_port has no effect without the environment variable SEPERATE_HEALTH_ENDPOINT=true")
     if config.request and not config.reload and not config.check:
         found.append("--request has no effect without --reload or --check")
+    if config.run and not config.reload and not config.check:
+        found.append("--run has no effect without --reload or --check")
     if config.worker_preload and config.reload:
         found.append("WORKER_PRELOAD has no effect with --reload: each generation loads the script by itself")
     if config.replay and not config.reload:
@@ -67,6 +76,25 @@ def _about_model_dir(config: Config) -> list[str]:
         return []
     problem = "is not a folder" if os.path.exists(folder) else "does not exist"
     return [f"the model directory {problem}: {folder}"]
+
+
+def _about_deployment(config: Config) -> list[str]:
+    """What differs between a deployment and what is served here."""
+    deployed, found = config.deployed, []
+    if deployed is None:
+        return []
+    concurrent = config.limits.concurrent
+    if concurrent > config.worker_count:
+        found.append(
+            f"{deployed.path}: max_concurrent_requests_per_instance is {concurrent}, and WORKER_COUNT "
+            f"{config.worker_count}: in Azure ML the others wait; set WORKER_COUNT in environment_variables, too"
+        )
+    if deployed.app_insights and not (config.appinsights_key or config.connection_string):
+        found.append(
+            f"{deployed.path}: app_insights_enabled has no effect here without AML_APP_INSIGHTS_KEY or "
+            "APPLICATIONINSIGHTS_CONNECTION_STRING"
+        )
+    return found
 
 
 def with_usable_telemetry(config: Config) -> Config:

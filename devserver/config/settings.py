@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from devserver import __version__
 from devserver.config.files import KINDS, Kind
@@ -25,6 +25,9 @@ from devserver.config.values import (
     true_any_case,
 )
 
+if TYPE_CHECKING:
+    from devserver.config.azure_deployment import Deployment, Limits
+
 PROGRAM = "azmlinfsrv"
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
@@ -34,7 +37,8 @@ class Setting:
     """One row of the table: where a value may come from and how it is read.
 
     `flag` on the command line, `variables` in the environment (the first that is set counts), the first of them as key
-    of the JSON file where `in_file`. `error_code` is the exit code for a bad value that did not come from a flag.
+    of the JSON file where `in_file`. A flag is a key of the table in pyproject.toml, too, but for `only_flag`; what
+    `is_path` is relative to that file then. `error_code` is the exit code for a bad value that came from no flag.
     """
 
     name: str
@@ -47,6 +51,8 @@ class Setting:
     metavar: str | None = None
     switch: bool = False
     repeated: bool = False
+    only_flag: bool = False
+    is_path: bool = False
     error_code: int = 3
 
 
@@ -58,16 +64,18 @@ def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts
 class Config:
     """Every setting of the command, read once.
 
-    Paths are as given; the properties make them absolute. `sources` tells for each field name `command line`,
-    `environment`, `file` or `default`; `notes` are lines that the person should see once.
+    Paths are as given; the properties make them absolute. `sources` tells for each field name that is not as by default
+    `command line`, `environment`, `deployment`, `file` or `project`; `notes` are lines that the person should see once.
+    `deployed` is what --deployment names, as it was read; `variables` of it are those that the script's environment
+    does not have from outside. `project_file` is the pyproject.toml that has a table for us.
     """
 
     entry_script: str | None = _setting(
-        None, text, "AZUREML_ENTRY_SCRIPT", flag="--entry_script", in_file=True, metavar="FILE",
+        None, text, "AZUREML_ENTRY_SCRIPT", flag="--entry_script", is_path=True, in_file=True, metavar="FILE",
         help="the scoring script, a Python file with init() and run()",
     )  # fmt: skip
     model_dir: str | None = _setting(
-        None, text, "AZUREML_MODEL_DIR", flag="--model_dir", in_file=True, metavar="DIR",
+        None, text, "AZUREML_MODEL_DIR", flag="--model_dir", is_path=True, in_file=True, metavar="DIR",
         help="the folder with the model, handed to the script as AZUREML_MODEL_DIR",
     )  # fmt: skip
     host: str = _setting(
@@ -88,8 +96,12 @@ class Config:
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(
-        None, text, "AZUREML_CONFIG_FILE", flag="--config_file", metavar="FILE",
+        None, text, "AZUREML_CONFIG_FILE", flag="--config_file", is_path=True, metavar="FILE",
         help="a JSON file with settings; their names are those of the environment variables",
+    )  # fmt: skip
+    deployment: str | None = _setting(
+        None, text, flag="--deployment", is_path=True, metavar="FILE",
+        help="an online deployment in Azure's YAML: script, model, variables and limits are taken from it",
     )  # fmt: skip
     cors_origins: str | None = _setting(
         None, text, "AML_CORS_ORIGINS", flag="--access_control_allow_origins", in_file=True, metavar="ORIGINS",
@@ -106,7 +118,8 @@ class Config:
         help="watch the script, the modules it imports and the model folder; reload on every change",
     )  # fmt: skip
     reload_include: tuple[str, ...] = _setting(
-        (), text, flag="--reload_include", repeated=True, metavar="GLOB", help="also reload when such a file changes",
+        (), text, flag="--reload_include", is_path=True, repeated=True, metavar="GLOB",
+        help="also reload when such a file changes",
     )  # fmt: skip
     reload_exclude: tuple[str, ...] = _setting(
         (), text, flag="--reload_exclude", repeated=True, metavar="GLOB", help="never reload for such a file",
@@ -122,15 +135,24 @@ class Config:
         switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
     )
+    no_keep: bool = _setting(
+        False, boolean, flag="--no_keep", switch=True,
+        help="call init() on every reload, also if only code was changed that it has nothing to do with",
+    )  # fmt: skip
     graceful_timeout: float = _setting(
         5.0, seconds, flag="--graceful_timeout", metavar="SECONDS",
         help="how long a request in flight may go on after a save, before it is cut off",
     )  # fmt: skip
     events: str | None = _setting(
-        None, text, flag="--events", metavar="FILE", help="write what happens to FILE, one JSON record per line"
+        None,
+        text,
+        flag="--events",
+        is_path=True,
+        metavar="FILE",
+        help="write what happens to FILE, one JSON record per line",
     )
     request: tuple[str, ...] = _setting(
-        (), text, flag="--request", repeated=True, metavar="FILE",
+        (), text, flag="--request", is_path=True, repeated=True, metavar="FILE",
         help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
     )  # fmt: skip
     request_content_type: str | None = _setting(
@@ -142,12 +164,20 @@ class Config:
         help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
     )  # fmt: skip
     check: bool = _setting(
-        False, boolean, flag="--check", switch=True,
+        False, boolean, flag="--check", only_flag=True, switch=True,
         help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
     )  # fmt: skip
     check_format: str = _setting(
         "human", one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
         help="how --check tells: human, json, github (annotations) or junit",
+    )  # fmt: skip
+    run: str | None = _setting(
+        None, text, flag="--run", metavar="COMMAND",
+        help="run this command when the script is loaded, with AZMLINFSRV_URL set: once with --check, which then ends "
+        "with its exit code, and after each reload with --reload",
+    )  # fmt: skip
+    run_timeout: float = _setting(
+        600.0, seconds, flag="--run_timeout", metavar="SECONDS", help="how long the command of --run may take",
     )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",
@@ -158,7 +188,7 @@ class Config:
         help="with --debug: load nothing until a debugger is attached",
     )  # fmt: skip
     init_vscode: bool = _setting(
-        False, boolean, flag="--init_vscode", switch=True,
+        False, boolean, flag="--init_vscode", only_flag=True, switch=True,
         help="write .vscode/tasks.json and launch.json for this command, or add to them, and exit",
     )  # fmt: skip
     full_traceback: bool = _setting(
@@ -192,6 +222,9 @@ class Config:
 
     base: str = ""
     file_read: str | None = None
+    deployed: Deployment | None = None
+    variables: Mapping[str, str] = field(default_factory=dict)
+    project_file: str | None = None
     outer_health_port: str | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -206,8 +239,13 @@ class Config:
         """The scoring script's absolute path with links as they stand, or None where the module `main` is meant."""
         if not self.entry_script:
             return None
-        root = self.base if self.sources.get("entry_script") == "command line" else self.app_root
+        root = self.base if self._script_is_given else self.app_root
         return os.path.abspath(os.path.join(self.base, root, self.entry_script))
+
+    @property
+    def _script_is_given(self) -> bool:
+        """By its path, and not by what Azure ML sets in a container, which is relative to the app root."""
+        return self.sources.get("entry_script") in ("command line", "deployment", "project")
 
     @property
     def warm(self) -> bool:
@@ -215,9 +253,43 @@ class Config:
         return not self.no_warm and self.debug_port is None
 
     @property
+    def keep(self) -> bool:
+        """Whether init() may be spared where an edit does not concern it; under a debugger nothing is forked."""
+        debugged = self.debug_port is not None or self.debug is not None
+        return self.reload and not (self.no_keep or self.check or debugged)
+
+    @property
     def absolute_model_dir(self) -> str | None:
         """The model folder as an absolute path with links as they stand; None where there is none."""
         return os.path.abspath(os.path.join(self.base, self.model_dir)) if self.model_dir else None
+
+    @property
+    def model_tree(self) -> str | None:
+        """The folder or file that is the model, absolute: AZUREML_MODEL_DIR, or what a deployment mounts in it."""
+        return self.deployed.model if self._model_is_deployed and self.deployed else self.absolute_model_dir
+
+    @property
+    def model_is_file(self) -> bool:
+        """Whether `model_tree` is a single file, as only a deployment can name it."""
+        return self._model_is_deployed and self.deployed is not None and self.deployed.model_is_file
+
+    @property
+    def _model_is_deployed(self) -> bool:
+        return self.sources.get("model_dir") == "deployment" and self.deployed is not None and bool(self.deployed.model)
+
+    @property
+    def name_of_time_limit(self) -> str:
+        """What the person has to change for run() to have more time."""
+        deployed = self.deployed if self.sources.get("scoring_timeout_ms") == "deployment" else None
+        by_request = deployed is not None and "SCORING_TIMEOUT_MS" not in deployed.variables
+        return "request_timeout_ms" if by_request else "SCORING_TIMEOUT_MS"
+
+    @property
+    def limits(self) -> Limits:
+        """What Azure ML would allow."""
+        from devserver.config.azure_deployment import Limits
+
+        return self.deployed.limits if self.deployed is not None else Limits()
 
     @property
     def samples(self) -> tuple[str, ...]:
@@ -248,7 +320,14 @@ class Config:
     def watched_files(self) -> tuple[str, ...]:
         """Files beside the code that a reload has to notice, whether they exist yet or not."""
         given = [os.path.abspath(os.path.join(self.base, self.config_file))] if self.config_file else []
-        return tuple(dict.fromkeys([*given, *(path for kind in KINDS for path in self.places(kind))]))
+        given += [self.project_file] if self.project_file else []
+        found = (path for kind in KINDS for path in self.places(kind))
+        return tuple(dict.fromkeys([*given, *self.deployment_files, *found]))
+
+    @property
+    def deployment_files(self) -> tuple[str, ...]:
+        """The deployment and what it was read with: where they are broken, the values from before stay."""
+        return (self.deployed.path, *self.deployed.files) if self.deployed is not None else ()
 
     def places(self, kind: Kind) -> tuple[str, ...]:
         """The absolute paths at which a file of this kind is looked for, in this order."""
@@ -275,10 +354,10 @@ class Config:
             "AML_CORS_ORIGINS": self.cors_origins,
             "AZUREML_CONFIG_FILE": os.path.realpath(self.config_file) if self.config_file else None,
         }
-        return {name: value for name, value in found.items() if value is not None}
+        return {**self.variables, **{name: value for name, value in found.items() if value is not None}}
 
     def _entry_script_variable(self) -> str | None:
-        given = self.sources.get("entry_script") == "command line" and self.script
+        given = self.script if self._script_is_given else None
         return os.path.realpath(given) if given else None
 
     def _health_port_variable(self) -> str:

@@ -1,4 +1,4 @@
-"""Where the values of the settings come from: command line, environment, configuration file, default."""
+"""Where the values of the settings come from: command line, environment, deployment, files, default."""
 
 from __future__ import annotations
 
@@ -6,12 +6,16 @@ import argparse
 import dataclasses
 import os
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from devserver import __version__
 from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
 from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
+
+if TYPE_CHECKING:
+    from devserver.config.azure_deployment import Deployment
+    from devserver.config.pyproject import Project
 
 # what Azure ML's own config.json holds, which the studio offers for download: it says where a workspace is
 OF_WORKSPACE = ("subscription_id", "resource_group", "workspace_name")
@@ -78,12 +82,12 @@ def _is_given(name: str, value: object) -> bool:
 
 
 def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, base: str | None = None) -> Config:
-    """The configuration of this command line, environment and, where there is one, JSON file.
+    """The configuration of this command line, of the environment, and of what files there are.
 
-    Priority: command line, environment, file, default. Errors: `ConfigError`; `HelpAsked` for --help and --version.
+    Priority: command line, environment, deployment, configuration file, pyproject.toml, default. Errors: `ConfigError`;
+    `HelpAsked` for --help and --version.
     """
     environ = os.environ if environ is None else environ
-    base = os.getcwd() if base is None else base
     given = _from_command_line(argv)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -92,14 +96,49 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
             values[setting.name], sources[setting.name] = given[setting.name], "command line"
         else:
             _from_environment(setting, environ, values, sources)
-    path = _find_file(values, sources, base)
-    notes = _from_file(path, values, sources) if path else []
+    from devserver.config.pyproject import read_project  # after --help, which has no use for it
+
+    folder = _working_folder()
+    base = base or folder or _folder_instead(values)
+    project = read_project(base)
+    deployed = _read_deployment(values, project, base)
+    notes = [*([] if folder else [f"the working directory was removed; {base} takes its place"]), *project.notes]
+    if deployed is not None:
+        notes += _from_deployment(deployed, values, sources)
+    path = _find_file(values, sources, project, base)
+    notes += _from_file(path, values, sources) if path else []
+    _from_project(project, values, sources)
     _key_switches_on(values, sources)
     config = Config(
-        **values, base=base, file_read=path, outer_health_port=environ.get("HEALTH_PORT"), sources=sources, notes=()
+        **values,
+        base=base,
+        file_read=path,
+        deployed=deployed,
+        variables=_variables(deployed, environ),
+        project_file=project.path,
+        outer_health_port=environ.get("HEALTH_PORT"),
+        sources=sources,
+        notes=(),
     )
     notes += check(config) + [f"{name} has no effect: it is no longer supported" for name in REMOVED if name in environ]
     return with_usable_telemetry(dataclasses.replace(config, notes=tuple(notes)))
+
+
+def _working_folder() -> str | None:
+    """None where somebody has removed it."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _folder_instead(values: Mapping[str, Any]) -> str:
+    """That of the script, or of the configuration file, which are found without a working directory."""
+    for name in ("entry_script", "config_file"):
+        folder = os.path.dirname(values.get(name) or "")
+        if os.path.isabs(folder) and os.path.isdir(folder):
+            return folder
+    raise ConfigError("the working directory was removed; change to one that is there, or give the script's whole path")
 
 
 def _from_command_line(argv: Sequence[str]) -> dict[str, Any]:
@@ -126,13 +165,14 @@ def _from_environment(
             return
 
 
-def _find_file(values: Mapping[str, Any], sources: Mapping[str, str], base: str) -> str | None:
-    if values.get("config_file"):
-        path = os.path.join(base, values["config_file"])
-        _check_file(path, values["config_file"], 1 if sources["config_file"] == "command line" else 3)
+def _find_file(values: Mapping[str, Any], sources: Mapping[str, str], project: Project, base: str) -> str | None:
+    given = values.get("config_file") or project.values.get("config_file")
+    if given:
+        path = os.path.join(base, given)
+        _check_file(path, given, 1 if sources.get("config_file") == "command line" else 3)
         if os.path.getsize(path):
             return path
-    found = Config(**values, base=base, sources=sources)
+    found = Config(**{**project.values, **values}, base=base, sources=_with_project(project, sources))
     return next((path for path in found.places(CONFIG) if os.path.isfile(path) and os.path.getsize(path)), None)
 
 
@@ -140,6 +180,83 @@ def _check_file(path: str, given: str, exit_code: int) -> None:
     if not os.path.isfile(path):
         problem = "it is a folder, not a configuration file" if os.path.isdir(path) else "no such configuration file"
         raise ConfigError(f"{given}: {problem}", exit_code)
+
+
+# --- a deployment
+
+
+def _read_deployment(values: Mapping[str, Any], project: Project, base: str) -> Deployment | None:
+    given = values.get("deployment") or project.values.get("deployment")
+    if not given:
+        return None
+    from devserver.config import deployment
+
+    path = os.path.abspath(os.path.join(base, given))
+    try:
+        if not os.path.isfile(path):
+            problem = "this is a folder, not a deployment file" if os.path.isdir(path) else "no such deployment file"
+            raise ConfigError(problem, 1 if "deployment" in values else 3, path=path)
+        return deployment.read_deployment(path, "entry_script" not in values, "model_dir" not in values)
+    except ConfigError as error:
+        error.keeps = True
+        raise
+
+
+def _from_deployment(deployed: Deployment, values: dict[str, Any], sources: dict[str, str]) -> list[str]:
+    """Takes over what nobody else has said; returns what the person should know."""
+    notes = list(deployed.notes)
+    if deployed.names_script and "entry_script" in values:
+        notes.append(f"{values['entry_script']} is served, and not the scoring_script of {deployed.path}")
+    mounted: dict[str, Any] = {"entry_script": deployed.script, "model_dir": deployed.model_dir}
+    mounted["given_app_root"] = os.path.dirname(deployed.script) if deployed.script else None
+    found = {name: value for name, value in mounted.items() if value}
+    found = {**_settings_in(deployed), **found}
+    if deployed.request_timeout is not None:
+        found.setdefault("scoring_timeout_ms", int(deployed.request_timeout.text))
+    if deployed.app_insights is not None:
+        found.setdefault("appinsights_enabled", deployed.app_insights)
+    for name, value in found.items():
+        if name not in values:
+            values[name], sources[name] = value, "deployment"
+    return notes
+
+
+def _settings_in(deployed: Deployment) -> dict[str, Any]:
+    """Its variables that are settings of the server."""
+    found = {}
+    for setting in SETTINGS:
+        given = next((deployed.variables[name] for name in setting.variables if name in deployed.variables), None)
+        if given is not None and _is_given(setting.name, given.text):
+            try:
+                found[setting.name] = setting.parse(given.text)
+            except ValueError as error:
+                raise ConfigError(
+                    f"{setting.variables[0]}: {error}",
+                    3,
+                    path=deployed.path,
+                    line=given.line,
+                    column=given.column,
+                    keeps=True,
+                ) from None
+    return found
+
+
+def _variables(deployed: Deployment | None, environ: Mapping[str, str]) -> dict[str, str]:
+    given = deployed.variables if deployed is not None else {}
+    return {name: value.text for name, value in given.items() if name not in environ}
+
+
+# --- files
+
+
+def _from_project(project: Project, values: dict[str, Any], sources: dict[str, str]) -> None:
+    for name, value in project.values.items():
+        if name not in values and _is_given(name, value):
+            values[name], sources[name] = value, "project"
+
+
+def _with_project(project: Project, sources: Mapping[str, str]) -> dict[str, str]:
+    return {**dict.fromkeys(project.values, "project"), **sources}
 
 
 def _from_file(path: str, values: dict[str, Any], sources: dict[str, str]) -> list[str]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from devserver.config.azure_deployment import Deployment, Limits
+from devserver.diagnostics import environment
 from devserver.text import path_for_people
 
-REQUEST_LIMIT = 5.0  # seconds; the request timeout that a managed endpoint has unless told otherwise
-PROBE_LIMIT = 2.0  # seconds; how long its liveness probe waits
 NAMING_FILES = (
     *("requirements.txt", "conda.yml", "conda.yaml", "conda_dependencies.yml", "conda_dependencies.yaml"),
     *("environment.yml", "environment.yaml", "env.yml", "env.yaml"),
 )
 _REQUIREMENT = re.compile(r"\s*-?\s*[\"']?([A-Za-z0-9][A-Za-z0-9._-]*)")
+DEFAULTS = Limits()
 _NOT_PACKAGES = {"python", "pip", "dependencies", "channels", "name", "conda-forge", "defaults"}
 
 
@@ -31,19 +32,9 @@ class Answered:
     has_schema: bool
 
 
-def on_answer(answer: Answered) -> tuple[str, ...]:
+def on_answer(answer: Answered, limits: Limits = DEFAULTS) -> tuple[str, ...]:
     """What a managed endpoint would not take, a line each; the same cause always in the same words."""
-    found = []
-    if answer.seconds > REQUEST_LIMIT:
-        found.append(
-            f"run() took longer than {REQUEST_LIMIT:g} s: a managed endpoint gives up then, unless request_timeout_ms "
-            "of its request_settings allows more"
-        )
-    if answer.seconds > PROBE_LIMIT:
-        found.append(
-            f"run() took longer than {PROBE_LIMIT:g} s: GET / waits behind it, and a liveness probe in Azure times out "
-            "unless liveness_probe allows more, or WORKER_COUNT is higher"
-        )
+    found = list(_too_slow(answer.seconds, limits))
     if answer.status >= 500:
         found.append(
             f"run() answered with status {answer.status}: in Azure the router sends 424 or 502 to the client instead"
@@ -61,6 +52,30 @@ def on_form(kind: str) -> str:
     )
 
 
+def _too_slow(seconds: float, limits: Limits) -> Iterator[str]:
+    own = f", as {path_for_people(limits.file)} says" if limits.file else ""
+    if seconds > limits.request_seconds:
+        unless = own or ", unless request_timeout_ms of its request_settings allows more"
+        yield f"run() took longer than {limits.request_seconds:g} s: a managed endpoint gives up then{unless}"
+    probe = min(limits.liveness, limits.readiness, key=lambda each: each.timeout)
+    if seconds > probe.timeout:
+        yield (
+            f"run() took longer than {probe.timeout} s: GET / waits behind it, and a {probe.name.replace('_', ' ')} in "
+            f"Azure times out{own} unless {probe.name} allows more, or WORKER_COUNT is higher"
+        )
+
+
+def on_start(seconds: float, limits: Limits = DEFAULTS) -> tuple[str, ...]:
+    """What a managed endpoint would make of a script that is ready only after so long."""
+    probe = min(limits.liveness, limits.readiness, key=lambda each: each.patience)
+    if seconds <= probe.patience:
+        return ()
+    return (
+        f"the script was ready after {seconds:.0f} s: Azure ML gives up after {probe.patience} s, which are "
+        f"initial_delay + failure_threshold x period of {probe.name}",
+    )
+
+
 def _is_json(answer: Answered) -> bool:
     if answer.body is None:  # streamed: the type is all that is known
         return "json" in answer.content_type
@@ -71,15 +86,21 @@ def _is_json(answer: Answered) -> bool:
     return True
 
 
-def on_load(modules: Iterable[str], folder: str) -> tuple[str, ...]:
+def on_load(modules: Iterable[str], folder: str, deployed: Deployment | None = None) -> tuple[str, ...]:
     """Packages that were imported although the files beside the script, which name packages, do not name them.
 
-    `modules` are third-party modules that user code imported, `folder` is where the script lies.
+    `modules` are third-party modules that user code imported, `folder` is where the script lies. Where a deployment
+    names packages, nothing beside the script counts, and what it names is compared with what is installed.
     """
+    if deployed is not None and deployed.requirements:
+        files = list(dict.fromkeys(each.path for each in deployed.requirements))
+        named = {_normal(each.name) for each in deployed.requirements}
+        return (*environment.differences(deployed.requirements), *_not_named(modules, files, named))
     files = [path for name in NAMING_FILES if os.path.isfile(path := os.path.join(folder, name))]
-    if not files:
-        return ()
-    named = {name for path in files for name in _named_in(path)}
+    return _not_named(modules, files, {name for path in files for name in _named_in(path)}) if files else ()
+
+
+def _not_named(modules: Iterable[str], files: Sequence[str], named: set[str]) -> tuple[str, ...]:
     wanted = _distributions({module.partition(".")[0] for module in modules})
     missing = sorted(name for name in wanted if _normal(name) not in named)
     if not missing:

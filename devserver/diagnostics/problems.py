@@ -168,7 +168,7 @@ def timed_out(
     `where` is the exception that interrupted it, or the frame in which its thread is.
     """
     stack = stack_of(where)
-    limit = f"{limit_ms:g} ms" if setting.endswith("_MS") else f"{limit_ms / 1000:g} s"
+    limit = f"{limit_ms:g} ms" if setting.upper().endswith("_MS") else f"{limit_ms / 1000:g} s"
     what = "loading the script" if phase == "load" else f"{phase}()"
     return dataclasses.replace(
         problem(

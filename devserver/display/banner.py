@@ -13,6 +13,7 @@ def banner(config: Config, address: str, health: str) -> str:
     rows = [
         ("Entry script", config.script or "the module main"),
         ("Model directory", config.model_dir or "none (give one with --model_dir)"),
+        *([("Deployment", config.deployed.path)] if config.deployed is not None else []),
         ("Configuration file", config.file_read or "none"),
         ("Server", server(config)),
         ("Worker timeout", worker_timeout(config)),

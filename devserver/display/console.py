@@ -12,10 +12,13 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
+from devserver.display.reasons import Whys
+from devserver.process import table
 from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
+from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -43,6 +46,8 @@ class Console:
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
+        self._kept: Callable[[], Kept | None] = lambda: None
+        self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._is_terminal = is_terminal(sys.stdout)
 
@@ -60,8 +65,10 @@ class Console:
                 self._restarting(changes)
             case lifecycle.Ready(generation, LoadReport() as loaded):
                 self._ready(loaded, generation)
-            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
-                self._not_ready(loaded.error, generation)
+            case lifecycle.Retrying():
+                self._retrying()
+            case lifecycle.NotReady(generation, LoadReport() as loaded, again) if loaded.error is not None:
+                self._not_ready(loaded.error, generation, again)
             case lifecycle.Died():
                 self._died(message)
             case lifecycle.Noted(generation, Diagnostic() as error):
@@ -72,6 +79,11 @@ class Console:
                 self._sample(sent, generation)
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case Kept():
+                self._tell(event("kept", pid=message.pid, init_ms=message.init_ms, files=message.files))
+            case lifecycle.Noted(generation, CommandRan() as ran):
+                self._tell(events.command(ran, generation))
+                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -93,6 +105,12 @@ class Console:
             self._noted.add(text)
             self.note(text)
 
+    def config_kept(self, error: Diagnostic) -> None:
+        """The deployment cannot be used as it is now, and its values from before stay."""
+        self._tell(event("config_kept", error=error))
+        self._last = error
+        self._write(self._block(error), self._line("the values from before stay", "warning"))
+
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
         self._is_lent = lent
@@ -101,6 +119,10 @@ class Console:
     def warmed(self, modules: Sequence[str]) -> None:
         """These libraries were imported ahead."""
         self._tell(event("warm", modules=modules))
+
+    def keeps(self, kept: Callable[[], Kept | None]) -> None:
+        """Whom to ask what is kept of init()."""
+        self._kept = kept
 
     def watching(self, targets: Targets) -> None:
         """What is watched from now on."""
@@ -145,28 +167,37 @@ class Console:
         self._write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
+        self._begin_again()
+        self._tell(events.restarting(changes))
+        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
+
+    def _retrying(self) -> None:
+        self._begin_again()
+        self._tell(events.restarting(ChangeSet(), retry=True))
+        self._write(lines.retrying(colour=self._colour))
+
+    def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._tell(events.restarting(changes))
         self._serving = None
-        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
         self._is_past = True
         self._tell(events.ready(loaded, generation, seconds, self._url()))
+        why = self._whys.of(loaded, self._config.base)
         self._serving = generation
-        self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
+        self._write(lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
 
-    def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
+    def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
-        self._tell(events.not_ready(error, generation, seconds))
+        self._tell(events.not_ready(error, generation, seconds, again))
         waits = generation is not None
         end = (
-            lines.not_ready(error, seconds, colour=self._colour)
+            lines.not_ready(error, seconds, again, colour=self._colour)
             if waits
             else lines.given_up(error, colour=self._colour)
         )
@@ -240,11 +271,16 @@ class Console:
             case "help":
                 self._write(look.text)
             case "watched" if self._targets is not None:
-                self._write(lines.watched(self._targets, self._config.base))
+                self._write(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
                 self._write(self._full_traceback())
             case "samples" if not (self._config.request or self._config.replay):
                 self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _kept_lines(self) -> list[str]:
+        kept = self._kept()
+        memory = table.own_memory(kept.pid) if kept is not None else None
+        return [lines.kept(kept, memory, self._config.base)] if self._config.keep else []
 
     def _full_traceback(self) -> str:
         if self._last is None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from devserver.config.settings import Config
 from devserver.display import blocks
-from devserver.display.lines import bracket, sample_sent
+from devserver.display.lines import bracket, command_ran, sample_sent
 from devserver.records.as_json import to_json
+from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
 from devserver.records.samples import SampleSent
@@ -40,6 +42,8 @@ class Verdict:
 
     `seconds` are those of the whole check, `load_seconds` until the script was loaded, or was known to be unusable, the
     start of its process included. `skipped` names the samples that were not sent, since there was no script for them.
+    `command` is what came of --run; `not_run` is that command where it was not run for the same reason.
+    `meanwhile` was reported while a command ran that failed.
     """
 
     error: Diagnostic | None
@@ -49,6 +53,9 @@ class Verdict:
     seconds: float
     load_seconds: float = 0.0
     skipped: tuple[str, ...] = ()
+    command: CommandRan | None = None
+    not_run: str | None = None
+    meanwhile: tuple[Diagnostic, ...] = ()
 
     @property
     def failed(self) -> tuple[SampleVerdict, ...]:
@@ -58,6 +65,8 @@ class Verdict:
     def exit_code(self) -> int:
         if self.error is not None:
             return FAILED_LOAD
+        if self.command is not None and not self.command.ok:
+            return self.command.exit_code
         return FAILED_SAMPLE if self.failed else 0
 
     @property
@@ -67,9 +76,13 @@ class Verdict:
             return f"check failed: {what}"
         count = len(self.samples)
         plural = "" if count == 1 else "s"
-        if self.failed:
-            return f"check failed: {len(self.failed)} of {count} sample{plural} failed"
-        return f"check passed: the script loads{f', {count} sample{plural} answered' if count else ''}"
+        bad = [f"{len(self.failed)} of {count} sample{plural} failed"] if self.failed else []
+        bad += [f"the command {self.command.outcome}"] if self.command is not None and not self.command.ok else []
+        if bad:
+            return f"check failed: {', '.join(bad)}"
+        good = [f"{count} sample{plural} answered"] if count else []
+        good += ["the command passed"] if self.command is not None else []
+        return f"check passed: {', '.join(['the script loads', *good])}"
 
 
 def render_verdict(verdict: Verdict, config: Config, colour: bool) -> str:
@@ -87,6 +100,8 @@ def _for_people(verdict: Verdict, config: Config, colour: bool) -> str:
     for sample in verdict.samples:
         parts.append(sample_sent(sample.sent, colour=colour, width=120))
         parts += [block(error) for error in sample.errors]
+    parts += [command_ran(verdict.command, colour=colour, width=120)] if verdict.command is not None else []
+    parts += [block(error) for error in verdict.meanwhile]
     parts += [bracket("", f"note: {note}", colour) for note in verdict.notes]
     parts.append(bracket("good" if verdict.exit_code == 0 else "error", verdict.summary, colour))
     return "\n".join(parts)
@@ -97,6 +112,7 @@ def _as_json(verdict: Verdict, _config: Config) -> str:
         {"name": each.sent.name, "ok": each.sent.ok, "sent": to_json(each.sent), "errors": to_json(each.errors)}
         for each in verdict.samples
     ]
+    ran = verdict.command
     found = {
         "v": 1,
         "ok": verdict.exit_code == 0,
@@ -107,6 +123,9 @@ def _as_json(verdict: Verdict, _config: Config) -> str:
         "times": to_json(verdict.loaded.times) if verdict.loaded is not None else None,
         "samples": samples,
         "notes": list(verdict.notes),
+        "command": None
+        if ran is None
+        else {"ok": ran.ok, **dataclasses.asdict(ran), "errors": to_json(verdict.meanwhile)},
     }
     return json.dumps(found, indent=2)
 
@@ -115,11 +134,23 @@ def _as_annotations(verdict: Verdict, config: Config) -> str:
     """Workflow commands, as GitHub Actions takes them, and a last line for people."""
     errors = [verdict.error] if verdict.error is not None else []
     errors += [error for sample in verdict.samples for error in sample.errors]
+    errors += verdict.meanwhile
     lines = [_annotation(error) for error in errors]
     silent = [sample for sample in verdict.failed if not sample.errors]
     lines += [f"::error title=sample {_property(each.sent.name)}::{_data(each.message)}" for each in silent]
-    lines += [f"::notice file={_property(config.entry_script or '')}::{_data(note)}" for note in verdict.notes]
+    ran = verdict.command
+    if ran is not None:
+        lines.append(f"::{'notice' if ran.ok else 'error'} title=command::{_data(_of_command(ran))}")
+    lines += [f"::notice file={_property(_script(config))}::{_data(note)}" for note in verdict.notes]
     return "\n".join([*lines, verdict.summary])
+
+
+def _of_command(ran: CommandRan) -> str:
+    return f"{ran.command}: {ran.outcome}" + (f": {ran.line}" if ran.line and not ran.ok else "")
+
+
+def _script(config: Config) -> str:
+    return shown(config.script, config.base) if config.script else "main"
 
 
 def _annotation(error: Diagnostic) -> str:
@@ -138,7 +169,7 @@ def _property(text: str) -> str:
 
 
 def _as_junit(verdict: Verdict, config: Config) -> str:
-    name = config.entry_script or "main"
+    name = _script(config)
     block = blocks.block(verdict.error, width=120) if verdict.error is not None else ""
     message = blocks.headline(verdict.error) if verdict.error else ""
     cases = [_case(name, "load and init()", verdict.load_seconds, message, block)]
@@ -147,8 +178,14 @@ def _as_junit(verdict: Verdict, config: Config) -> str:
         message = "" if sample.sent.ok else sample.message
         cases.append(_case(name, f"sample {sample.sent.name}", sample.sent.milliseconds / 1000, message, text))
     cases += [_skipped_case(name, f"sample {sample}", verdict.summary) for sample in verdict.skipped]
-    failures = (verdict.error is not None) + len(verdict.failed)
-    counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{len(verdict.skipped)}"'
+    ran = verdict.command
+    if ran is not None:
+        text = "\n".join([ran.line, *(blocks.block(error, width=120) for error in verdict.meanwhile)])
+        cases.append(_case(name, f"command {ran.command}", ran.seconds, "" if ran.ok else _of_command(ran), text))
+    cases += [_skipped_case(name, f"command {verdict.not_run}", verdict.summary)] if verdict.not_run else []
+    failures = (verdict.error is not None) + len(verdict.failed) + (ran is not None and not ran.ok)
+    skipped = len(verdict.skipped) + bool(verdict.not_run)
+    counts = f'tests="{len(cases)}" failures="{failures}" errors="0" skipped="{skipped}"'
     head = f'<testsuite name="azmlinfsrv" {counts} time="{verdict.seconds:.3f}">'
     return "\n".join(['<?xml version="1.0" encoding="utf-8"?>', head, *cases, "</testsuite>"])
 

@@ -15,7 +15,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn, Protocol, TypeAlias
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ if sys.platform == "win32":
         forks_safely = False  # also once libraries with threads and locks of their own are imported
         can_ask_pipes = False  # whether there is something to read
         lends_descriptors = False  # to a process that runs already
+        sees_itself = False  # its own descriptors, threads and memory in /proc
         lists_processes = False  # under Wine there is a /proc, of another system
         consoles_take_text = True  # bytes would be taken for the code page's
         suspend_signals: tuple[int, ...] = (signal.SIGBREAK,)  # in a generation; the tool itself ends with that
@@ -132,6 +133,10 @@ if sys.platform == "win32":
             threading.Thread(target=_raise_when_told, args=(pipe,), daemon=True, name="obey").start()
 
         @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            """Asks a process group to end, as it may wish."""
+
+        @staticmethod
         def kill_group(process: Process) -> None:
             """Ends it now, with its process group."""
             assert isinstance(process, ProcessInJob)
@@ -141,9 +146,10 @@ if sys.platform == "win32":
         def hear_stop_signals(cls, tell: Callable[[], None]) -> None:
             """From now on `tell` is called when somebody wants this process to end.
 
-            In a thread: no handler runs while the main thread waits in a queue.
+            What was ignored at the start, as nohup asks for, stays ignored. It is called in a thread: no handler runs
+            while the main thread waits in a queue.
             """
-            for number in cls._stop_signals:
+            for number in unless_ignored(cls._stop_signals):
                 signal.signal(number, lambda *_: None)
             hear, woken = socket.socketpair()
             woken.setblocking(False)
@@ -244,6 +250,19 @@ if sys.platform == "win32":
             return None
 
         @staticmethod
+        def step_back(back: bool) -> None:
+            """Lets other processes go first, or, with false, does so no more."""
+            import ctypes
+
+            kernel = ctypes.WinDLL("kernel32")
+            kernel.SetPriorityClass(ctypes.c_void_p(-1), 0x4000 if back else 0x20)  # of this process
+
+        @staticmethod
+        def open_descriptors() -> frozenset[int]:
+            """The numbers of all descriptors of this process; none where they cannot be listed."""
+            return frozenset()
+
+        @staticmethod
         def peak_memory_of_children() -> int | None:
             """Bytes that the largest child had which has ended; None where nobody counts."""
             return None
@@ -313,6 +332,7 @@ else:
         forks_safely = sys.platform == "linux"
         can_ask_pipes = True
         lends_descriptors = True
+        sees_itself = os.path.isdir("/proc/self/fd")
         lists_processes = os.path.isdir("/proc")
         consoles_take_text = False
         suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
@@ -368,6 +388,13 @@ else:
             _send(process, signal.SIGTERM)
 
         @staticmethod
+        def ask_group_to_end(process: Process) -> None:
+            try:
+                os.killpg(process.pid, signal.SIGTERM)
+            except (ProcessLookupError, PermissionError):
+                pass
+
+        @staticmethod
         def obey(pipe: BinaryIO) -> None:
             pass  # the signal comes by itself
 
@@ -416,7 +443,7 @@ else:
 
         @staticmethod
         def hear_stop_signals(tell: Callable[[], None]) -> None:
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            for number in (signal.SIGTERM, *unless_ignored((signal.SIGINT, signal.SIGHUP))):
                 signal.signal(number, lambda *_: tell())
 
         @staticmethod
@@ -501,6 +528,21 @@ else:
             return found.si_status << 8 if found.si_code == os.CLD_EXITED else found.si_status
 
         @staticmethod
+        def step_back(back: bool) -> None:
+            if sys.platform == "linux":  # niceness could not be taken back
+                for thread in os.listdir("/proc/self/task"):
+                    policy = os.SCHED_BATCH if back else os.SCHED_OTHER
+                    os.sched_setscheduler(int(thread), policy, os.sched_param(0))
+
+        @classmethod
+        def open_descriptors(cls) -> frozenset[int]:
+            if not cls.sees_itself:
+                return frozenset()
+            with os.scandir("/proc/self/fd") as entries:
+                found = [int(entry.name) for entry in entries]
+            return frozenset(number for number in found if _is_open(number))
+
+        @staticmethod
         def peak_memory_of_children() -> int | None:
             import resource
 
@@ -508,11 +550,24 @@ else:
             return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
 
 
+def unless_ignored(numbers: Iterable[int]) -> list[int]:
+    """Those of these signals that are not ignored: nohup, and a shell's `&` in a script, want them to stay so."""
+    return [number for number in numbers if signal.getsignal(number) != signal.SIG_IGN]
+
+
 def _send(process: Process, number: int) -> None:
     try:
         process.send_signal(number)
     except ProcessLookupError:
         pass
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False  # that of the listing itself
+    return True
 
 
 def _shut_down(connected: socket.socket) -> None:

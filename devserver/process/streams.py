@@ -9,6 +9,19 @@ import sys
 from typing import TextIO
 
 
+def open_closed() -> None:
+    """A standard stream that was closed at the start leads nowhere: no file of ours gets its number.
+
+    Call it before anything is opened.
+    """
+    while (number := os.open(os.devnull, os.O_RDWR)) <= 2:
+        os.set_inheritable(number, True)
+    os.close(number)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", encoding="utf-8", closefd=False))
+
+
 def write_anything() -> None:
     """From now on what the encoding of a standard stream does not have is written as escapes, and is no error.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import PurePath
@@ -16,7 +16,7 @@ class Scope(IntEnum):
 
     IGNORE = 0
     REPLAY = 10
-    # 20 is kept free for PATCH: a new body of run() while the loaded model stays.
+    CODE = 20  # source files of the user's that were loaded: it is decided then whether init() has to run again
     RELOAD = 30
     REWARM = 40
     RESTART = 50
@@ -75,19 +75,24 @@ class ReloadPlan:
     changes: ChangeSet
 
 
-def plan_reload(changes: ChangeSet, warm_roots: Iterable[str] = ()) -> ReloadPlan:
+def plan_reload(
+    changes: ChangeSet, warm_roots: Iterable[str] = (), is_loaded_source: Callable[[str], bool] = lambda _: False
+) -> ReloadPlan:
     """The widest scope that any of `changes` asks for.
 
     `warm_roots` are the files and folders which the warm process has imported: what lies in them asks for REWARM.
+    `is_loaded_source` says of a path whether it is a source file of the user's that was loaded.
     """
     roots = {PurePath(root) for root in warm_roots}
-    return ReloadPlan(max((_scope(change, roots) for change in changes.changes), default=Scope.IGNORE), changes)
+    scopes = (_scope(change, roots, is_loaded_source) for change in changes.changes)
+    return ReloadPlan(max(scopes, default=Scope.IGNORE), changes)
 
 
-def _scope(change: FileChange, warm_roots: set[PurePath]) -> Scope:
+def _scope(change: FileChange, warm_roots: set[PurePath], is_loaded_source: Callable[[str], bool]) -> Scope:
     path = PurePath(change.path)
     warm = not warm_roots.isdisjoint((path, *path.parents))
-    return max(SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
+    only_code = change.role is Role.CODE and is_loaded_source(change.path)
+    return max(Scope.CODE if only_code else SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
 
 
 @dataclass(frozen=True)
@@ -96,8 +101,8 @@ class Targets:
 
     `code`: code files, the first one is score.py. `data`: other files that were read, or looked for in vain. `links`:
     links on the way to them. `searches`: where a file would win an import. `listed`: folders of which the names count,
-    and since when (time.time_ns). `trees`: folders that count with everything in them. `config`, `samples`: files.
-    `include`: globs of more files.
+    and since when (time.time_ns). `trees`: folders that count with everything in them. `models`, `config`, `samples`:
+    files. `include`: globs of more files.
     `exclude`: globs of what is left out, wherever it comes from, score.py excepted; one without a slash is a name at
     any depth, and a folder that is left out is left out with all that it holds. Relative globs start at `base`.
     """
@@ -108,6 +113,7 @@ class Targets:
     searches: Mapping[str, Names] = field(default_factory=dict)
     listed: Mapping[str, int] = field(default_factory=dict)
     trees: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
     config: tuple[str, ...] = ()
     samples: tuple[str, ...] = ()
     include: tuple[str, ...] = ()

@@ -6,11 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from devserver.config.settings import Config
 from devserver.records.changes import ChangeSet, Role
+from devserver.records.commands import CommandRan
 from devserver.records.samples import ReplayReport, Sample, SampleSent
-from devserver.replay.client import Wire, limit_of, send_all
+from devserver.replay.client import Cut, Wire, limit_of, send_all, shut_down
 from devserver.replay.compare import Reply
 from devserver.replay.reader import read_sample
 
@@ -20,14 +22,32 @@ from devserver.replay.reader import read_sample
 # --- in the dev loop
 
 
+class Command(Protocol):
+    """A program that is run against the server."""
+
+    def run(self, limit: float) -> CommandRan | None:
+        """Until it has ended, or its time in seconds is over; None where it was cancelled."""
+
+    def cancel(self) -> None: ...
+
+
 class Replays:
     """Sends what there is to each new generation, in a thread; a newer round ends the one before.
 
-    `deliver` gets the generation's number and a `SampleSent` or `ReplayReport`, from that thread.
+    `deliver` gets the generation's number and a `SampleSent`, `ReplayReport` or `CommandRan`, from that thread. Unless
+    only samples changed, the command of --run follows them; `command` makes it for the server's address.
     """
 
-    def __init__(self, deliver: Callable[[int, SampleSent | ReplayReport], None]) -> None:
+    def __init__(
+        self,
+        deliver: Callable[[int, SampleSent | ReplayReport | CommandRan], None],
+        command: Callable[[Config, str], Command] | None = None,
+        cut: Cut = shut_down,
+    ) -> None:
         self._deliver = deliver
+        self._cut = cut
+        self._make_command = command
+        self._command: Command | None = None
         self._answers: dict[str, Reply] = {}
         self._remembered: Sample | None = None
         self._unsent: set[str | None] = set()  # of the round that is under way; None stands for what is remembered
@@ -48,10 +68,11 @@ class Replays:
             wanted = {None, *config.samples}
         paths = [path for path in config.samples if path in wanted]
         remembered = self._remembered if None in wanted else None
-        if not paths and remembered is None:
+        runs = config.run is not None and self._make_command is not None and None in wanted
+        if not paths and remembered is None and not runs:
             return
         self._unsent = wanted
-        self._wire = wire = Wire(address, mark=config.replay is not None)
+        self._wire = wire = Wire(address, config.replay is not None, self._cut)
         work = (generation, config, paths, remembered, wire)
         threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
 
@@ -60,7 +81,9 @@ class Replays:
         with self._lock:
             if self._wire is not None:
                 self._wire.cut()
-            self._wire = None
+            if self._command is not None:
+                self._command.cancel()
+            self._wire = self._command = None
 
     def _run(self, generation: int, config: Config, paths: list[str], remembered: Sample | None, wire: Wire) -> None:
         import http.client  # noqa: F401  # not before it is needed, nor while a sample is timed
@@ -78,7 +101,23 @@ class Replays:
             if sent.path is None and sent.ok and config.replay == "failed" and self._remembered is remembered:
                 self._remembered = None
             self._deliver(generation, sent)
-        self._deliver(generation, ReplayReport(count, failed, time.monotonic() - begun))
+        if count:
+            self._deliver(generation, ReplayReport(count, failed, time.monotonic() - begun))
+        self._run_command(generation, config, wire)
+
+    def _run_command(self, generation: int, config: Config, wire: Wire) -> None:
+        """Once per load: it is no part of what a changed sample asks for."""
+        with self._lock:
+            if self._wire is not wire or None not in self._unsent or not config.run or self._make_command is None:
+                return
+            self._command = command = self._make_command(config, wire.address)
+        ran = command.run(config.run_timeout)
+        with self._lock:
+            if ran is None or self._command is not command:
+                return
+            self._command = None
+            self._unsent.discard(None)
+        self._deliver(generation, ran)
 
     def _note(self, sent: SampleSent, wire: Wire, answers: dict[str, Reply]) -> bool:
         """Whether the round still counts; if so, what it has brought does, too."""

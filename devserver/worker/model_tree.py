@@ -20,6 +20,7 @@ MOST_READ = 8 << 20  # bytes of small files, of which the content is compared
 class ModelTree:
     """`stamps` of files, and `folders` that hold them; where there are too many, of the first ones.
 
+    `root` is the folder, or the one file that is the model.
     `counts` says whether a path matters, `written` which files the script itself has written.
     """
 
@@ -31,6 +32,9 @@ class ModelTree:
 
     def look(self) -> None:
         """Take down what is there now."""
+        if self._root and os.path.isfile(self._root):
+            self._keep(self._root)
+            return
         todo = [self._root] if self._root else []
         while todo and len(self.folders) < MOST_FOLDERS:
             folder = todo.pop(0)

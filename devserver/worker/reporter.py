@@ -73,7 +73,13 @@ class LoadReporter:
 
     def advise(self) -> None:
         """What Azure would not install of what the script has imported; takes a while."""
-        for text in azure_advice.on_load(list(loader.modules), os.path.dirname(self.script or "")):
+        folder, deployed = os.path.dirname(self.script or ""), self.config.deployed
+        for text in azure_advice.on_load(list(loader.modules), folder, deployed):
+            self.tell(Note(text))
+
+    def advise_on_start(self, seconds: float) -> None:
+        """What Azure would make of a load that takes so long."""
+        for text in azure_advice.on_start(seconds, self.config.limits):
             self.tell(Note(text))
 
     def advise_on_places(self) -> None:
@@ -172,8 +178,9 @@ class RequestReporter:
         return self._failed(error, request, lambda: self._of_request(error, phase, request))
 
     def timed_out(self, error: TimeoutError, request: Request, milliseconds: int) -> LazyReport:
+        setting, facts = self.config.name_of_time_limit, request.facts
         return self._failed(
-            error, request, lambda: problems.timed_out(error, milliseconds, request=request.facts, status=500)
+            error, request, lambda: problems.timed_out(error, milliseconds, setting=setting, request=facts, status=500)
         )
 
     def no_json(self, result: object, error: Exception, request: Request) -> LazyReport:
@@ -226,7 +233,8 @@ class RequestReporter:
         body = answer.get_data() if has_schema and _is_whole(answer) else None
         seconds = 0.0 if self.paused() else seconds
         for text in azure_advice.on_answer(
-            azure_advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema)
+            azure_advice.Answered(seconds, answer.status_code, answer.content_type or "", body, has_schema),
+            self.config.limits,
         ):
             self.tell(Note(text))
         request = current()

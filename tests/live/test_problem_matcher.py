@@ -10,7 +10,7 @@ from loop import Loop, answering
 from matcher import BackgroundMatcher, Problem
 from mistakes import HAS_COLUMNS
 
-from devserver import vscode
+from devserver.config import vscode
 
 COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")  # a terminal takes these out before a line is read
 FAILING = "def init(): pass\n\ndef run(data):\n    return 1 / 0\n"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from loop import SERVERS, Loop, answering
 
-from devserver import vscode
+from devserver.config import vscode
 
 SHADOW = 'import os\nos.write(2, b"SHADOWED %s\\n")\nraise ImportError("this is not the library")\n'
 CONSOLE_SCRIPT = Path(sys.executable).with_name("azmlinfsrv")

@@ -18,6 +18,7 @@ from live import COMMAND, ROOT, Server, environment, is_alive
 from loop import GONE_WITHIN, Loop, answering, end_all
 
 from devserver.process.listener import Listener, ListenError
+from devserver.process.platform import System
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="about Windows")
 
@@ -318,7 +319,7 @@ def test_a_wire_that_is_cut() -> None:
     from devserver.replay.client import NoAnswer, Wire
 
     with closing(socket.create_server(("127.0.0.1", 0))) as deaf:
-        wire = Wire(f"127.0.0.1:{deaf.getsockname()[1]}")
+        wire = Wire(f"127.0.0.1:{deaf.getsockname()[1]}", cut=System.cut)
         ended: list[float] = []
 
         def send() -> None:

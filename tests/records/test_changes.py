@@ -22,10 +22,21 @@ def changed(*paths: str, role: Role = Role.CODE) -> ChangeSet:
     return ChangeSet(tuple(change(path, role) for path in paths))
 
 
-def test_scopes_are_ordered_and_leave_room_for_patch() -> None:
-    """Merging scopes is max(), and a scope fits between REPLAY and RELOAD."""
-    assert list(Scope) == [Scope.IGNORE, Scope.REPLAY, Scope.RELOAD, Scope.REWARM, Scope.RESTART] == sorted(Scope)
-    assert Scope.RELOAD - Scope.REPLAY > 1
+def test_scopes_are_ordered() -> None:
+    """Merging scopes is max()."""
+    ordered = [Scope.IGNORE, Scope.REPLAY, Scope.CODE, Scope.RELOAD, Scope.REWARM, Scope.RESTART]
+    assert list(Scope) == ordered == sorted(Scope)
+
+
+def test_only_loaded_sources_may_leave_init_as_it_is() -> None:
+    """Code that was not loaded, data beside it and the model ask for everything anew."""
+    loaded = {"/p/score.py", "/p/helper.py"}.__contains__
+    code = changed("/p/score.py", "/p/helper.py")
+    assert plan_reload(code, is_loaded_source=loaded).scope == Scope.CODE
+    assert plan_reload(code).scope == Scope.RELOAD
+    assert plan_reload(code | changed("/p/new.py"), is_loaded_source=loaded).scope == Scope.RELOAD
+    assert plan_reload(changed("/p/score.py", role=Role.MODEL), is_loaded_source=loaded).scope == Scope.RELOAD
+    assert plan_reload(code, ["/p"], loaded).scope == Scope.REWARM
 
 
 def test_an_empty_change_set_is_false() -> None:

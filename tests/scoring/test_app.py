@@ -21,8 +21,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from devserver import __version__
+from devserver.config.azure_deployment import Limits, Probe
 from devserver.config.settings import Config
-from devserver.diagnostics import azure_advice
 from devserver.records.diagnostic import Diagnostic
 from devserver.scoring import compat
 from devserver.scoring.app import Parts, create_app
@@ -839,7 +839,7 @@ def test_a_script_that_a_person_may_have_paused_is_not_called_slow(
     make: Callable[..., Site], monkeypatch: pytest.MonkeyPatch, paused: bool
 ) -> None:
     """Time at a breakpoint is no time of run()."""
-    monkeypatch.setattr(azure_advice, "PROBE_LIMIT", 0.0)
+    monkeypatch.setattr(Config, "limits", Limits(request_seconds=0.0, liveness=Probe("liveness_probe", timeout=0)))
     site = make(generation=1, paused=paused)
     assert site.ask(body=b"{}").status_code == 200
     assert any("took longer" in str(told) for told in site.told) is not paused

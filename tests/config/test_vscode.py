@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from live import DEADLINE, ROOT, environment
 
-from devserver import vscode
+from devserver.config import vscode
 
 ARGUMENTS = ("--entry_script", "score.py", "--model_dir", "./model")
 TASKS, LAUNCH = vscode.targets(ARGUMENTS)
