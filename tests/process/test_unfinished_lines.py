@@ -39,7 +39,12 @@ def test_streams_that_are_followed(options: list[str]) -> None:
     """Each write tells whether its line goes on; what is buffered tells when it is written."""
     command = [sys.executable, *options, "-c", FOLLOWED]
     together = subprocess.run(
-        command, env=environment({}), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=20
+        command,
+        env=environment({"PYTHONUNBUFFERED": None}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=20,
     )
     told = [True, False, True, True, False, False, *([True] if options else [])]
     assert together.returncode == 0 and f"{told}\n" in together.stdout, together.stdout
@@ -47,5 +52,7 @@ def test_streams_that_are_followed(options: list[str]) -> None:
 
 def test_stderr_that_goes_elsewhere() -> None:
     """It is not where our lines are."""
-    apart = subprocess.run([sys.executable, "-c", FOLLOWED], env=environment({}), capture_output=True, text=True)
+    apart = subprocess.run(
+        [sys.executable, "-c", FOLLOWED], env=environment({"PYTHONUNBUFFERED": None}), capture_output=True, text=True
+    )
     assert apart.stderr == f"f\n{[True, False, True, True, False]}\n"
