@@ -50,6 +50,11 @@ class Console:
         self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._is_terminal = is_terminal(sys.stdout)
+        self._take_line: Callable[[], bool] = lambda: False
+
+    def share_line(self, take: Callable[[], bool]) -> None:
+        """The script writes here, too; `take` says whether it has left a line unfinished, which we finish then."""
+        self._take_line = take
 
     # --- from the supervisor
 
@@ -314,7 +319,8 @@ class Console:
 
     def _raw(self, text: str) -> None:
         try:
-            write_whole(sys.stdout, text)
+            sys.stdout.flush()  # where the script's own text waits, when it runs in this process
+            write_whole(sys.stdout, "\n" + text if self._take_line() else text)
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 

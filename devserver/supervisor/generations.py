@@ -69,6 +69,7 @@ class Generations:
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
+        self._line = False  # whether one that is gone has left a line unfinished
         self._newest = 0
 
     def __getitem__(self, generation: int) -> Life:
@@ -160,9 +161,16 @@ class Generations:
         life = self._lives.pop(generation)
         if generation == self._newest:
             self.died_with = life.files
+        self._line |= life.child.scoreboard.take_line()
         self._terminal.take_back(life.child.process.pid)
         self._keeping.gone(generation)
         return life
+
+    def take_line(self) -> bool:
+        """Whether one of them has left a line on the terminal unfinished, since this was asked last."""
+        unfinished = [self._line, *(life.child.scoreboard.take_line() for life in self._lives.values())]
+        self._line = False
+        return any(unfinished)
 
     def holds(self, path: str) -> bool:
         """Whether a process of theirs has the file open to write it."""

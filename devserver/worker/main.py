@@ -16,7 +16,7 @@ from devserver.process import debugger, wire
 from devserver.process.lifeline import hang_on_again
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.streams import write_anything
+from devserver.process.streams import lines, write_anything
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
@@ -59,6 +59,7 @@ def begin(
     """
     System.adopt_orphans()
     write_anything()
+    lines.follow(scoreboard.leave_line)
     scoreboard.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
