@@ -14,7 +14,7 @@ from devserver.records.messages import Dependencies, FileWritten, Told
 from devserver.records.stamps import Stamp, link_stamp
 from devserver.usercode import loader
 from devserver.usercode.opened_files import OpenedFiles
-from devserver.watch.links import trail
+from devserver.watch.links import resolve
 from devserver.watch.targets import is_litter
 from devserver.worker.known import Files, Known, Links, Listings, Places
 from devserver.worker.model_tree import ModelTree
@@ -126,10 +126,10 @@ class Dependence:
 
     def _note_links(self, paths: Iterable[str]) -> None:
         """The links on the way to these; where one is a file that was read itself, its content counts."""
-        ways = {folder: trail(folder) for folder in {os.path.dirname(path) for path in paths}}
+        ways = {folder: resolve(folder) for folder in {os.path.dirname(path) for path in paths}}
         for path in paths:
             links = ways[os.path.dirname(path)].links
-            for link in (*links, *(trail(path).links if os.path.islink(path) else ())):
+            for link in (*links, *(resolve(path).links if os.path.islink(path) else ())):
                 stamp = link_stamp(link)
                 if link not in self.links and link not in loader.loaded and link not in self.opened.stamps and stamp:
                     self.links[link] = stamp

@@ -96,7 +96,7 @@ def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
 
 @pytest.mark.parametrize(
     ("code", "death"),
-    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGKILL, ("SIGKILL", None))],
+    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGTERM, ("SIGTERM", None))],
 )
 def test_how_it_died(generations: Generations, code: int, death: tuple[str | None, int | None]) -> None:
     """By the scoreboard and the exit code: a phase, and a report."""
