@@ -142,6 +142,11 @@ if sys.platform == "win32":
             assert isinstance(process, ProcessInJob)
             process.end()
 
+        @staticmethod
+        def allow_files(wanted: int) -> int:
+            """How many files this process may have open; as many as are wanted, where the system lets it choose."""
+            return wanted
+
         @classmethod
         def hear_stop_signals(cls, tell: Callable[[], None]) -> None:
             """From now on `tell` is called when somebody wants this process to end.
@@ -427,6 +432,20 @@ else:
         def end_own_group() -> NoReturn:
             os.killpg(0, signal.SIGKILL)
             os._exit(KILLED)
+
+        @staticmethod
+        def allow_files(wanted: int) -> int:
+            import resource
+
+            allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+            if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+                return wanted
+            wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+            except (OSError, ValueError):
+                return allowed
+            return wanted
 
         @staticmethod
         def hear_stop_signals(tell: Callable[[], None]) -> None:

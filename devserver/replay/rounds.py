@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 
 from devserver.config.settings import Config
+from devserver.process import threads
 from devserver.process.command import Command
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
@@ -63,7 +64,10 @@ class Replays:
         self._unsent = wanted
         self._wire = wire = Wire(address, mark=config.replay is not None)
         work = (generation, config, paths, remembered, wire)
-        threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
+        try:
+            threads.start("replay", self._run, *work)
+        except OSError:
+            self._wire = None  # they are unsent still
 
     def cancel(self) -> None:
         """The generation is no longer the newest: nothing of its round is told from now on."""

@@ -14,9 +14,11 @@ from devserver.process.child import Child
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
+from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import WorkerDied
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.stand_in import StandIn
 
 
 @dataclass
@@ -50,12 +52,18 @@ class Generations:
     """
 
     def __init__(
-        self, spawner: Spawner, terminal: Terminal, reaper: Reaper | None, companions: Collection[int]
+        self,
+        spawner: Spawner,
+        terminal: Terminal,
+        reaper: Reaper | None,
+        companions: Collection[int],
+        stand_in: StandIn | None = None,
     ) -> None:
         self.died_with: Versions = {}
         self._spawner = spawner
         self._terminal = terminal
         self._reaper = reaper
+        self._stand_in = stand_in
         self._companions = frozenset(companions)
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
@@ -73,10 +81,17 @@ class Generations:
     def launch(self, briefing: Briefing, files: Versions, cold: bool) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
         self._newest = briefing.generation
+        if self._stand_in is not None:
+            self._stand_in.end()
         child = self._spawner.launch(briefing, cold)
         self._lives[briefing.generation] = Life(child, dict(files))
         if self._reaper is not None:
             self._reaper.watch_group(child.process.pid)
+
+    def stand_in(self, generation: int, error: Diagnostic | None) -> None:
+        """No process can answer for it: from now on this one does, until the next launch."""
+        if self._stand_in is not None:
+            self._stand_in.begin(generation, error)
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.

@@ -25,6 +25,7 @@ from devserver.supervisor.generations import Generations
 from devserver.supervisor.keys import Keys
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.stand_in import StandIn
 from devserver.supervisor.supervisor import Supervisor
 from devserver.watch.watcher import Watch
 
@@ -55,8 +56,11 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             poll=config.reload_poll,
         )
         stack.callback(watch.close)
+        everything = [*listeners, *_handoff(stack)]
+        stand_in = StandIn([each.socket for each in everything])
+        stack.callback(stand_in.close)
         spawner = Spawner(
-            Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor),
+            Origin(everything, environ, lifeline.descriptor),
             sys.path,
             lambda generation, record: arrivals.put(Heard(generation, record)),
             lambda process, told: arrivals.put(WarmedUp(process, told)),
@@ -68,7 +72,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         stack.callback(spawner.close)
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
-        generations = Generations(spawner, terminal, reaper, companions)
+        generations = Generations(spawner, terminal, reaper, companions, stand_in)
         console.share_line(generations.take_line)
 
         def command(config: Config, address: str) -> Command:

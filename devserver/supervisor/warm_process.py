@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 
+from devserver.process import threads
 from devserver.process.child import Child, Deliver, Origin, launcher_command, pipe
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
@@ -49,7 +50,7 @@ class WarmProcess:
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
         """Begin to hear it; `deliver` is called from a thread when its imports are done, and when it is gone."""
-        threading.Thread(target=self._listen, args=(deliver,), daemon=True, name="warm").start()
+        threads.start("warm", self._listen, deliver)
 
     def _listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
         try:

@@ -17,9 +17,8 @@ from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
 from devserver.scoring import compat, logs
-from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import add_to_search_path
-from devserver.serve import Plan, runner
+from devserver.serve import GENERATION, Plan, runner
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.generation import Generation, Post
 
