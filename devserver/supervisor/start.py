@@ -18,10 +18,11 @@ from devserver.process.listener import Listener, bind_all, listening_on, with_re
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
-from devserver.records.messages import Note
+from devserver.records.messages import Gone, Note, Told
 from devserver.serve.handoff import Handoff
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.keys import Keys
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
@@ -59,10 +60,15 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         everything = [*listeners, *_handoff(stack)]
         stand_in = StandIn([each.socket for each in everything])
         stack.callback(stand_in.close)
+        origin = Origin(everything, environ, lifeline.descriptor)
+
+        def deliver(generation: int, record: Told | Gone) -> None:
+            arrivals.put(Heard(generation, record))
+
         spawner = Spawner(
-            Origin(everything, environ, lifeline.descriptor),
+            origin,
             sys.path,
-            lambda generation, record: arrivals.put(Heard(generation, record)),
+            deliver,
             lambda process, told: arrivals.put(WarmedUp(process, told)),
             console.note,
             console.warmed,
@@ -70,9 +76,12 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             becomes=config.server == "waitress",
         )
         stack.callback(spawner.close)
+        keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear), arrivals.put)
+        stack.callback(keeping.close)
+        console.keeps(lambda: keeping.kept)
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
-        generations = Generations(spawner, terminal, reaper, companions, stand_in)
+        generations = Generations(spawner, keeping, terminal, reaper, companions, stand_in)
         console.share_line(generations.take_line)
 
         def command(config: Config, address: str) -> Command:
