@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from devserver.config.settings import Config
+from devserver.process import threads
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.samples import ReplayReport, Sample, SampleSent
@@ -74,7 +75,10 @@ class Replays:
         self._unsent = wanted
         self._wire = wire = Wire(address, config.replay is not None, self._cut)
         work = (generation, config, paths, remembered, wire)
-        threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
+        try:
+            threads.start("replay", self._run, *work)
+        except OSError:
+            self._wire = None  # they are unsent still
 
     def cancel(self) -> None:
         """The generation is no longer the newest: nothing of its round is told from now on."""
