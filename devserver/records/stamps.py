@@ -50,16 +50,19 @@ def digest_of(content: bytes) -> str:
 
 
 if sys.platform == "win32":
-    from devserver.records.windows_files import glance
+    from devserver.records import windows_files
+
+    is_link, read_link = windows_files.is_link, windows_files.read_link
 
     def _stat(path: str) -> tuple[int, int, int, int]:
-        found = glance(path)
+        found = windows_files.glance(path)
         if found is not None:
             return *found, 0
         seen = os.stat(path)  # a link, or nothing
         return seen.st_mode, seen.st_mtime_ns, seen.st_size, 0
 
 else:
+    is_link, read_link = os.path.islink, os.readlink
 
     def _stat(path: str) -> tuple[int, int, int, int]:
         seen = os.stat(path)
@@ -161,7 +164,7 @@ def data_stamp(path: str) -> Stamp | None:
 def link_stamp(path: str) -> Stamp | None:
     """The stamp of a symbolic link itself, by what it says; None where there is no link."""
     try:
-        text, found = os.readlink(path), os.lstat(path)
+        text, found = read_link(path), os.lstat(path)
     except (OSError, ValueError):
         return None
     return Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(os.fsencode(text)))
