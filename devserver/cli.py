@@ -117,8 +117,12 @@ def _serve(config: Config, console: Console) -> NoReturn:
     config = with_real_ports(config, listeners)
     console.starting()
 
+    from devserver.process.scoreboard import Scoreboard
+    from devserver.process.streams import lines
     from devserver.worker.generation import Post
     from devserver.worker.main import run_generation
 
-    briefing = Briefing(generation=0, config=config)
-    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell)))
+    briefing, board = Briefing(generation=0, config=config), Scoreboard()
+    lines.follow(board.leave_line)
+    console.share_line(board.take_line)
+    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell, board)))

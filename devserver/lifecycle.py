@@ -6,6 +6,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from devserver.records.announcements import Death as Death
+from devserver.records.announcements import Died as Died
+from devserver.records.announcements import NotReady as NotReady
+from devserver.records.announcements import Overran as Overran
+from devserver.records.announcements import Ready as Ready
+from devserver.records.announcements import Restarting as Restarting
+from devserver.records.announcements import Retrying as Retrying
+from devserver.records.announcements import Starting as Starting
+from devserver.records.announcements import Stopping as Stopping
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
@@ -32,21 +41,6 @@ class Retry(Enum):
     NONE = "none"
     DUE = "due"  # as soon as the retired ones are gone
     LEAVING = "leaving"  # they are; the generation that failed leaves, too, and then the next one is launched
-
-
-@dataclass(frozen=True)
-class Death:
-    """How a process ended that nobody had asked to end.
-
-    `signal` is a name ("SIGSEGV"), `phase` where it was; `report` is what else is known, handed through. `contended`:
-    another process may have been the reason.
-    """
-
-    signal: str | None = None
-    exit_code: int | None = None
-    phase: Literal["load", "init", "run"] | None = None
-    report: Diagnostic | None = None
-    contended: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,62 +160,6 @@ Event: TypeAlias = Asked | News
 
 
 # Messages: what to show; `Noted` and `Slow` are shown as they came.
-
-
-@dataclass(frozen=True)
-class Starting:
-    """The first generation is on its way."""
-
-
-@dataclass(frozen=True)
-class Restarting:
-    """The next generation is on its way because of `changes`; they are empty when somebody asked for it."""
-
-    changes: ChangeSet
-
-
-@dataclass(frozen=True)
-class Retrying:
-    """The generations are gone for which a load may have failed: the next one is on its way."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The generation answers."""
-
-    generation: int
-    report: LoadReport | None = None
-
-
-@dataclass(frozen=True)
-class NotReady:
-    """The generation answers with the error; `again`: it is tried again when the retired ones are gone."""
-
-    generation: int
-    report: LoadReport | None = None
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class Died:
-    """The generation ended unasked; in `again_in` seconds the next one starts, to serve or (`holding`) to hold."""
-
-    generation: int
-    death: Death
-    again_in: float
-    holding: bool
-
-
-@dataclass(frozen=True)
-class Overran:
-    """The retired generation did not end in time and is killed."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """The tool ends as soon as all generations are gone."""
 
 
 Message: TypeAlias = Starting | Restarting | Retrying | Ready | NotReady | Died | Overran | Stopping | Noted | Slow

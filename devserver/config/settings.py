@@ -338,35 +338,6 @@ class Config:
         """The file of this kind that counts, where there is one."""
         return next((path for path in self.places(kind) if os.path.isfile(path)), None)
 
-    def environment(self) -> dict[str, str]:
-        """The variables that the script finds in its environment because of this configuration."""
-        found = {
-            "AML_APP_ROOT": self.app_root,
-            "AZUREML_ENTRY_SCRIPT": self._entry_script_variable(),
-            "AZUREML_MODEL_DIR": self.model_dir,
-            "WORKER_COUNT": str(self.worker_count),
-            "SERVER_PORT": str(self.port),
-            "HEALTH_PORT": self._health_port_variable(),
-            "TRANSPORT_PROTOCOL": "rest" if self.rest else "grpc",
-            "HTTP_X_MS_SERVER_VERSION": self.server_version if self.send_version else None,
-            "AML_APP_INSIGHTS_KEY": self.appinsights_key,
-            "AML_APP_INSIGHTS_ENABLED": "true" if self.telemetry_on else "false",
-            "AML_CORS_ORIGINS": self.cors_origins,
-            "AZUREML_CONFIG_FILE": os.path.realpath(self.config_file) if self.config_file else None,
-        }
-        return {**self.variables, **{name: value for name, value in found.items() if value is not None}}
-
-    def _entry_script_variable(self) -> str | None:
-        given = self.script if self._script_is_given else None
-        return os.path.realpath(given) if given else None
-
-    def _health_port_variable(self) -> str:
-        if self.separate_health:
-            return str(self.health_port)
-        if self.sources.get("port") == "command line" or self.outer_health_port is None:
-            return str(self.port)
-        return self.outer_health_port
-
 
 def _settings() -> tuple[Setting, ...]:
     return tuple(

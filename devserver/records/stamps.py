@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +13,15 @@ try:
     from _blake2 import blake2b  # what hashlib gives, without the 4 MB of OpenSSL that hashlib loads
 except ImportError:
     from hashlib import blake2b
+
+
+glance: Callable[[str], tuple[int, int, int] | None] | None
+is_link: Callable[[str], bool]
+read_link: Callable[[str], str]
+try:
+    from devserver.records.windows_files import glance, is_link, read_link
+except ImportError:  # elsewhere to look hinders nobody
+    glance, is_link, read_link = None, os.path.islink, os.readlink
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,24 +57,12 @@ def digest_of(content: bytes) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
-if sys.platform == "win32":
-    from devserver.records import windows_files
-
-    is_link, read_link = windows_files.is_link, windows_files.read_link
-
-    def _stat(path: str) -> tuple[int, int, int, int]:
-        found = windows_files.glance(path)
-        if found is not None:
-            return *found, 0
-        seen = os.stat(path)  # a link, or nothing
-        return seen.st_mode, seen.st_mtime_ns, seen.st_size, 0
-
-else:
-    is_link, read_link = os.path.islink, os.readlink
-
-    def _stat(path: str) -> tuple[int, int, int, int]:
-        seen = os.stat(path)
-        return seen.st_mode, seen.st_mtime_ns, seen.st_size, seen.st_ino
+def _stat(path: str) -> tuple[int, int, int, int]:
+    found = glance(path) if glance is not None else None
+    if found is not None:
+        return *found, 0
+    seen = os.stat(path)  # on Windows a link, or nothing
+    return seen.st_mode, seen.st_mtime_ns, seen.st_size, 0 if glance is not None else seen.st_ino
 
 
 def stat_stamp(path: str) -> Stamp | None:
@@ -108,7 +104,7 @@ def full_stamp(path: str) -> Stamp | None:
         return None
 
 
-_READING_HINDERS = sys.platform == "win32"  # asked here: this room is below the one that asks for the platform
+_READING_HINDERS = glance is not None
 _YOUNG_NS = 50_000_000  # a formatter's save follows an editor's in less than that
 _COARSE_NS = 2_000_000_000  # the coarsest clock of a file system
 _LOOKS, _PAUSE = 10, 0.01  # at a file that was written a moment ago; seconds

@@ -4,12 +4,10 @@ who looks while editors save would make their saves fail."""
 from __future__ import annotations
 
 import ctypes
+import msvcrt  # noqa: F401  # elsewhere there is none, and nothing of the rest is loaded
 import os
 import stat
-import sys
 from ctypes import wintypes
-
-assert sys.platform == "win32"
 
 _LINK = 0x400  # of the attributes: something that leads elsewhere
 _FOLDER = 0x10

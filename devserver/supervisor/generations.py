@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field, replace
 
+from devserver.config.variables import variables_of
 from devserver.diagnostics import contention, exits
 from devserver.lifecycle import Death, Slow
 from devserver.process import table
@@ -68,6 +69,7 @@ class Generations:
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
+        self._line = False  # whether one that is gone has left a line unfinished
         self._newest = 0
 
     def __getitem__(self, generation: int) -> Life:
@@ -106,7 +108,7 @@ class Generations:
         """What it has told of its load, with what is known here beside."""
         if loaded.kept_ms is None:
             self._keeping.learned(generation, loaded, is_current)
-            self._spawner.learned(loaded, project.user_folders, project.config.environment())
+            self._spawner.learned(loaded, project.user_folders, variables_of(project.config))
         life = self._lives[generation]
         life.has_loaded = True
         return replace(loaded, anew=life.anew)
@@ -159,9 +161,16 @@ class Generations:
         life = self._lives.pop(generation)
         if generation == self._newest:
             self.died_with = life.files
+        self._line |= life.child.scoreboard.take_line()
         self._terminal.take_back(life.child.process.pid)
         self._keeping.gone(generation)
         return life
+
+    def take_line(self) -> bool:
+        """Whether one of them has left a line on the terminal unfinished, since this was asked last."""
+        unfinished = [self._line, *(life.child.scoreboard.take_line() for life in self._lives.values())]
+        self._line = False
+        return any(unfinished)
 
     def holds(self, path: str) -> bool:
         """Whether a process of theirs has the file open to write it."""

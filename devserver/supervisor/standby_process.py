@@ -20,7 +20,7 @@ LOST = Reason(Why.LOST)
 class StandbyProcess:
     """It ends when its turn cannot come any more, or came and it could not be taken.
 
-    `start` makes the process; `deliver` gets what it tells from its turn on, and `tell` hears from a thread of the files
+    `start` makes the process; `deliver` gets what it tells from its turn on. `tell` hears from a thread of the files
     that it writes before, and that it waits. Only the supervisor's thread uses the rest. Errors: OSError.
     """
 

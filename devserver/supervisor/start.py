@@ -78,6 +78,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
         stack.enter_context(Keys(terminal, arrivals.put))
         generations = Generations(spawner, keeping, terminal, reaper, companions)
+        console.share_line(generations.take_line)
 
         def command(config: Config, address: str) -> Command:
             told, making, spare = environment(environ, address), generations.making, generations.spare

@@ -11,11 +11,12 @@ from dataclasses import replace
 from typing import BinaryIO, NoReturn
 
 from devserver.config.settings import Config
+from devserver.config.variables import variables_of
 from devserver.process import debugger, wire
 from devserver.process.lifeline import hang_on_again
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.streams import write_anything
+from devserver.process.streams import lines, write_anything
 from devserver.process.terminal import Loan
 from devserver.process.wire import Briefing, Link
 from devserver.records.messages import Keyboard, StopWanted
@@ -58,6 +59,7 @@ def begin(
     """
     System.adopt_orphans()
     write_anything()
+    lines.follow(scoreboard.leave_line)
     scoreboard.answer_when_asked()
     _stand_in(briefing.config.base)
     sys.argv = list(briefing.arguments)
@@ -133,7 +135,7 @@ def _stand_in(folder: str) -> None:
 def run_generation(post: Post, go_on: Callable[[Generation, Resumption], NoReturn] | None = None) -> int:
     """Serve until a signal; returns the exit code, 3 where the script could not be loaded outside of the dev loop."""
     config, in_loop = post.briefing.config, post.number is not None
-    os.environ.update(config.environment())
+    os.environ.update(variables_of(config))
     serve_with = runner(config.server)
     _extend_path(config)
     logs.configure(None, config.log_level, in_loop)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
+from devserver.process.streams import lines
 from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
 from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
@@ -24,6 +25,7 @@ SPARE_AFTER = 0.3  # seconds without orders after which the next generation is f
 def main(descriptor: int, lifeline: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines.follow(lambda _unfinished: None)  # libraries may keep the streams that they see
     _Warm(socket.socket(fileno=descriptor), lifeline).serve()
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop import SERVERS, AtTerminal, Loop
+from at_terminal import AtTerminal
+from loop import SERVERS, Loop
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 both = pytest.mark.parametrize("server", SERVERS)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from live import COMMAND, Server, environment
+from live import COMMAND, DEADLINE, Server, environment
 from loop import SERVERS, Loop, answering
 
 CLOSED = [">&-", "2>&-", "<&-", "<&- >&- 2>&-"]
@@ -83,3 +85,60 @@ def test_nothing_is_left_to_begin_with(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=20)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert done.stderr.startswith("azmlinfsrv: error: the working directory was removed")
+
+
+OUT, ERR = "sys.stdout.write({0!r}); sys.stdout.flush()", "sys.stderr.write({0!r}); sys.stderr.flush()"
+BYTES = "sys.stdout.buffer.write({0!r}.encode()); sys.stdout.buffer.flush()"
+HALF = """
+import os, sys
+def init():
+    {}
+def run(data):
+    {}
+    if data == "1": os._exit(7)
+    raise ValueError(data)
+"""
+
+
+def assert_whole_lines(output: str) -> None:
+    """Each line of the tool's begins where a line begins."""
+    assert output.count("[azmlinfsrv]") == len(re.findall(r"^\[azmlinfsrv\]", output, re.MULTILINE)), output
+
+
+@pytest.mark.parametrize(("way", "unbuffered"), [(OUT, None), (ERR, "1"), (BYTES, "1")])
+def test_what_the_script_leaves_unfinished(tmp_path: Path, way: str, unbuffered: str | None) -> None:
+    """Our lines begin at the left edge, after text that the script has begun and not ended; also one that has died."""
+    half = HALF.format(way.format("half of init()'s"), way.format("half of run()'s"))
+    with Loop(tmp_path, score=half, env={"PYTHONUNBUFFERED": unbuffered}) as loop:
+        loop.wait_for("warm")
+        with pytest.raises((OSError, HTTPException)):
+            loop.ask("1")
+        loop.wait_for("ready", generation=2)
+        loop.save("score.py", half.replace("def run", "    1 / 0\ndef run"))
+        loop.wait_for("not_ready")
+    shown = loop.output()
+    assert shown.count("half of init()'s\n[azmlinfsrv] ready in") == 2
+    assert "half of run()'s\n[azmlinfsrv] restarting: the process died" in shown
+    assert re.search(r"^score.py:5:5: error: ZeroDivisionError", shown, re.MULTILINE)
+    assert_whole_lines(shown)
+
+
+def test_no_line_is_empty_for_that(tmp_path: Path) -> None:
+    """Where the script ends its lines nothing is added, also where it writes them in parts."""
+    score = answering(1, top="import sys; sys.stdout.write('a '); sys.stdout.write('line\\n')", init="print('b')")
+    with Loop(tmp_path, score=score) as loop:
+        loop.save("score.py", score + "# again\n")
+        loop.wait_for("ready", generation=2)
+    assert_whole_lines(loop.output())
+    begun = loop.output().index("] starting")
+    assert "\n\n" not in loop.output()[begun:]
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_what_is_left_unfinished_without_the_loop(tmp_path: Path, server: str) -> None:
+    """The same, in one process and in several; what waits in a buffer comes before our line."""
+    (tmp_path / "score.py").write_text(HALF.format("sys.stdout.write('half of it'); 1 / 0", "pass"))
+    with Server("--entry_script", "score.py", "--server", server, folder=tmp_path, until=None) as plain:
+        assert plain.process.wait(DEADLINE) == 3
+    assert re.search(r"^.*half of it\n.*score.py:4:37: error: ZeroDivisionError", plain.output(), re.MULTILINE)
+    assert_whole_lines(plain.output())
