@@ -20,7 +20,7 @@ from loop import SERVERS, Loop, answering, ask_on
 both = pytest.mark.parametrize("server", SERVERS)
 PROMPT = (
     15.0 if WINDOWS else 4.0
-)  # seconds in which an answer comes that waits for nothing but a reload, also on a busy machine
+)  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 
 
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])
