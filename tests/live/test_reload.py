@@ -18,9 +18,7 @@ from live import WINDOWS
 from loop import SERVERS, Loop, answering, ask_on
 
 both = pytest.mark.parametrize("server", SERVERS)
-PROMPT = (
-    15.0 if WINDOWS else 4.0
-)  # seconds for an answer that waits for nothing but a reload, also on a busy machine
+PROMPT = 15.0 if WINDOWS else 4.0  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 
 
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])
