@@ -98,13 +98,11 @@ class WarmOrder:
 class KeptOrder:
     """To the initialised stage: a generation of what it has loaded, with some of its source files as they are now.
 
-    `contents`: by the absolute path, the bytes and their stamp. `later`: files that generations have imported in
-    requests, when init() was over. The descriptors are those of a `Briefing`.
+    `contents`: by the absolute path, the bytes and their stamp. The descriptors are those of a `Briefing`.
     """
 
     briefing: Briefing
     contents: Mapping[str, tuple[bytes, Stamp]]
-    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

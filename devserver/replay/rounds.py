@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from devserver.config.settings import Config
-from devserver.process import threads
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.samples import ReplayReport, Sample, SampleSent
@@ -76,8 +75,8 @@ class Replays:
         self._wire = wire = Wire(address, config.replay is not None, self._cut)
         work = (generation, config, paths, remembered, wire)
         try:
-            threads.start("replay", self._run, *work)
-        except OSError:
+            threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
+        except RuntimeError:  # the system allows no more threads
             self._wire = None  # they are unsent still
 
     def cancel(self) -> None:

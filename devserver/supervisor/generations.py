@@ -33,11 +33,14 @@ class Life:
     child: Child
     files: Versions  # that it has loaded
     has_keyboard: bool = False
-    has_loaded: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
     anew: Reason | None = None  # why it starts from nothing although only code has changed
     launched: float = field(default_factory=time.monotonic)
+
+    def load(self, files: dict[str, Stamp]) -> None:
+        """It has loaded these, too."""
+        self.files |= files
 
     def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
         """How it ended, although nobody had asked it to."""
@@ -120,9 +123,7 @@ class Generations:
         if loaded.kept_ms is None:
             self._keeping.learned(generation, loaded, is_current)
             self._spawner.learned(loaded, project.user_folders, variables_of(project.config))
-        life = self._lives[generation]
-        life.has_loaded = True
-        return replace(loaded, anew=life.anew)
+        return replace(loaded, anew=self._lives[generation].anew)
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.
@@ -142,13 +143,6 @@ class Generations:
         life = self._lives.get(generation)
         if life is not None:
             life.child.kill()
-
-    def loads(self, generation: int, files: dict[str, Stamp]) -> None:
-        """It has loaded these, too; after its load it has imported them in a request."""
-        life = self._lives[generation]
-        life.files |= files
-        if life.has_loaded:
-            self._keeping.imported(generation, files)
 
     def slow(self, generation: int, loads: bool) -> Slow | None:
         """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""

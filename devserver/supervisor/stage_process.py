@@ -28,14 +28,13 @@ LOST = Reason(Why.LOST)
 class StageProcess:
     """A stage that `generation` may make, by the descriptor of `given`; it may never come to be.
 
-    `generations` are those that still live of the one that made it and those that came from it; `later` are files
-    that they imported in requests. Only the supervisor's thread uses it; the one that listens only delivers.
+    `generations` are those that still live of the one that made it and those that came from it. Only the supervisor's
+    thread uses it; the one that listens only delivers.
     """
 
     def __init__(self, generation: int, ready: Callable[[Kept], None]) -> None:
         self._ready = ready
         self.generations = {generation}
-        self.later: set[str] = set()
         self._made: Initialised | None = None
         self._is_settled = threading.Event()  # it waits for orders, or never will
         self._answers: queue.SimpleQueue[Process | Reason] = queue.SimpleQueue()
