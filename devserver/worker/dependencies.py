@@ -42,17 +42,19 @@ class Dependence:
         self._roots = [config.base, *config.search_path, *([folder] if folder else [])]
         self.opened = OpenedFiles(self._roots, lambda path: tell(FileWritten(path, time.time_ns())))
         self.links: dict[str, Stamp] = {}
-        self._tree = ModelTree(model, self._counts, self.opened.written)
+        known_files = (self.opened.stamps, loader.loaded)
+        self._tree = ModelTree(model, self._counts, self.opened.written, known_files)
         self._listings = Listings(self._listed, self._tree.names_in, self._matters)
         self.known = Known(
             (
-                Files((known, loader.loaded), self._data, self.counts),
+                self._listings,  # first: it has the model tree forget what is known elsewhere
+                Files((known, loader.loaded), (self.opened.stamps, self._tree.stamps), self.counts),
                 Links(self.links),
                 Places(self.opened.absent, loader.searched, self.counts),
-                self._listings,
             )
         )
-        self._told = (0, 0, 0, 0)
+        self._told = Dependencies()
+        self._sizes_told = (0, 0, 0, 0)
 
     def look(self) -> None:
         """Before anything is loaded: take down how the links and the model folder are."""
@@ -79,14 +81,15 @@ class Dependence:
     def found(self) -> Dependencies:
         """All of it, apart from the code itself and from what lies in the model folder."""
         self._note_links([*loader.loaded, *self.opened.stamps])
-        self._told = self._sizes()
-        return Dependencies(
+        self._sizes_told = self._sizes()
+        self._told = Dependencies(
             {path: stamp for path, stamp in list(self.opened.stamps.items()) if self._is_apart(path)},
             tuple(self.opened.absent),
             dict(self.links),
             {folder: at for folder, at in list(self.opened.listed.items()) if self._is_apart(folder)},
             {folder: dict(names) for folder, names in list(loader.searched.items())},
         )
+        return self._told
 
     def works(self) -> None:
         """A request is being worked on."""
@@ -97,8 +100,9 @@ class Dependence:
         """It has been. What it has taught is told."""
         self.opened.ends()
         self._workload.ends(time.time_ns())
-        if self._sizes() != self._told:
-            self._tell(self.found())
+        if self._sizes() != self._sizes_told:
+            before = self._told
+            self._tell(self.found().without(before))
 
     def _sizes(self) -> tuple[int, int, int, int]:
         opened = self.opened
@@ -119,10 +123,8 @@ class Dependence:
     # --- how it is kept
 
     def _listed(self) -> list[str]:
+        self._tree.forget()
         return [*self._tree.folders, *list(self.opened.listed)]
-
-    def _data(self) -> Mapping[str, Stamp]:
-        return {**self._tree.current(), **self.opened.stamps}
 
     def _note_links(self, paths: Iterable[str]) -> None:
         """The links on the way to these; where one is a file that was read itself, its content counts."""
