@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +129,59 @@ def test_whatever_is_read_is_noticed(tmp_path: Path, server: str) -> None:
             assert loop.ask().json()[name] == value, name
         assert loop.count("restarting") == len(steps(loop))
         assert not list(loop.project.rglob("__pycache__"))
+
+
+ODD = """
+import os, sys
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "first"))
+sys.path += [os.path.join(HERE, "lib.zip"), os.path.join(HERE, "second")]
+import colorama, helper, in_zip, only_bytecode
+
+def init():
+    pass
+
+def run(data):
+    try:
+        import late
+    except ImportError:
+        late = None
+    return [in_zip.VALUE, only_bytecode.VALUE, helper.VALUE, getattr(colorama, "SHADOW", 0), late and late.VALUE]
+"""
+
+
+def test_code_in_odd_places(tmp_path: Path) -> None:
+    """A zip archive, bytecode alone, an earlier folder, the name of a library, an import that run() tries."""
+    files = {"second/helper.py": "VALUE = 0\n", "first/readme.txt": ""}
+    loop = Loop(tmp_path, score=ODD, files=files, server="waitress")
+    zipped(loop.project / "lib.zip", 0)
+    compiled(loop.project / "only_bytecode.pyc", 0)
+    with loop:
+        assert loop.ask().json() == [0, 0, 0, 0, None]
+        zipped(loop.project / "lib.zip", 1)
+        assert loop.ask().json() == [1, 0, 0, 0, None]
+        compiled(loop.project / "only_bytecode.pyc", 1)
+        assert loop.ask().json() == [1, 1, 0, 0, None]
+        loop.save("first/helper.py", "VALUE = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 0, None]
+        loop.save("late.py", "VALUE = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 0, 1]
+        loop.save("colorama.py", "SHADOW = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 1, 1]
+        assert loop.count("restarting") == 5
+
+
+def zipped(path: Path, value: int) -> None:
+    new = path.with_suffix(".new")
+    with zipfile.ZipFile(new, "w") as archive:
+        archive.writestr("in_zip.py", f"VALUE = {value}\n")
+    new.replace(path)
+
+
+def compiled(path: Path, value: int) -> None:
+    source = path.with_suffix(".txt")
+    source.write_text(f"VALUE = {value}\n")
+    py_compile.compile(str(source), cfile=str(path), doraise=True)
 
 
 @both
