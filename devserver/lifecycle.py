@@ -6,6 +6,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from devserver.records.announcements import Death as Death
+from devserver.records.announcements import Died as Died
+from devserver.records.announcements import NotReady as NotReady
+from devserver.records.announcements import Overran as Overran
+from devserver.records.announcements import Ready as Ready
+from devserver.records.announcements import Restarting as Restarting
+from devserver.records.announcements import Retrying as Retrying
+from devserver.records.announcements import Starting as Starting
+from devserver.records.announcements import Stopping as Stopping
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
@@ -32,21 +41,6 @@ class Retry(Enum):
     NONE = "none"
     DUE = "due"  # as soon as the retired ones are gone
     LEAVING = "leaving"  # they are; the generation that failed leaves, too, and then the next one is launched
-
-
-@dataclass(frozen=True)
-class Death:
-    """How a process ended that nobody had asked to end.
-
-    `signal` is a name ("SIGSEGV"), `phase` where it was; `report` is what else is known, handed through. `contended`:
-    another process may have been the reason.
-    """
-
-    signal: str | None = None
-    exit_code: int | None = None
-    phase: Literal["load", "init", "run"] | None = None
-    report: Diagnostic | None = None
-    contended: bool = False
 
 
 @dataclass(frozen=True)
@@ -168,62 +162,6 @@ Event: TypeAlias = Asked | News
 # Messages: what to show; `Noted` and `Slow` are shown as they came.
 
 
-@dataclass(frozen=True)
-class Starting:
-    """The first generation is on its way."""
-
-
-@dataclass(frozen=True)
-class Restarting:
-    """The next generation is on its way because of `changes`; they are empty when somebody asked for it."""
-
-    changes: ChangeSet
-
-
-@dataclass(frozen=True)
-class Retrying:
-    """The generations are gone for which a load may have failed: the next one is on its way."""
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The generation answers."""
-
-    generation: int
-    report: LoadReport | None = None
-
-
-@dataclass(frozen=True)
-class NotReady:
-    """The generation answers with the error; `again`: it is tried again when the retired ones are gone."""
-
-    generation: int
-    report: LoadReport | None = None
-    again: bool = False
-
-
-@dataclass(frozen=True)
-class Died:
-    """The generation ended unasked; in `again_in` seconds the next one starts, to serve or (`holding`) to hold."""
-
-    generation: int
-    death: Death
-    again_in: float
-    holding: bool
-
-
-@dataclass(frozen=True)
-class Overran:
-    """The retired generation did not end in time and is killed."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """The tool ends as soon as all generations are gone."""
-
-
 Message: TypeAlias = Starting | Restarting | Retrying | Ready | NotReady | Died | Overran | Stopping | Noted | Slow
 
 
@@ -322,7 +260,7 @@ def _asked(model: Model, event: Asked) -> Step:
         case _, StopAsked():
             return _stop(model)
         case State.STARTING, StartAsked() if not model.generation:
-            return _first(Show(Starting()), then=_launch(model))
+            return _first(Show(Starting()), then=_launch(model, Scope.RELOAD))
         case State.STARTING, LaunchDue() if model.generation and not model.alive and model.retry is not Retry.LEAVING:
             return _launch(model)
         case _, ReloadAsked(cold):
@@ -399,7 +337,8 @@ def _retry(model: Model, contended: bool) -> Retry:
     return Retry.DUE if contended and model.retired else model.retry
 
 
-def _launch(model: Model, scope: Scope = Scope.RELOAD) -> Step:
+def _launch(model: Model, scope: Scope = Scope.CODE) -> Step:
+    """After a death no file is new: what has not to be done for an edit has not to be done now."""
     generation = model.generation + 1
     launched = replace(model, state=State.STARTING, generation=generation, alive=True)
     return launched, (Launch(generation, scope, model.hold),)

@@ -165,9 +165,9 @@ TABLE: list[Cell] = [
     *cells([*SITUATIONS], changed()),
     #
     *cells("before the first, stopped, 3 leaves", LaunchDue()),
-    *cells("pause until 2 is gone", LaunchDue(), Launch(4, Scope.RELOAD, LOCKED_OUT), **NEXT),
-    *cells("pause", LaunchDue(), Launch(4, Scope.RELOAD), **NEXT),
-    *cells("pause of a holder", LaunchDue(), Launch(4, Scope.RELOAD, SEGFAULT), **NEXT),
+    *cells("pause until 2 is gone", LaunchDue(), Launch(4, Scope.CODE, LOCKED_OUT), **NEXT),
+    *cells("pause", LaunchDue(), Launch(4, Scope.CODE), **NEXT),
+    *cells("pause of a holder", LaunchDue(), Launch(4, Scope.CODE, SEGFAULT), **NEXT),
     *cells([*CURRENT, "stopping"], LaunchDue()),
     #
     *cells("before the first", StopAsked(), Show(Stopping()), Quit(), state=State.STOPPED),
@@ -214,7 +214,7 @@ TABLE: list[Cell] = [
         "loading",
         Exited(3, SEGFAULT),
         died(SEGFAULT, 0, True),
-        Launch(4, Scope.RELOAD, SEGFAULT),
+        Launch(4, Scope.CODE, SEGFAULT),
         **NEXT,
         **after(1, SEGFAULT),
     ),
@@ -223,32 +223,32 @@ TABLE: list[Cell] = [
         "loading",
         Exited(3, LOCKED_OUT),
         died(LOCKED_OUT, 0, True),
-        Launch(4, Scope.RELOAD, LOCKED_OUT),
+        Launch(4, Scope.CODE, LOCKED_OUT),
         **NEXT,
         **after(1, LOCKED_OUT),
         retry=Retry.DUE,
     ),
     *cells("running", Exited(3, LOCKED_OUT), died(LOCKED_OUT, 1, False), LaunchLater(1), **DEAD, **after(3)),
     *cells("running", Exited(3, OOM), died(OOM, 1, False), LaunchLater(1), **DEAD, **after(3)),
-    *cells("holding", Exited(3, OOM), died(OOM, 0, True), Launch(4, Scope.RELOAD, OOM), **NEXT, **after(2, OOM)),
+    *cells("holding", Exited(3, OOM), died(OOM, 0, True), Launch(4, Scope.CODE, OOM), **NEXT, **after(2, OOM)),
     *cells("holding as told", Exited(3, OOM), died(OOM, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells(
         "holding until 2 is gone",
         Exited(3, OOM),
         died(OOM, 0, True),
-        Launch(4, Scope.RELOAD, OOM),
+        Launch(4, Scope.CODE, OOM),
         **NEXT,
         **after(2, OOM),
     ),
-    *cells("3 leaves", Exited(3, OOM), Launch(4, Scope.RELOAD), **NEXT, retired=frozenset(), retry=Retry.NONE),
+    *cells("3 leaves", Exited(3, OOM), Launch(4, Scope.CODE), **NEXT, retired=frozenset(), retry=Retry.NONE),
     *cells("stopping", Exited(3, OOM), retired=frozenset({2})),
     *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3, OOM)),
-    *cells("loading", Exited(3, OOM), died(OOM, 0, False), Launch(4, Scope.RELOAD), **NEXT, **after(1)),
+    *cells("loading", Exited(3, OOM), died(OOM, 0, False), Launch(4, Scope.CODE), **NEXT, **after(1)),
     #
-    *cells("loading", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.RELOAD, EXIT_0), **NEXT, **after(1, EXIT_0)),
+    *cells("loading", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(1, EXIT_0)),
     *cells("told to hold", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells("running", Exited(3), died(EXIT_0, 1, False), LaunchLater(1), **DEAD, **after(3)),
-    *cells("holding", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.RELOAD, EXIT_0), **NEXT, **after(2, EXIT_0)),
+    *cells("holding", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(2, EXIT_0)),
     *cells("holding as told", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells("stopping", Exited(3), retired=frozenset({2})),
     *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3)),
@@ -269,7 +269,7 @@ TABLE: list[Cell] = [
         "pause until 2 is gone",
         Exited(2),
         Show(Retrying()),
-        Launch(4, Scope.RELOAD),
+        Launch(4, Scope.CODE),
         **NEXT,
         retired=frozenset(),
         hold=None,
@@ -350,7 +350,7 @@ def test_a_crash_loop_grows_slower() -> None:
 def test_what_ends_a_series_of_deaths(good: Event) -> None:
     """A generation that stayed good, a change, or a reload asked for: the next death is the first one."""
     model = play(good, Loaded(4), model=SITUATIONS["running"])[0]
-    assert Launch(model.generation + 1, Scope.RELOAD) in play(Exited(model.generation, OOM), model=model)[1]
+    assert Launch(model.generation + 1, Scope.CODE) in play(Exited(model.generation, OOM), model=model)[1]
 
 
 def test_a_death_while_loading_is_not_tried_again_until_a_change() -> None:
@@ -366,7 +366,7 @@ def test_a_load_that_something_was_in_the_way_of_is_tried_again_alone() -> None:
     model, actions = play(StartAsked(), Loaded(1), changed("/p/score.py"), failed, Exited(1))
     assert actions == [Show(Retrying()), Retire(2), SetDeadline(2, "graceful")]
     model, actions = play(Exited(2), model=model)
-    assert actions == [Launch(3, Scope.RELOAD)]
+    assert actions == [Launch(3, Scope.CODE)]
     model, actions = play(LoadFailed(3, contended=True), model=model)
     assert (model.retry, actions) == (Retry.NONE, [Show(NotReady(3))])
 

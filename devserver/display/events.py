@@ -44,7 +44,7 @@ def restarting(changes: ChangeSet, retry: bool = False) -> Event:
 
 def ready(loaded: LoadReport, generation: int | None, seconds: float, url: str) -> Event:
     facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": url}
-    return event("ready", generation=generation, **facts)
+    return event("ready", generation=generation, kept_ms=loaded.kept_ms, anew=loaded.anew, **facts)
 
 
 def not_ready(error: Diagnostic, generation: int | None, seconds: float, again: bool = False) -> Event:

@@ -97,6 +97,13 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     halting = False
 
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        # gunicorn has these in the class: this process may be a fork of a worker, and know another arbiter's
+        self.WORKERS: dict[int, Any] = {}
+        self.LISTENERS: list[Any] = []
+        self.PIPE: list[int] = []
+
     def init_signals(self) -> None:
         with others_signals(self.app.plan):
             super().init_signals()

@@ -45,16 +45,17 @@ class Dependence:
         known_files = (self.opened.stamps, loader.loaded)
         self._tree = ModelTree(model, self._counts, self.opened.written, known_files)
         self._listings = Listings(self._listed, self._tree.names_in, self._matters)
-        self.known = Known(
-            (
-                self._listings,  # first: it has the model tree forget what is known elsewhere
-                Files((known, loader.loaded), (self.opened.stamps, self._tree.stamps), self.counts),
-                Links(self.links),
-                Places(self.opened.absent, loader.searched, self.counts),
-            )
-        )
+        self._files = Files((known, loader.loaded), (self.opened.stamps, self._tree.stamps), self.counts)
+        places = Places(self.opened.absent, loader.searched, self.counts)
+        # the listings first: they have the model tree forget what is known elsewhere
+        self.known = Known((self._listings, self._files, Links(self.links), places))
         self._told = Dependencies()
         self._sizes_told = (0, 0, 0, 0)
+
+    def go_on(self, workload: Workload) -> None:
+        """This process is another generation now: what was found of files that have changed since counts no more."""
+        self._workload = workload
+        self._files.forget()
 
     def look(self) -> None:
         """Before anything is loaded: take down how the links and the model folder are."""

@@ -58,15 +58,18 @@ class Files:
         counts: Counts,
     ) -> None:
         self._books, self._data, self._counts = books, data, counts
+        self._folders: dict[str, State] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """What is known may have been read anew: no look at it counts that was before."""
         self._since_ns = time.time_ns()
-        self._quick: dict[
-            str, tuple[Stamp, int, int, int]
-        ] = {}  # stamps, and the stats that are certain to be the same
+        # stamps, and the stats that are certain to be of the same
+        self._quick: dict[str, tuple[Stamp, int, int, int]] = {}
         self._seen: dict[str, tuple[Stamp | None, Stamp | None]] = {}  # what was known, and what counts as the same
         self._sure: set[str] = set()  # written about when they were loaded, and found the same later
         self._rest: dict[str, list[tuple[str, Stamp]]] = {}  # what is too much to be looked at each time, by its folder
         self._rest_of: list[int] = []
-        self._folders: dict[str, State] = {}
 
     def differences(self) -> Differences:
         found: Differences = {}
