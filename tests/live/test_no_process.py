@@ -27,7 +27,7 @@ def interpreter(folder: Path) -> Path:
 
 
 def open_loop(folder: Path, python: Path, server: str, score: str) -> Loop:
-    made = Loop(folder, "--no_warm", score=score, server=server, command=(str(python), *COMMAND[1:]))
+    made = Loop(folder, "--no_warm", "--no_keep", score=score, server=server, command=(str(python), *COMMAND[1:]))
     made._env["PYTHONPATH"] = os.pathsep.join((made._env["PYTHONPATH"], PATHS))
     return made
 
@@ -81,7 +81,7 @@ def test_a_request_that_is_whole_when_all_is_well_again(tmp_path: Path) -> None:
 
 def test_no_more_files_can_be_opened(tmp_path: Path) -> None:
     """By the tool, while it runs: a save cannot be served, and is said to be so; with more of them the next one is."""
-    with Loop(tmp_path, "--no_warm", score=answering(1)) as loop:
+    with Loop(tmp_path, "--no_warm", "--no_keep", score=answering(1)) as loop:
         number = loop.process.pid
         highest = max(int(name) for name in os.listdir(f"/proc/{number}/fd"))
         before = resource.prlimit(number, resource.RLIMIT_NOFILE)
@@ -101,7 +101,7 @@ def test_every_process_ends_at_once(tmp_path: Path) -> None:
     shadow = tmp_path / "shadow"
     shadow.mkdir()
     env = {"PYTHONPATH": os.pathsep.join((str(shadow), environment({})["PYTHONPATH"]))}
-    with Loop(tmp_path, "--no_warm", score=answering(1), env=env) as loop:
+    with Loop(tmp_path, "--no_warm", "--no_keep", score=answering(1), env=env) as loop:
         (shadow / "sitecustomize.py").write_text("import os; os._exit(5)\n")
         loop.save("score.py", answering(2))
         loop.wait_for("not_ready", again=False)
