@@ -38,6 +38,17 @@ class Dependencies:
         """All that can be compared, absent files and links included."""
         return {**self.links, **dict.fromkeys(self.absent), **self.data}
 
+    def without(self, told: Dependencies) -> Dependencies:
+        """What is new in this one. Folders that were searched are whole, with all that was searched there."""
+        known = frozenset(told.absent)
+        return Dependencies(
+            {path: stamp for path, stamp in self.data.items() if path not in told.data},
+            tuple(path for path in self.absent if path not in known),
+            {path: stamp for path, stamp in self.links.items() if path not in told.links},
+            {folder: at for folder, at in self.listed.items() if folder not in told.listed},
+            {folder: names for folder, names in self.searches.items() if names != told.searches.get(folder)},
+        )
+
     def __or__(self, later: Dependencies) -> Dependencies:
         return Dependencies(
             self.data | later.data,

@@ -21,7 +21,8 @@ from devserver.records.stamps import Stamp, data_stamp, stat_stamp
 from devserver.usercode import loader
 from devserver.usercode.ownership import STANDARD, caused_by_user, is_own_file, is_user_file
 
-MOST_READ = 4000  # files; whoever reads more of them gets the others watched where a watched folder holds them
+MOST_READ = 1000  # files that load and init() read; more of them are watched only where a watched folder holds them
+MOST_READ_LATER = 200  # that are first read by requests
 MOST_ABSENT = 1000
 MOST_LISTED = 200
 MOST_KEPT_OPEN = 50
@@ -60,6 +61,7 @@ class OpenedFiles:
         self._told: dict[str, float] = {}
         self._may_write: dict[str, None] = {}
         self._now: set[str] = set()  # written since the last end
+        self._most = MOST_READ
         self._working = 0  # pieces of work at this moment
         self._busy: set[int] = set()  # threads that are in here
         self._listening = False
@@ -70,11 +72,13 @@ class OpenedFiles:
             self._listening = True
             sys.addaudithook(self._heard)  # for good: it cannot be taken away
         self._stand_in()
+        self._most = MOST_READ
         self.begins()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ends()
+        self._most = min(MOST_READ, len(self.stamps) + MOST_READ_LATER)
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
@@ -215,7 +219,7 @@ class OpenedFiles:
         if path in self.stamps or not self._working or not self._counts(path) or path in loader.loaded:
             return
         stamp = data_stamp(path)
-        if len(self.stamps) >= MOST_READ or len(self._may_write) >= MOST_READ:
+        if len(self.stamps) >= self._most or len(self._may_write) >= MOST_READ:
             return
         if stamp is not None:
             self.stamps[path] = stamp
