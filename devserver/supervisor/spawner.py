@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
@@ -16,6 +17,12 @@ from devserver.supervisor.warm_process import WarmProcess
 
 Warm: TypeAlias = WarmProcess | SpareProcess
 
+WARM_UP = 3.0  # seconds in which a process imports all that is not the script's, also on a busy machine
+WAITS = (
+    "the start waits for libraries that are being imported already: that is sooner than to import them once more beside"
+)
+TOO_LONG = "the libraries take much longer to import ahead of the script than in it"
+
 
 class Spawner:
     """Starts generations, warm where it can be. All is called from the supervisor's thread.
@@ -24,6 +31,9 @@ class Spawner:
     later, it becomes the next one itself, and another one takes its place. On Windows it is a spare from its start on.
 
     `deliver` takes what the generations tell, and `deliver_warmed` what `warmed` wants to know, both from threads.
+    A start that comes while libraries are imported waits for them, as long as `patience` says: two processes that
+    import the same beside each other take twice the time, and the one that has begun is ahead.
+
     `say` gets one line for each new reason why a start was cold, and `tell_warmed` the libraries that were imported
     ahead.
     """
@@ -50,18 +60,34 @@ class Spawner:
         self._warm: Warm | None = None
         self._modules: dict[str, None] = {}
         self._said = ""
+        self._cost = 0.0  # seconds in which a script has imported the libraries
+        self._due = 0.0  # when those that are being imported ahead should be there
+        self._has_said_waits = False
 
     @property
     def pids(self) -> set[int]:
         """The warm process, where there is one."""
         return {self._warm.pid} if self._warm is not None else set()
 
+    def patience(self) -> float:
+        """Seconds that a start may wait for what is being imported; 0 where there is no reason to."""
+        is_coming = self._warm is not None and not self._warm.is_ready
+        return max(0.0, self._due - time.monotonic()) if is_coming else 0.0
+
+    def tell_wait(self) -> None:
+        """A start does wait; that is said once."""
+        if not self._has_said_waits:
+            self._has_said_waits = True
+            self._say(WAITS)
+
     def launch(self, briefing: Briefing, cold: bool = False, deliver: Deliver | None = None) -> Child:
         """A process for this generation; what it tells goes to `deliver`. Errors: OSError where none can be made."""
-        deliver = deliver or self._deliver
+        is_next, deliver = deliver is None, deliver or self._deliver
         briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
+        elif is_next and briefing.hold is None and self._warm is not None and not self._warm.is_ready:
+            self._refuse(TOO_LONG)  # nothing is imported beside this start
         warm, ahead = self._warm, dataclasses.replace(briefing, warm=True)
         is_usable = warm is not None and warm.is_ready and not warm.refusal
         child = self._launch_warm(warm, ahead, deliver) if warm is not None and is_usable else None
@@ -85,6 +111,7 @@ class Spawner:
         """
         if not self._wanted:
             return
+        self._cost = max(self._cost, loaded.times.imports_ms / 1000)
         self._modules = {**(self._modules if loaded.warm else {}), **dict.fromkeys(loaded.modules)}
         refusal = _why_not(loaded.environment) or _why_never(self._becomes)
         if refusal is not None:
@@ -116,8 +143,14 @@ class Spawner:
             kind = WarmProcess if System.lends_descriptors else SpareProcess
             self._warm = kind(order, dataclasses.replace(self._origin, environ=environ))
             self._warm.listen(self._deliver_warmed)
+            self._expect()
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)
+            self._expect()
+
+    def _expect(self) -> None:
+        self._due = time.monotonic() + WARM_UP + 2 * self._cost
+        self._has_said_waits = False
 
     def warmed(self, process: Warm, told: Warmed) -> None:
         """It has imported what it was told to, or is gone."""

@@ -187,6 +187,36 @@ def test_generations_draw_other_random_numbers(tmp_path: Path) -> None:
     assert len(set(drawn)) == len(drawn) == 16
 
 
+HELD = """
+import time
+def _held():  # the second process that imports this is held up until the test lets it go on
+    with open(os.environ["TRACE"]) as trace:
+        second = trace.read().split().count("held") == 2
+    end = time.monotonic() + 30
+    while second and not os.path.exists(os.environ["TRACE"] + ".go") and time.monotonic() < end:
+        time.sleep(0.005)
+_held()
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_save_while_libraries_are_imported_ahead(server: str, tmp_path: Path) -> None:
+    """It waits for them, also after a failed load; the last save wins, nothing is imported beside, one line says so."""
+    broken, script = using("held", "1") + "raise ValueError('no')\n", using("held", "data")
+    with Warm(tmp_path, packages={"held": TRACE + HELD}, score=broken, server=server, until="not_ready") as loop:
+        loop.wait_until(lambda: loop.executed("held") == 2, "the import ahead has begun")
+        loop.save("score.py", script)
+        loop.says("waits for libraries")
+        loop.save("score.py", using("held", "[2]"))
+        loop.wait_for_nth("restarting", 2)
+        assert (loop.executed("held"), loop.count("ready")) == (2, 0)
+        Path(f"{loop._trace}.go").touch()
+        assert loop.value() == [2]
+        assert loop.wait_for("ready")["warm"] is True
+        assert (loop.notes() == [spawner.WAITS], loop.count("warm")) == (True, 1)
+        assert (loop.count("ready"), loop.executed("held")) == (1, 2)
+
+
 @forks
 @pytest.mark.parametrize(("server", "workers"), [("gunicorn", 3), ("waitress", 3)])
 def test_every_worker_is_warm(server: str, workers: int, tmp_path: Path) -> None:
