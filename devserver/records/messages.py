@@ -200,6 +200,8 @@ class LoadReport:
 
     `files`: absolute path -> stamp of the user's code as loaded; `depends`: on what else it depends.
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
+    `indirect`: those of them for which a library asked at its request. `lazy`: all that were imported, also beside
+    them; none where the script sets what they may read.
     `environment`: variables that user code set before it imported one of them. `kept_ms`: how long init() had taken
     that did not run again; None where it ran. `anew`: why it ran although nothing but code has changed. `unkept`: why
     it will have to run again whatever changes; `could_stand_by`: a process could that is none of its forks.
@@ -209,6 +211,8 @@ class LoadReport:
     files: dict[str, Stamp] = field(default_factory=dict)
     depends: Dependencies = Dependencies()
     modules: tuple[str, ...] = ()
+    indirect: frozenset[str] = frozenset()
+    lazy: tuple[str, ...] = ()
     times: Times = Times()
     error: Diagnostic | None = None
     warm: bool = False

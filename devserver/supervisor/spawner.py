@@ -17,7 +17,7 @@ from devserver.supervisor.warm_process import WarmProcess
 
 Warm: TypeAlias = WarmProcess | SpareProcess
 
-WARM_UP = 3.0  # seconds in which a process imports all that is not the script's, also on a busy machine
+WARM_UP = 10.0  # seconds in which a process imports all that is not the script's, also on a busy machine
 WAITS = (
     "the start waits for libraries that are being imported already: that is sooner than to import them once more beside"
 )
@@ -59,6 +59,7 @@ class Spawner:
         self._wanted = warm
         self._warm: Warm | None = None
         self._modules: dict[str, None] = {}
+        self._lazy: dict[str, None] = {}
         self._said = ""
         self._cost = 0.0  # seconds in which a script has imported the libraries
         self._due = 0.0  # when those that are being imported ahead should be there
@@ -111,8 +112,10 @@ class Spawner:
         """
         if not self._wanted:
             return
-        self._cost = max(self._cost, loaded.times.imports_ms / 1000)
-        self._modules = {**(self._modules if loaded.warm else {}), **dict.fromkeys(loaded.modules)}
+        self._cost = max(self._cost, _import_seconds(loaded))
+        named = dict.fromkeys(name for name in loaded.modules if name not in loaded.indirect)
+        self._modules = {**(self._modules if loaded.warm else {}), **named}
+        self._lazy = {**(self._lazy if loaded.warm else {}), **dict.fromkeys(loaded.lazy)}
         refusal = _why_not(loaded.environment) or _why_never(self._becomes)
         if refusal is not None:
             self._refuse(refusal)
@@ -137,14 +140,15 @@ class Spawner:
             self._give_up()
             warm = None
         missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
-        order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
+        lazy = tuple(name for name in self._lazy if warm is None or name not in warm.lazy)
+        order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes, lazy)
         if warm is None:
             environ = {**self._origin.environ, **settings}
             kind = WarmProcess if System.lends_descriptors else SpareProcess
             self._warm = kind(order, dataclasses.replace(self._origin, environ=environ))
             self._warm.listen(self._deliver_warmed)
             self._expect()
-        elif missing and warm.is_ready and warm.refusal is None:
+        elif (missing or lazy) and warm.is_ready and warm.refusal is None:
             warm.extend(order)
             self._expect()
 
@@ -175,6 +179,12 @@ class Spawner:
     def close(self) -> None:
         """Ends the warm process."""
         self._give_up()
+
+
+def _import_seconds(loaded: LoadReport) -> float:
+    """At most; how long it takes what libraries import late is not known apart."""
+    times = loaded.times
+    return (times.imports_ms + (times.script_ms + times.init_ms if loaded.lazy else 0)) / 1000
 
 
 def _why_not(variables: Sequence[str]) -> str | None:

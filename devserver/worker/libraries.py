@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
@@ -57,7 +57,7 @@ class Imports:
             libraries.forget_names()
             self._rehearsed = True
         known = set(logging.root.manager.loggerDict)
-        refusal = import_modules(order.modules, libraries)
+        refusal = import_modules(order.modules, libraries) or import_lazy(order.lazy, libraries)
         logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
         return refusal
 
@@ -138,6 +138,18 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
     return None
 
 
+def imported_since(before: Collection[str]) -> tuple[str, ...]:
+    """Modules of libraries, in the order in which they came to be, that can be imported by their names."""
+    found = [(name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items())]
+    named = [spec for name, spec in found if name not in before and isinstance(spec, ModuleSpec) and spec.name == name]
+    whose: dict[str, bool] = {}
+    for spec in named:
+        top = spec.name.partition(".")[0]
+        if spec.has_location and spec.origin and top not in whose:
+            whose[top] = _is_installed(spec.origin)
+    return tuple(spec.name for spec in named if spec.has_location and whose.get(spec.name.partition(".")[0]))
+
+
 @dataclass(frozen=True)
 class Imported:
     """Files of libraries that this process has imported, with what tells that they have changed."""
@@ -175,3 +187,16 @@ def import_modules(modules: Sequence[str], libraries: Libraries) -> str | None:
         what = f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
         return libraries.wanted or what
     return libraries.wanted
+
+
+def import_lazy(modules: Sequence[str], libraries: Libraries) -> str | None:
+    """What libraries have imported late. One that fails is left to the script."""
+    for name in modules:
+        if name in sys.modules:
+            continue  # most of them: they come with their libraries
+        try:
+            importlib.import_module(name)
+            loader.lazily_ahead.add(name)
+        except BaseException:
+            libraries.wanted = None
+    return None

@@ -320,6 +320,46 @@ def test_a_library_that_reads_what_the_script_sets(tmp_path: Path) -> None:
         assert loop.value() == "init"
 
 
+LAZY = """
+import importlib
+_NAMES = {"Thing": "thing", "Picky": "picky"}
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module("." + _NAMES[name], __name__), name)
+"""
+THING = "Thing = os.environ.get('WANTED', 'no')\n"
+PICKY = "if print.__module__ == 'builtins':\n    raise LookupError('no log')\nPicky = 'picky'\n"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_library_that_imports_its_parts_late(server: str, tmp_path: Path) -> None:
+    """The parts that the script made it import are imported ahead, too; one that cannot be is left out.
+
+    What they read while they are imported must not be set by the script: then they are not, nor if it comes to do so.
+    """
+    script = (
+        "from lazylib import Thing, Picky\nimport lazylib, os\ndef init(): pass\ndef run(data): return [Thing, Picky]\n"
+    )
+    sets = "import lazylib, os\ndef init():\n    global thing\n    os.environ['WANTED'] = 'yes'\n"
+    sets += "    thing = lazylib.Thing\n"
+    files = {"site-packages/lazylib/thing.py": TRACE + THING, "site-packages/lazylib/picky.py": TRACE + PICKY}
+    loop = Warm(tmp_path, packages={"lazylib": LAZY}, score=script, server=server)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with loop:
+        loop.wait_for("warm")
+        executed = loop.executed("lazylib.thing"), loop.executed("lazylib.picky")
+        assert (loop.value(), executed) == (["no", "picky"], (2, 2))
+        assert loop.saved(script + "# 2")["warm"]
+        assert (loop.value(), loop.executed("lazylib.thing"), loop.notes()) == (["no", "picky"], 2, [])
+        for turn in (1, 2):  # at first by starting anew, and then because nothing came too early
+            assert loop.saved(sets + f"def run(data): return [thing, {turn}]\n")["warm"] is (turn == 2)
+            assert loop.value() == ["yes", turn]
+            loop.wait_for_nth("warm", 2)
+        loop.says("starting cold", "WANTED")
+
+
 def test_a_library_that_reads_what_the_server_sets(tmp_path: Path) -> None:
     """The configuration's variables, the working folder and the command line are there when it is imported ahead."""
     reads = "import logging, os, sys\nlogging.getLogger('reader')\n"
@@ -494,6 +534,7 @@ class NotYet:
     """A warm process that is not ready."""
 
     modules: frozenset[str] = frozenset()
+    lazy: frozenset[str] = frozenset()
     is_ready = False
     refusal = None
 

@@ -25,6 +25,7 @@ class Importing:
     def __init__(self, order: WarmOrder, _origin: Origin) -> None:
         self.orders = [order]
         self.modules = frozenset(order.modules)
+        self.lazy = frozenset(order.lazy)
         self.is_ready, self.is_closed = False, False
         self.refusal: str | None = None
         self.has_become = False
@@ -35,6 +36,7 @@ class Importing:
     def extend(self, order: WarmOrder) -> None:
         self.orders.append(order)
         self.modules |= frozenset(order.modules)
+        self.lazy |= frozenset(order.lazy)
         self.is_ready = False
 
     def launch(self, _briefing: Briefing, _deliver: object) -> str:
@@ -88,7 +90,7 @@ def test_a_start_waits_for_as_long_as_an_import_may_take(played: Played, monkeyp
     played.learned("torch", warm=True)
     now = 154.0
     assert played.spawner.patience() == WARM_UP + 4
-    now = 170.0
+    now = 150.0 + WARM_UP + 9
     assert (played.spawner.patience(), played.launch()) == (0, "cold")
     assert played.said == [f"starting cold: {TOO_LONG}"] and Importing.made[0].is_closed
     assert (played.launch(), len(played.said)) == ("cold", 1)
@@ -102,3 +104,16 @@ def test_a_wait_is_told_once_for_each_import(played: Played) -> None:
         played.spawner.tell_wait()
         played.warmed()
     assert played.said == [spawner.WAITS] * 2
+
+
+def test_what_libraries_have_imported_late_is_imported_ahead(played: Played) -> None:
+    """After the modules that the script names; each once, also where it fails, and none that came only indirectly."""
+    late = LoadReport(True, modules=("lib", "lib.a"), indirect=frozenset({"lib.a"}), lazy=("lib", "lib.a", "lib.b"))
+    played.spawner.learned(late, ("/p",), {})
+    played.warmed()
+    again = LoadReport(True, modules=("lib.c",), indirect=frozenset({"lib.c"}), lazy=("lib.a", "lib.c"), warm=True)
+    for _ in range(2):
+        played.spawner.learned(again, ("/p",), {})
+        played.warmed()
+    orders = [(order.modules, order.lazy) for order in Importing.made[0].orders]
+    assert orders == [(("lib",), ("lib", "lib.a", "lib.b")), ((), ("lib.c",))]
