@@ -225,9 +225,13 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Warmed:
-    """The imports are done. `refusal` says why no generation can come from this process, or is None."""
+    """The imports are done. `refusal` says why no generation can come from this process, or is None.
+
+    `threaded`: the library of which the import has started threads that a fork would lose.
+    """
 
     refusal: str | None
+    threaded: str = ""
 
 
 @dataclass(frozen=True)

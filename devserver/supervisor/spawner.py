@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from devserver.process.child import Child, Deliver, Origin
@@ -21,6 +21,11 @@ WARM_UP = 10.0  # seconds in which a process imports all that is not the script'
 WAITS = (
     "the start waits for libraries that are being imported already: that is sooner than to import them once more beside"
 )
+APART = (
+    "{} starts threads when it is imported, which a fork would lose: each start imports it anew, and no other library "
+    "(with --server waitress that is not done again, either)"
+)
+MOST_APART = 10  # libraries that are left out, each at the cost of another import of the rest
 TOO_LONG = "the libraries take much longer to import ahead of the script than in it"
 
 
@@ -60,6 +65,8 @@ class Spawner:
         self._warm: Warm | None = None
         self._modules: dict[str, None] = {}
         self._lazy: dict[str, None] = {}
+        self._apart: set[str] = set()  # libraries that are not imported ahead, for they start threads
+        self._surroundings: tuple[tuple[str, ...], dict[str, str]] = ((), {})
         self._said = ""
         self._cost = 0.0  # seconds in which a script has imported the libraries
         self._due = 0.0  # when those that are being imported ahead should be there
@@ -120,8 +127,12 @@ class Spawner:
         if refusal is not None:
             self._refuse(refusal)
             return
+        self._surroundings = (tuple(user_folders), settings)
+        self._try_warm_up()
+
+    def _try_warm_up(self) -> None:
         try:
-            self._warm_up(tuple(user_folders), settings)
+            self._warm_up(*self._surroundings)
         except OSError as error:
             self._refuse(f"the libraries cannot be imported ahead ({error.strerror})")
 
@@ -135,12 +146,12 @@ class Spawner:
         self._explain(reason)
 
     def _warm_up(self, user_folders: tuple[str, ...], settings: dict[str, str]) -> None:
-        warm, wanted = self._warm, self._modules.keys()
-        if warm is not None and warm.refusal is not None and wanted != warm.modules:
+        warm, wanted = self._warm, self._kept_of(self._modules)
+        if warm is not None and warm.refusal is not None and set(wanted) != warm.modules:
             self._give_up()
             warm = None
-        missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
-        lazy = tuple(name for name in self._lazy if warm is None or name not in warm.lazy)
+        missing = self._kept_of(self._modules, warm.modules if warm is not None else ())
+        lazy = self._kept_of(self._lazy, warm.lazy if warm is not None else ())
         order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes, lazy)
         if warm is None:
             environ = {**self._origin.environ, **settings}
@@ -161,10 +172,22 @@ class Spawner:
         if process is not self._warm or process.is_ready:
             return
         process.is_ready, process.refusal = True, told.refusal
-        if told.refusal is not None:
+        if told.threaded and len(self._apart) < MOST_APART:
+            self._leave_apart(told.threaded)
+        elif told.refusal is not None:
             self._explain(told.refusal)
         else:
             self._tell_warmed(sorted(process.modules))
+
+    def _leave_apart(self, library: str) -> None:
+        """For all the time to come: a process with its threads cannot be forked, so another one is made without it."""
+        self._apart.add(library)
+        self._say(APART.format(library))
+        self._give_up()
+        self._try_warm_up()
+
+    def _kept_of(self, modules: Iterable[str], known: Collection[str] = ()) -> tuple[str, ...]:
+        return tuple(name for name in modules if name not in known and name.partition(".")[0] not in self._apart)
 
     def _explain(self, reason: str) -> None:
         if reason != self._said:

@@ -12,12 +12,22 @@ from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
 
+from devserver.process.platform import System
 from devserver.process.wire import WarmOrder
 from devserver.records.stamps import identity
 from devserver.scoring import logs
 from devserver.usercode import loader, ownership
 from devserver.usercode.ownership import is_library_file
+from devserver.worker.keep.forkable import threads_left
 from devserver.worker.rehearsal import rehearse, silence
+
+
+class ThreadsStarted(Exception):
+    """The import of this library has started threads that a fork would lose."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(library)
+        self.library = library
 
 
 class UserCodeWanted(BaseException):
@@ -33,7 +43,10 @@ class Imports:
         self._rehearsed = False
 
     def add(self, order: WarmOrder) -> str | None:
-        """Import this, too. Returns why no generation can come of it, or None."""
+        """Import this, too. Returns why no generation can come of it, or None. Errors: `ThreadsStarted`.
+
+        It may go on after the first only by becoming a generation, so where that is not allowed it stops there.
+        """
         self._folders = order.user_folders
         sys.argv = list(order.arguments)
         with silence(), self._libraries as libraries:
@@ -57,7 +70,9 @@ class Imports:
             libraries.forget_names()
             self._rehearsed = True
         known = set(logging.root.manager.loggerDict)
-        refusal = import_modules(order.modules, libraries) or import_lazy(order.lazy, libraries)
+        refusal = import_modules(order, libraries)
+        if refusal is None:
+            import_lazy(order, libraries)
         logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
         return refusal
 
@@ -177,21 +192,24 @@ def set_path(order: WarmOrder) -> None:
     sys.path[:] = [folder for folder in order.path if os.path.abspath(folder) not in apart]
 
 
-def import_modules(modules: Sequence[str], libraries: Libraries) -> str | None:
-    """Returns why nothing can come of this process, or None."""
+def import_modules(order: WarmOrder, libraries: Libraries) -> str | None:
+    """Returns why nothing can come of this process, or None. Errors: `ThreadsStarted`."""
     name = ""
     try:
-        for name in modules:
+        for name in order.modules:
             importlib.import_module(name)
+            look_for_threads(name, order)
+    except ThreadsStarted:
+        raise
     except BaseException as error:
         what = f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
         return libraries.wanted or what
     return libraries.wanted
 
 
-def import_lazy(modules: Sequence[str], libraries: Libraries) -> str | None:
-    """What libraries have imported late. One that fails is left to the script."""
-    for name in modules:
+def import_lazy(order: WarmOrder, libraries: Libraries) -> None:
+    """What libraries have imported late. One that fails is left to the script. Errors: `ThreadsStarted`."""
+    for name in order.lazy:
         if name in sys.modules:
             continue  # most of them: they come with their libraries
         try:
@@ -199,4 +217,10 @@ def import_lazy(modules: Sequence[str], libraries: Libraries) -> str | None:
             loader.lazily_ahead.add(name)
         except BaseException:
             libraries.wanted = None
-    return None
+        look_for_threads(name, order)
+
+
+def look_for_threads(name: str, order: WarmOrder) -> None:
+    """After the import of this module, in a process that shall be forked. Errors: `ThreadsStarted`."""
+    if not order.becomes and System.sees_itself and threads_left() is not None:
+        raise ThreadsStarted(name.partition(".")[0])

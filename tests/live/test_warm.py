@@ -253,14 +253,18 @@ def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) ->
 
 @forks
 def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
-    """A thread does not survive a fork, so nothing is forked."""
+    """A thread does not survive a fork, so each generation imports it itself, and who imports it; others stay warm."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
-    script = using("starter", "starter.thread.is_alive()")
-    with Warm(tmp_path, packages={"starter": starts}, score=script) as loop:
-        loop.says("starting cold", "1 thread")
-        assert not loop.saved(script + "# 2")["warm"]
-        assert loop.value() is True
-        assert len(loop.notes()) == 1
+    packages = {"starter": TRACE + starts, "wrapper": "import starter", "other": TRACE}
+    script = using("wrapper, other, starter", "starter.thread.is_alive()")
+    with warmed(tmp_path, packages=packages, score=script) as loop:
+        assert loop.notes() == [spawner.APART.format("wrapper"), spawner.APART.format("starter")]
+        executed = loop.executed("starter"), loop.executed("other")
+        assert (executed, loop.value()) == ((3, 3), True)  # the last process that imported ahead has only the other one
+        for turn in (2, 3):
+            assert loop.saved(f"{script}# {turn}")["warm"]
+            assert loop.value() is True
+        assert (loop.executed("starter"), loop.executed("other"), len(loop.notes())) == (5, 3, 2)
 
 
 @forks

@@ -117,3 +117,16 @@ def test_what_libraries_have_imported_late_is_imported_ahead(played: Played) -> 
         played.warmed()
     orders = [(order.modules, order.lazy) for order in Importing.made[0].orders]
     assert orders == [(("lib",), ("lib", "lib.a", "lib.b")), ((), ("lib.c",))]
+
+
+def test_a_library_with_threads_is_left_out(played: Played) -> None:
+    """For good, with all that lies in it: another process imports the rest, at once, and a line names it."""
+    played.learned("a", "threads.sub", "threads", "b")
+    played.warmed(Warmed("1 thread runs", "threads"))
+    played.warmed()
+    played.learned("threads", "threads.sub", warm=True)
+    first, second = Importing.made
+    assert (first.is_closed, second.is_closed) == (True, False)
+    assert [order.modules for order in second.orders] == [("a", "b")]
+    assert (played.said, played.warm) == ([spawner.APART.format("threads")], [["a", "b"]])
+    assert played.launch() == "warm"
