@@ -61,9 +61,20 @@ class Dependencies:
 
 @dataclass(frozen=True)
 class FileWritten:
-    """The script itself writes this file, or has written it until now (time.time_ns); that is no change."""
+    """The script itself writes this file, or has written it until now (time.time_ns); that is no change.
+
+    `apart`: it was in a child process, of which nobody tells how long it goes on.
+    """
 
     path: str
+    at_ns: int
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class ProgramStarted:
+    """The script has started another process (time.time_ns), of which nobody tells what it writes."""
+
     at_ns: int
 
 
@@ -249,6 +260,7 @@ class Refused:
 Told: TypeAlias = (
     FilesLoaded
     | FileWritten
+    | ProgramStarted
     | Dependencies
     | SawChange
     | WorkerDied

@@ -107,8 +107,8 @@ class Supervisor:
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
+            case FileWritten():
+                self._edits.wrote(arrival)
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
                 self._wait_for_libraries()

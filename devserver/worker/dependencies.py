@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from devserver.config.settings import Config
 from devserver.process.outputs import Outputs
 from devserver.process.workload import Workload
-from devserver.records.messages import Dependencies, FileWritten, Told
+from devserver.records.messages import Dependencies, FileWritten, ProgramStarted, Told
 from devserver.records.stamps import Stamp, link_stamp
 from devserver.usercode import loader
 from devserver.usercode.opened_files import OpenedFiles
@@ -40,7 +40,7 @@ class Dependence:
         model = config.model_tree
         folder = os.path.dirname(model) if model and config.model_is_file else model
         self._roots = [config.base, *config.search_path, *([folder] if folder else [])]
-        self.opened = OpenedFiles(self._roots, lambda path: tell(FileWritten(path, time.time_ns())))
+        self.opened = OpenedFiles(self._roots, self._wrote, lambda: tell(ProgramStarted(time.time_ns())))
         self.links: dict[str, Stamp] = {}
         known_files = (self.opened.stamps, loader.loaded)
         self._tree = ModelTree(model, self._counts, self.opened.written, known_files)
@@ -72,6 +72,9 @@ class Dependence:
 
     def _counts(self, path: str) -> bool:
         return self.counts(path) and not self._outputs.hold(path)
+
+    def _wrote(self, path: str) -> None:
+        self._tell(FileWritten(path, time.time_ns(), self.opened.is_apart))
 
     def _matters(self, path: str) -> bool:
         """Whether it matters that this comes or goes: not what the script itself makes."""
