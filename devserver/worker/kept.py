@@ -73,6 +73,7 @@ class Made:
     init_ms: float
 
 
+PREPARE_AFTER = 0.1  # seconds without orders
 Become = Callable[[Resumption], NoReturn]
 
 
@@ -190,12 +191,14 @@ class _Stage:
         self._state = state
         self._become = become
         self._made = made
-        self._libraries = imported_libraries()
+        self._libraries: Imported | None = None
 
     def serve(self) -> NoReturn:
         """Take orders until there are no more; then what load and init() have left is cleared away."""
         try:
             self._office.tell_process(Initialised(os.getpid(), self._made.files, self._made.init_ms), os.getpid())
+            self._office.wait(PREPARE_AFTER)  # meanwhile the generation begins to answer
+            self._libraries = imported_libraries()
             while True:
                 ordered, ended = self._office.wait(None)
                 for pid, status in ended_children() if ended else ():
@@ -210,6 +213,7 @@ class _Stage:
     def _take_order(self) -> None:
         order, descriptors = receive_order(self._office.channel)
         assert isinstance(order, KeptOrder)
+        assert self._libraries is not None
         plan = plan_for(order, self._state, self._made, self._libraries, by_fork=True)
         try:
             if isinstance(plan, Reason):
