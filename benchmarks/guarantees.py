@@ -1,6 +1,6 @@
 """The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
 
-    python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [idle]      (Linux)
+    python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [idle]
 
 Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
 """

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 from devserver.config.settings import Config
+from devserver.process import threads
 from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Became, Refused, Told, Warmed
@@ -231,7 +232,7 @@ class Outbox:
     def __init__(self, pipe: int | None = None) -> None:
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         if pipe is not None:
-            threading.Thread(target=self._write, args=(pipe,), daemon=True, name="tell").start()
+            threads.start("tell", self._write, pipe)
 
     def put(self, content: bytes) -> None:
         """To be written after what came before."""

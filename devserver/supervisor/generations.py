@@ -16,12 +16,14 @@ from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
 from devserver.records.changes import Scope
+from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, WorkerDied
 from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.stand_in import StandIn
 
 
 @dataclass
@@ -62,12 +64,14 @@ class Generations:
         terminal: Terminal,
         reaper: Reaper | None,
         companions: Collection[int],
+        stand_in: StandIn | None = None,
     ) -> None:
         self.died_with: Versions = {}
         self._spawner = spawner
         self._keeping = keeping
         self._terminal = terminal
         self._reaper = reaper
+        self._stand_in = stand_in
         self._companions = frozenset(companions)
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
@@ -85,6 +89,8 @@ class Generations:
     def launch(self, briefing: Briefing, files: Versions, scope: Scope) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
         self._newest = briefing.generation
+        if self._stand_in is not None:
+            self._stand_in.end()
         kept = self._from_stage(briefing, scope)
         if isinstance(kept, Child):
             life = Life(kept, dict(files))
@@ -95,6 +101,11 @@ class Generations:
         self._lives[briefing.generation] = life
         if self._reaper is not None:
             self._reaper.watch_group(child.process.pid)
+
+    def stand_in(self, generation: int, error: Diagnostic | None) -> None:
+        """No process can answer for it: from now on this one does, until the next launch."""
+        if self._stand_in is not None:
+            self._stand_in.begin(generation, error)
 
     def _from_stage(self, briefing: Briefing, scope: Scope) -> Child | Reason | None:
         if scope > Scope.CODE:

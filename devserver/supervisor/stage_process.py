@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from devserver.process import threads
 from devserver.process.platform import Process
 from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_answer, send
 from devserver.records.messages import Kept
@@ -42,8 +43,7 @@ class StageProcess:
         limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._channel.send(TURN)
-        self._thread = threading.Thread(target=self._listen, daemon=True, name="stage")
-        self._thread.start()
+        self._thread = threads.start("stage", self._listen)
 
     @property
     def made(self) -> Initialised | None:

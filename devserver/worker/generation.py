@@ -37,11 +37,10 @@ from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
-from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import Script, load
 from devserver.scoring.telemetry import Telemetry
 from devserver.scoring.time_limit import time_limit
-from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
+from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds

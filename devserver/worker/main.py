@@ -87,6 +87,7 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
         System.adopt_orphans()
         link.move(heard)
         scoreboard = Scoreboard((page, dump))
+        lines.follow(scoreboard.leave_line)
         scoreboard.answer_when_asked()
         _hear_keyboard(lambda: link.send(StopWanted()))
         keeper = generation.post.keeper
