@@ -90,6 +90,10 @@ def watching(observer: Observer) -> Iterator[None]:
 
 def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by_fork: bool) -> Plan | Reason:
     """What to change for this order, or why init() has to run again."""
+    contents = {path: content for path, (content, _) in order.contents.items()}
+    plan = decide(state.history, contents, by_fork=by_fork)
+    if isinstance(plan, Reason):
+        return plan
     changed = libraries.changed()
     if changed is not None:
         return Reason(Why.LIBRARY, path=changed)
@@ -98,8 +102,7 @@ def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by
     other = next((path for path in made.differences() if path not in order.contents), None)
     if other is not None:
         return Reason(Why.DATA, path=other)
-    contents = {path: content for path, (content, _) in order.contents.items()}
-    return decide(state.history, contents, by_fork=by_fork)
+    return plan
 
 
 def _stands_nowhere() -> Reason | None:
@@ -171,6 +174,7 @@ class Keeper:
 
     def give_up(self) -> None:
         """There will be no stage of this process's making, beside one that is there."""
+        self._observer.stop()
         self._channel.close()
         for listener in self.listeners:
             os.close(listener)

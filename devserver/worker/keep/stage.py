@@ -53,7 +53,12 @@ class Observer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._watch.__exit__()
-        if kind is not None and self._record is not None:
+        if kind is not None:
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing is recorded any more; what was stays known."""
+        if self._record is not None:
             self._record.stop()
 
     def executing(self, path: str, text: str, code: CodeType, module: ModuleType) -> None:
@@ -71,8 +76,7 @@ class Observer:
         """
         gc.collect()
         seen = self._watch.seen()
-        if self._record is not None:
-            self._record.stop()
+        self.stop()
         may_fork = forkable(self._before, self._ignore) if by_fork else Reason(Why.SYSTEM)
         holders = find_holders(self._loaded, seen.has_frozen)
         history = History(tuple(self._loaded), seen, self._record, holders)
