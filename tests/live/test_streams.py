@@ -26,7 +26,7 @@ def by_shell(server: Server, line: str) -> Server:
 def test_closed_streams(tmp_path: Path, closed: str) -> None:
     """Nothing is read or written there; all the rest works, and no file of the tool's has taken its number."""
     score = answering(1, top="print('out')", init="import sys; print('err', file=sys.stderr)")
-    with by_shell(Loop(tmp_path, "--no_keep", score=score), f'exec "$@" {closed}') as loop:
+    with by_shell(Loop(tmp_path, score=score), f'exec "$@" {closed}') as loop:
         loop.save("score.py", answering(2))
         assert loop.ask().json() == 2
         assert "Traceback" not in loop.output()
@@ -109,7 +109,7 @@ def assert_whole_lines(output: str) -> None:
 def test_what_the_script_leaves_unfinished(tmp_path: Path, way: str, unbuffered: str | None) -> None:
     """Our lines begin at the left edge, after text that the script has begun and not ended; also one that has died."""
     half = HALF.format(way.format("half of init()'s"), way.format("half of run()'s"))
-    with Loop(tmp_path, "--no_keep", score=half, env={"PYTHONUNBUFFERED": unbuffered}) as loop:
+    with Loop(tmp_path, score=half, env={"PYTHONUNBUFFERED": unbuffered}) as loop:
         loop.wait_for("warm")
         loop.save("score.py", half.replace("raise ValueError(data)", "return 1"))
         with pytest.raises((OSError, HTTPException)):
@@ -128,7 +128,7 @@ def test_what_the_script_leaves_unfinished(tmp_path: Path, way: str, unbuffered:
 def test_no_line_is_empty_for_that(tmp_path: Path) -> None:
     """Where the script ends its lines nothing is added, also where it writes them in parts."""
     score = answering(1, top="import sys; sys.stdout.write('a '); sys.stdout.write('line\\n')", init="print('b')")
-    with Loop(tmp_path, "--no_keep", score=score) as loop:
+    with Loop(tmp_path, score=score) as loop:
         loop.save("score.py", score + "# again\n")
         loop.wait_for("ready", generation=2)
     assert_whole_lines(loop.output())
