@@ -20,7 +20,7 @@ from devserver.worker.keep.decide import Plan
 from devserver.worker.keep.executed import History
 from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
 from devserver.worker.keep.mend import Left, finalizers_now, left, mend
-from devserver.worker.keep.ran import start_record
+from devserver.worker.keep.ran import Record, start_record
 from devserver.worker.keep.watching import Watch
 
 
@@ -41,6 +41,7 @@ class Observer:
     ) -> None:
         self._watch = Watch(is_user, is_ours)
         self._ignore = ignore
+        self._record: Record | None = None
         self._loaded: list[Loaded] = []
         self._sources: dict[str, Source] = {}
 
