@@ -41,7 +41,13 @@ def _flush() -> None:
 
 def rehearse() -> None:
     """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
-    for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb"):
+    for name in (
+        "devserver.worker.main",
+        "devserver.worker.kept",
+        "devserver.serve.with_waitress",
+        "encodings.idna",
+        "pdb",
+    ):
         importlib.import_module(name)
     if System.can_fork:
         from devserver.serve import with_gunicorn
