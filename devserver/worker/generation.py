@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
@@ -47,9 +47,13 @@ from devserver.usercode.import_times import import_seconds
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Made, Resumption
+from devserver.worker.keep.observing import Made
+from devserver.worker.kept import Keeper
 from devserver.worker.reporter import LoadReporter, RequestReporter
-from devserver.worker.standby import Standby
+
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Resumption
+    from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
