@@ -107,7 +107,7 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
     environ = dict(os.environ)
 
     def reread() -> Config:
-        return prepared(read_config(arguments, environ, config.base), debugger.is_loaded())
+        return prepared(read_config(arguments, environ, config.base, config.entry_script), debugger.is_loaded())
 
     added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
     return start.run(config, reread, console, {**environ, **added}, mark)

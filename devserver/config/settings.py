@@ -129,12 +129,9 @@ class Config:
         help="look at the files again and again instead of being told (network mounts, some containers)",
     )  # fmt: skip
     no_warm: bool = _setting(
-        False,
-        boolean,
-        flag="--no_warm",
-        switch=True,
+        False, boolean, flag="--no_warm", switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
-    )
+    )  # fmt: skip
     no_keep: bool = _setting(
         False, boolean, flag="--no_keep", switch=True,
         help="call init() on every reload, also if only code was changed that it has nothing to do with",
@@ -144,13 +141,9 @@ class Config:
         help="how long a request in flight may go on after a save, before it is cut off",
     )  # fmt: skip
     events: str | None = _setting(
-        None,
-        text,
-        flag="--events",
-        is_path=True,
-        metavar="FILE",
+        None, text, flag="--events", is_path=True, metavar="FILE",
         help="write what happens to FILE, one JSON record per line",
-    )
+    )  # fmt: skip
     request: tuple[str, ...] = _setting(
         (), text, flag="--request", is_path=True, repeated=True, metavar="FILE",
         help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
@@ -186,6 +179,10 @@ class Config:
     debug_wait: bool = _setting(
         False, boolean, flag="--debug_wait", switch=True,
         help="with --debug: load nothing until a debugger is attached",
+    )  # fmt: skip
+    init: bool = _setting(
+        False, boolean, flag="--init", only_flag=True, switch=True,
+        help="write a first score.py, a sample request and a requirements.txt, here or in the folder that is named",
     )  # fmt: skip
     init_vscode: bool = _setting(
         False, boolean, flag="--init_vscode", only_flag=True, switch=True,
