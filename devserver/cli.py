@@ -74,7 +74,11 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
             return _check(config)
         console = Console(config, wants_colour(os.environ, is_terminal(sys.stdout)))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
-    except (ConfigError, ListenError) as error:
+    except ConfigError as error:
+        return _refuse(error)
+    except ListenError as error:
+        if config.script and not os.path.exists(config.script):
+            _refuse(ConfigError(f"no such script: {config.entry_script}"))  # who mends this first need not come again
         return _refuse(error)
 
 
@@ -100,7 +104,7 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
 
     from devserver.config.rules import prepared
     from devserver.process import debugger
-    from devserver.process.child import RUN_VARIABLE
+    from devserver.process.systems import RUN_VARIABLE
     from devserver.supervisor import start
 
     mark = uuid.uuid4().hex
