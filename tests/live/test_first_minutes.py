@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from live import COMMAND, WINDOWS
+from loop import Loop, answering
 
 if WINDOWS:
     pytest.skip("there are no pseudo-terminals", allow_module_level=True)
@@ -58,3 +59,14 @@ def test_help(tmp_path: Path, columns: int) -> None:
     code, shown = typed("--help", columns=columns, cwd=tmp_path)
     assert code == 0 and max(map(len, shown.splitlines())) <= columns
     assert "usage: azmlinfsrv [SCRIPT] [options]" in shown and "azmlinfsrv score.py --model_dir ./model" in shown
+
+
+def test_the_other_is_ours(tmp_path: Path) -> None:
+    """`--reload` alone serves src/score.py and says so; who starts it again is told where the first one runs."""
+    with Loop(tmp_path, files={"src/score.py": answering(1)}, entry_script=None) as loop:
+        assert loop.ask().json() == 1
+        assert loop.output().count("no script was named: src/score.py is served") == 1
+        again = ("--reload", "--host", "127.0.0.1", "--port", str(loop.port))
+        code, shown = typed(*again, columns=120, cwd=loop.project)
+        assert code == 1
+        assert f"stop the other azmlinfsrv that listens on it (pid {loop.process.pid}, in {loop.project})" in shown
