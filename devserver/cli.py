@@ -67,8 +67,10 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
     try:
         understand_colours()
         config = prepared(config, debugger.is_loaded())
+        if config.init:
+            return _init(config, arguments)
         if config.init_vscode:
-            return _init_vscode(config, arguments)
+            return _init_vscode(config.base, arguments)
         _allow_files()
         if config.check:
             return _check(config)
@@ -92,11 +94,25 @@ def _allow_files() -> None:
         raise ConfigError(f"a process may open only {allowed} files here, and {fewest}")
 
 
-def _init_vscode(config: Config, arguments: Sequence[str]) -> int:
+def _init(config: Config, arguments: Sequence[str]) -> int:
+    from devserver.config import command_names, starter
 
-    from devserver.config import vscode
+    started = starter.write(config.base, config.entry_script)
+    print(*(f"azmlinfsrv: {line}" for line in started.lines), sep="\n")
+    code = 0
+    if config.init_vscode:
+        named = ("--init", "--entry_script", "--entry-script", config.entry_script)
+        others = [word for word in arguments if word not in named]
+        code = _init_vscode(started.folder, [*started.arguments, *others])
+    command = command_names.command_to_type(sys.argv[0], os.environ.get("PATH"), sys.executable)
+    print(f"azmlinfsrv: to serve it: {starter.last_line(started, config.base, command)}")
+    return code
 
-    return vscode.init(config.base, arguments)
+
+def _init_vscode(base: str, arguments: Sequence[str]) -> int:
+    from devserver.config import editor_files
+
+    return editor_files.init(base, arguments)
 
 
 def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
