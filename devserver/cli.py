@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -66,7 +67,7 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
 
     try:
         understand_colours()
-        config = prepared(config, debugger.is_loaded())
+        config = _with_name(prepared(config, debugger.is_loaded()))
         if config.init:
             return _init(config, arguments)
         if config.init_vscode:
@@ -82,6 +83,17 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
         if config.script and not os.path.exists(config.script):
             _refuse(ConfigError(f"no such script: {config.entry_script}"))  # who mends this first need not come again
         return _refuse(error)
+
+
+def _with_name(config: Config) -> Config:
+    """With a line for the person where the name of the command starts another package's server."""
+    from devserver.config.command_names import OTHER_PACKAGE, OWN, SHARED, taken_over
+
+    other = taken_over(os.environ.get("PATH"))
+    if other is None:
+        return config
+    note = f"`{SHARED}` starts {OTHER_PACKAGE} here ({other}), which cannot reload; type {OWN} for this tool"
+    return dataclasses.replace(config, notes=(*config.notes, note))
 
 
 def _allow_files() -> None:

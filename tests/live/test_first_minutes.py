@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from contextlib import closing
 from pathlib import Path
@@ -62,9 +63,17 @@ def test_help(tmp_path: Path, columns: int) -> None:
 
 
 def test_the_other_is_ours(tmp_path: Path) -> None:
-    """`--reload` alone serves src/score.py and says so; who starts it again is told where the first one runs."""
-    with Loop(tmp_path, files={"src/score.py": answering(1)}, entry_script=None) as loop:
+    """`--reload` alone serves src/score.py and says so; who starts it again is told where the first one runs.
+
+    And whose the command `azmlinfsrv` is, where it is another package's.
+    """
+    other = tmp_path / "azmlinfsrv"
+    other.write_text("#!/bin/sh\n# azureml_inference_server_http\n")
+    other.chmod(0o755)
+    search = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
+    with Loop(tmp_path, files={"src/score.py": answering(1)}, entry_script=None, env={"PATH": search}) as loop:
         assert loop.ask().json() == 1
+        assert f"`azmlinfsrv` starts azureml-inference-server-http here ({other})" in loop.output()
         assert loop.output().count("no script was named: src/score.py is served") == 1
         again = ("--reload", "--host", "127.0.0.1", "--port", str(loop.port))
         code, shown = typed(*again, columns=120, cwd=loop.project)
