@@ -13,11 +13,11 @@ from devserver import __version__
 from devserver.config.files import KINDS, Kind
 from devserver.config.values import (
     TEN_YEARS,
+    OneOf,
     between,
     boolean,
     exactly_true,
     log_level,
-    one_of,
     port_number,
     port_or_any,
     seconds,
@@ -92,7 +92,7 @@ class Config:
         help="processes (with waitress: threads) that answer", error_code=1,
     )  # fmt: skip
     server: str = _setting(
-        DEFAULT_SERVER, one_of("gunicorn", "waitress"), flag="--server",
+        DEFAULT_SERVER, OneOf("gunicorn", "waitress"), flag="--server",
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(
@@ -153,7 +153,7 @@ class Config:
         help="the content type of samples that are neither .json nor .http files",
     )  # fmt: skip
     replay: str | None = _setting(
-        None, one_of("failed", "last"), flag="--replay", metavar="WHICH",
+        None, OneOf("failed", "last"), flag="--replay", metavar="WHICH",
         help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
     )  # fmt: skip
     check: bool = _setting(
@@ -161,7 +161,7 @@ class Config:
         help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
     )  # fmt: skip
     check_format: str = _setting(
-        "human", one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
+        "human", OneOf("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
         help="how --check tells: human, json, github (annotations) or junit",
     )  # fmt: skip
     run: str | None = _setting(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -169,3 +171,31 @@ def test_help_fits(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
     assert titles == [*GROUPS, OTHER, "examples"]
     assert max(map(len, lines)) <= columns
     assert sum(line.startswith("  azmlinfsrv ") for line in lines) == 3
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="there is no bash")
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("azmlinfsrv --relo", {"--reload", "--reload_include", "--reload_exclude", "--reload_poll"}),
+        ("azmlinfsrv --reload --server ", {"gunicorn", "waitress"}),
+        ("azmlinfsrv --entry_script sc", {"score.py"}),
+        ("azmlinfsrv --model_dir m", {"model"}),
+        ("azmlinfsrv sc", {"score.py"}),
+    ],
+)
+def test_bash_completes(tmp_path: Path, typed: str, completed: set[str]) -> None:
+    """Options, words, files and folders, as the script does that the README's command writes."""
+    shtab = pytest.importorskip("shtab")
+    from devserver.config.completion import parser
+
+    (tmp_path / "score.py").write_text(PLAIN)
+    (tmp_path / "model").mkdir()
+    words = typed.split(" ")
+    ask = f"COMP_WORDS=({' '.join(words)}{' ' + repr('') if not words[-1] else ''}); COMP_CWORD={len(words) - 1}\n"
+    ask += "_shtab_azmlinfsrv azmlinfsrv\nprintf '%s\\n' \"${COMPREPLY[@]}\"\n"
+    done = subprocess.run(
+        ["bash", "-c", f"{shtab.complete(parser(), shell='bash')}\n{ask}"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=20,
+    )  # fmt: skip
+    assert {word.strip() for word in done.stdout.splitlines()} == completed, done.stderr
