@@ -60,7 +60,7 @@ def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts
     return field(default=default, metadata={"variables": variables, "parse": parse, **facts})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # it holds keys, and making the text costs at every start
 class Config:
     """Every setting of the command, read once.
 

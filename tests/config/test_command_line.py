@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from live import environment
 
 from devserver.config.command_line import GROUPS, OTHER, command_line_parser, parsed
 from devserver.config.files import ConfigError
@@ -199,3 +201,20 @@ def test_bash_completes(tmp_path: Path, typed: str, completed: set[str]) -> None
         cwd=tmp_path, capture_output=True, text=True, timeout=20,
     )  # fmt: skip
     assert {word.strip() for word in done.stdout.splitlines()} == completed, done.stderr
+
+
+def test_help_needs_little(tmp_path: Path) -> None:
+    """Whoever only asks what there is does not wait for what serves, shows or guesses."""
+    program = (
+        "import sys; before = set(sys.modules); from devserver.cli import run; run(['--help']); "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=20
+    )
+    came = set(done.stdout.splitlines()[-1].split())
+    assert "argparse" in came
+    assert not came & {"json", "shutil", "subprocess", "difflib", "importlib.metadata", "flask", "yaml", "tomllib"}
+    assert not [
+        name for name in came if name.startswith(("devserver.display", "devserver.worker", "devserver.supervisor"))
+    ]
