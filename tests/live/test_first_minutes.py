@@ -79,3 +79,24 @@ def test_the_other_is_ours(tmp_path: Path) -> None:
         code, shown = typed(*again, columns=120, cwd=loop.project)
         assert code == 1
         assert f"stop the other azmlinfsrv that listens on it (pid {loop.process.pid}, in {loop.project})" in shown
+
+
+@COLUMNS
+def test_init_and_the_editor(tmp_path: Path, columns: int) -> None:
+    """An empty folder becomes a project; a second call says what it leaves alone, and what changes in the editor."""
+    code, shown = typed("--init", "--init_vscode", columns=columns, cwd=tmp_path)
+    assert code == 0
+    assert shown.splitlines()[:-1] == [
+        *(f"azmlinfsrv: {name}: written" for name in ("score.py", "sample-request.json", "requirements.txt")),
+        *(f"azmlinfsrv: {path}: written" for path in sorted(written(tmp_path), reverse=True)),
+    ]
+    assert shown.splitlines()[-1].endswith(" score.py --request sample-request.json --reload")
+    code, shown = typed("--init_vscode", "score.py", "--port", "7000", columns=columns, cwd=tmp_path)
+    assert code == 0 and shown.count("args: --request sample-request.json -> --port 7000\n") == 3
+    assert len(shown.splitlines()) < 10
+    code, shown = typed("--init", columns=columns, cwd=tmp_path)
+    assert code == 0 and shown.count("is there, and was left alone\n") == 3
+
+
+def written(folder: Path) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in (folder / ".vscode").iterdir()]
