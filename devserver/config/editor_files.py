@@ -112,20 +112,20 @@ class Merge:
 
 def merge(found: Sequence[Any], target: Target) -> Merge:
     """Compares what stands in a list with what belongs into it."""
-    places = {_name(entry, target): place for place, entry in enumerate(found)}
+    places = {_known_by(entry, target): place for place, entry in enumerate(found)}
     replaced: dict[int, Any] = {}
     added, changes = [], []
     for entry in target.entries:
-        place = places.get(_name(entry, target))
+        place = places.get(_known_by(entry, target))
         if place is None:
             added.append(entry)
         elif isinstance(entry, dict) and (updated := _updated(found[place], entry)) != found[place]:
             replaced[place] = updated
-            changes += [f'    "{_name(entry, target)}": {line}' for line in differences(found[place], updated)]
+            changes += [f'    "{_known_by(entry, target)}": {line}' for line in differences(found[place], updated)]
     return Merge(replaced, added, changes)
 
 
-def _name(entry: Any, target: Target) -> Any:
+def _known_by(entry: Any, target: Target) -> Any:
     name = entry.get(target.name) if isinstance(entry, dict) else entry
     return name if isinstance(name, str) else None
 
@@ -189,11 +189,8 @@ def _put(root: str, base: str, target: Target) -> bool:
     planned = Merge({}, target.entries, ())
     try:
         before = _read(path)
-        if before.strip("\ufeff \t\r\n"):
-            planned = merge(entries_in(before, target), target)
-            after = jsonc.changed(before, target.key, planned.replaced, planned.added)
-        else:
-            after = _new(target)
+        planned = merge(entries_in(before, target), target)
+        after = changed(before, target, planned)
         print(*planned.changes, sep="\n", end="\n" if planned.changes else "")
         if after != before:
             _write(path, after)
@@ -208,7 +205,21 @@ def _done(planned: Merge) -> str:
     return "written" if planned.added else "updated" if planned.replaced else "nothing to add"
 
 
+def changed(text: str, target: Target, planned: Merge) -> str:
+    """The file's text after that. Errors: ValueError where it cannot be changed safely."""
+    if _is_empty(text):
+        return _new(target)
+    return jsonc.changed(text, target.key, planned.replaced, planned.added)
+
+
+def _is_empty(text: str) -> bool:
+    return not text.strip("\ufeff \t\r\n")
+
+
 def entries_in(text: str, target: Target) -> list[Any]:
+    """What stands in the file's list. Errors: ValueError where there can be none."""
+    if _is_empty(text):
+        return []
     content = jsonc.parse(text)
     found = content.get(target.key, []) if isinstance(content, dict) else None
     if not isinstance(found, list):
@@ -217,8 +228,7 @@ def entries_in(text: str, target: Target) -> list[Any]:
 
 
 def _new(target: Target) -> str:
-    head = {"version": target.version} if target.version else {}
-    return json.dumps({**head, target.key: list(target.entries)}, indent=jsonc.INDENT) + "\n"
+    return json.dumps({"version": target.version, target.key: list(target.entries)}, indent=jsonc.INDENT) + "\n"
 
 
 def _read(path: str) -> str:

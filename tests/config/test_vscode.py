@@ -37,11 +37,11 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
      encoding="utf-8")  # fmt: skip
 
 
-def added(before: str) -> str:
-    """The text of tasks.json with our entries."""
-    planned = editor_files.merge(editor_files.entries_in(before, TASKS), TASKS)
+def added(before: str, target: vscode.Target = TASKS) -> str:
+    """The file's text with our entries."""
+    planned = editor_files.merge(editor_files.entries_in(before, target), target)
     assert not planned.replaced
-    return jsonc.changed(before, TASKS.key, planned.replaced, planned.added)
+    return editor_files.changed(before, target, planned)
 
 
 def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
