@@ -6,11 +6,13 @@ Whichever of the two packages was installed last has that name; `azmlinfsrv-dev`
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 
 SHARED, OWN = "azmlinfsrv", "azmlinfsrv-dev"
 OTHER_PACKAGE = "azureml-inference-server-http"
+_PLAIN = re.compile(r"[\w@%+=:,./\\ -]+")
 _MODULE = OTHER_PACKAGE.replace("-", "_").encode()
 _MOST = 1 << 20  # bytes of a command's file; on Windows it is a small program with the script at its end
 
@@ -36,8 +38,8 @@ def command_to_type(argv0: str, path: str | None, executable: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """One word for a shell; a path of Windows, which no POSIX shell will see, in its double quotes."""
-    if "\\" not in word:
+    """One word for a shell: in double quotes for spaces, which cmd takes too, and else as POSIX shells need it."""
+    if not _PLAIN.fullmatch(word):
         return shlex.quote(word)
     return f'"{word}"' if " " in word else word
 

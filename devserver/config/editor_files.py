@@ -61,7 +61,7 @@ def _opened_in(folder: str, base: str) -> str | None:
     except OSError:
         return None
     listed = [each for name in names if name.endswith(".code-workspace") for each in _listed(folder, name)]
-    holding = [each for each in listed if os.path.commonpath([each, base]) == each]
+    holding = [each for each in listed if f"{base}{os.sep}".startswith(each.rstrip(os.sep) + os.sep)]
     if holding:
         return max(holding, key=len)
     return folder if listed or ".vscode" in names or ".git" in names else None

@@ -67,7 +67,7 @@ def test_the_command(tmp_path: Path) -> None:
     ]
     task = json.loads((tmp_path / "a b" / ".vscode" / "tasks.json").read_text())["tasks"][0]
     assert task["args"][2:] == ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
-    assert last.startswith("azmlinfsrv: to serve it: cd 'a b' && ")
+    assert last.startswith('azmlinfsrv: to serve it: cd "a b" && ')
     assert last.endswith(" score.py --request sample-request.json --reload")
 
 
@@ -101,7 +101,7 @@ def test_the_shared_name_is_told_apart(tmp_path: Path) -> None:
     assert command_names.taken_over(str(tmp_path)) is None
     assert command_names.command_to_type("", second, "python") == "azmlinfsrv"
     assert command_names.command_to_type("", f"{first}{os.pathsep}{second}", "python") == "azmlinfsrv-dev"
-    assert command_names.command_to_type("", first, "/a b/python") == "'/a b/python' -m devserver"
+    assert command_names.command_to_type("", first, "/a b/python") == '"/a b/python" -m devserver'
     own = str(tmp_path / "ours" / "azmlinfsrv-dev")
     assert command_names.command_to_type(own, "", "python") == own
 
