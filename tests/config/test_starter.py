@@ -107,10 +107,6 @@ def test_the_shared_name_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_words_for_a_shell() -> None:
-    """POSIX and Windows."""
-    assert [command_names.quoted(word) for word in ("a", "a b", "C:\\x", "C:\\a b")] == [
-        "a",
-        "'a b'",
-        "C:\\x",
-        '"C:\\a b"',
-    ]
+    """Spaces in a way that cmd takes, too; the rest as POSIX shells need it."""
+    words = {"a": "a", "a b": '"a b"', "C:\\x": "C:\\x", "C:\\a b": '"C:\\a b"', "a$b c": "'a$b c'", "": "''"}
+    assert {word: command_names.quoted(word) for word in words} == words
