@@ -13,11 +13,11 @@ from devserver import __version__
 from devserver.config.files import KINDS, Kind
 from devserver.config.values import (
     TEN_YEARS,
+    OneOf,
     between,
     boolean,
     exactly_true,
     log_level,
-    one_of,
     port_number,
     port_or_any,
     seconds,
@@ -60,7 +60,7 @@ def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts
     return field(default=default, metadata={"variables": variables, "parse": parse, **facts})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # it holds keys, and making the text costs at every start
 class Config:
     """Every setting of the command, read once.
 
@@ -92,7 +92,7 @@ class Config:
         help="processes (with waitress: threads) that answer", error_code=1,
     )  # fmt: skip
     server: str = _setting(
-        DEFAULT_SERVER, one_of("gunicorn", "waitress"), flag="--server",
+        DEFAULT_SERVER, OneOf("gunicorn", "waitress"), flag="--server",
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(
@@ -129,12 +129,9 @@ class Config:
         help="look at the files again and again instead of being told (network mounts, some containers)",
     )  # fmt: skip
     no_warm: bool = _setting(
-        False,
-        boolean,
-        flag="--no_warm",
-        switch=True,
+        False, boolean, flag="--no_warm", switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
-    )
+    )  # fmt: skip
     no_keep: bool = _setting(
         False, boolean, flag="--no_keep", switch=True,
         help="call init() on every reload, also if only code was changed that it has nothing to do with",
@@ -144,13 +141,9 @@ class Config:
         help="how long a request in flight may go on after a save, before it is cut off",
     )  # fmt: skip
     events: str | None = _setting(
-        None,
-        text,
-        flag="--events",
-        is_path=True,
-        metavar="FILE",
+        None, text, flag="--events", is_path=True, metavar="FILE",
         help="write what happens to FILE, one JSON record per line",
-    )
+    )  # fmt: skip
     request: tuple[str, ...] = _setting(
         (), text, flag="--request", is_path=True, repeated=True, metavar="FILE",
         help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
@@ -160,7 +153,7 @@ class Config:
         help="the content type of samples that are neither .json nor .http files",
     )  # fmt: skip
     replay: str | None = _setting(
-        None, one_of("failed", "last"), flag="--replay", metavar="WHICH",
+        None, OneOf("failed", "last"), flag="--replay", metavar="WHICH",
         help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
     )  # fmt: skip
     check: bool = _setting(
@@ -168,7 +161,7 @@ class Config:
         help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
     )  # fmt: skip
     check_format: str = _setting(
-        "human", one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
+        "human", OneOf("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
         help="how --check tells: human, json, github (annotations) or junit",
     )  # fmt: skip
     run: str | None = _setting(
@@ -186,6 +179,10 @@ class Config:
     debug_wait: bool = _setting(
         False, boolean, flag="--debug_wait", switch=True,
         help="with --debug: load nothing until a debugger is attached",
+    )  # fmt: skip
+    init: bool = _setting(
+        False, boolean, flag="--init", only_flag=True, switch=True,
+        help="write a first score.py, a sample request and a requirements.txt, here or in the folder that is named",
     )  # fmt: skip
     init_vscode: bool = _setting(
         False, boolean, flag="--init_vscode", only_flag=True, switch=True,
