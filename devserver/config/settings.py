@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment, Limits
 
 PROGRAM = "azmlinfsrv"
+PAGE_PORT = 5002
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
 
@@ -174,6 +175,10 @@ class Config:
     )  # fmt: skip
     run_timeout: float = _setting(
         600.0, seconds, flag="--run_timeout", metavar="SECONDS", help="how long the command of --run may take",
+    )  # fmt: skip
+    page: int | None = _setting(
+        None, port_or_any, flag="--page", metavar="PORT", alone=PAGE_PORT,
+        help=f"with --reload: a page in the browser, to look at and to try from, on this port ({PAGE_PORT}; 0: any free)",
     )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",

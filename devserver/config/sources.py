@@ -66,6 +66,8 @@ def _argument(setting: Setting) -> dict[str, Any]:
     if setting.switch:
         return {**facts, "action": "store_true"}
     facts |= {"type": _for_argparse(setting.parse), "metavar": setting.metavar}
+    if setting.alone is not None:
+        facts |= {"nargs": "?", "const": setting.alone}
     return {**facts, "action": "append"} if setting.repeated else facts
 
 

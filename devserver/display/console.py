@@ -13,10 +13,11 @@ from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
 from devserver.process.streams import is_terminal, write_whole
+from devserver.display.feed import Feed
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
+from devserver.records.messages import Listening, LoadReport, Look, Note, RequestsAnswered, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -71,6 +72,9 @@ class Console:
                 self._note_once(text)
             case lifecycle.Noted(generation, SampleSent() as sent):
                 self._sample(sent, generation)
+            case lifecycle.Noted(generation, RequestsAnswered(requests)):
+                for answered in requests:
+                    self._tell(events.request(answered, generation))
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
             case lifecycle.Noted(generation, CommandRan() as ran):
@@ -116,6 +120,17 @@ class Console:
         """What is watched from now on."""
         self._targets = targets
 
+    @property
+    def feed(self) -> Feed:
+        """What is told, for a reader that may come later; only with `--reload`."""
+        assert self._feed is not None
+        return self._feed
+
+    def page_at(self, url: str) -> None:
+        """The page is there from now on; the first lines name it, if they are still to come."""
+        self._page = url
+        self._tell(event("page", url=url))
+
     def stopped(self) -> None:
         """The last event: nothing is left."""
         self._tell(event("stopped"))
@@ -141,7 +156,7 @@ class Console:
 
     def facts(self) -> None:
         """The server's settings and routes, once, before anything is loaded."""
-        self._write(banner.banner(self._config, self._address, self._health))
+        self._write(banner.banner(self._config, self._address, self._health, self._page))
         for note in self._config.notes:
             self.note(note)
 
@@ -293,7 +308,12 @@ class Console:
             pass  # nobody reads it any more
 
     def _tell(self, what: Event) -> None:
-        failure = self._events.write(what) if self._events is not None else None
+        if self._events is None and self._feed is None:
+            return
+        line = events.as_line(what)
+        if self._feed is not None:
+            self._feed.put(what.name, line)
+        failure = self._events.write(line) if self._events is not None else None
         if failure is not None:
             self._write(self._line(failure, "warning"))
 

@@ -112,6 +112,28 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class RequestAnswered:
+    """A request to /score was answered; told when the answer was sent.
+
+    `size` are the bytes of the answer's body. `headline` says what was wrong with it, where something was.
+    """
+
+    method: str
+    target: str
+    status: int
+    milliseconds: float
+    size: int
+    headline: str | None = None
+
+
+@dataclass(frozen=True)
+class RequestsAnswered:
+    """Some of them, oldest first: many a second are told together."""
+
+    requests: tuple[RequestAnswered, ...]
+
+
+@dataclass(frozen=True)
 class Listening:
     """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
 
@@ -207,6 +229,7 @@ Told: TypeAlias = (
     | Keyboard
     | StopWanted
     | Remembered
+    | RequestsAnswered
     | LoadReport
     | Diagnostic
     | Warmed

@@ -28,6 +28,7 @@ from devserver.records.messages import (
     Look,
     Note,
     Remembered,
+    RequestsAnswered,
     SawChange,
     StopWanted,
     WorkerDied,
@@ -180,7 +181,7 @@ class Supervisor:
                 self._replays.remember(request)
             case LoadReport():
                 return self._loaded(generation, life, record)
-            case Diagnostic() | Note():
+            case Diagnostic() | Note() | RequestsAnswered():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
                 self._edits.ends()

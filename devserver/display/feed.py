@@ -1,0 +1,93 @@
+"""What has happened lately, for readers that come late or read slowly: the page beside the editor is one.
+
+The loop only puts lines in; a thread of its own writes them to the reader, who may be slow, hang, or be gone. What a slow
+reader has missed it gets as far as it is still kept, which is enough to know the present state: the latest line of each
+event, the last requests, and what else fits.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import deque
+
+MOST_REQUESTS = 50
+MOST_BYTES = 256 * 1024  # of other lines, beside the latest of each event
+REST = 0.1  # seconds after requests, in which more of them may come
+REQUEST = "request"
+EXTRA = 1 << 20  # bytes; a single line that is longer than this is not kept
+
+
+class Feed:
+    """The lines of the event stream that are kept, and the pipe of the reader, where there is one."""
+
+    def __init__(self) -> None:
+        self._change = threading.Condition()
+        self._count = 0
+        self._latest: dict[str, tuple[int, bytes]] = {}
+        self._requests: deque[tuple[int, bytes]] = deque(maxlen=MOST_REQUESTS)
+        self._others: deque[tuple[int, bytes]] = deque()
+        self._bytes = 0
+        self._urgent = 0  # the number of the latest line that is no request
+        self._reader = 0  # counts the readers; a newer one takes the place of the one before
+
+    def put(self, name: str, line: str) -> None:
+        """A line of the stream; never waits for the reader."""
+        content = line.encode() + b"\n"
+        if len(content) > EXTRA:
+            return
+        with self._change:
+            self._count += 1
+            entry = (self._count, content)
+            if name == REQUEST:
+                self._requests.append(entry)
+            else:
+                self._urgent = self._count
+                self._latest[name] = entry
+                self._keep(entry)
+            self._change.notify_all()
+
+    def _keep(self, entry: tuple[int, bytes]) -> None:
+        self._others.append(entry)
+        self._bytes += len(entry[1])
+        while self._bytes > MOST_BYTES and len(self._others) > 1:
+            self._bytes -= len(self._others.popleft()[1])
+
+    def write_to(self, descriptor: int) -> None:
+        """From now on everything that is kept and that comes is written there; it is closed when nobody reads it."""
+        with self._change:
+            self._reader += 1
+            reader = self._reader
+            self._change.notify_all()
+        threading.Thread(target=self._write, args=(descriptor, reader), daemon=True, name="feed").start()
+
+    def close(self) -> None:
+        """No more is written."""
+        with self._change:
+            self._reader += 1
+            self._change.notify_all()
+
+    def _write(self, descriptor: int, reader: int) -> None:
+        sent = 0
+        try:
+            while True:
+                sent, content = self._next(sent, reader)
+                if not content:
+                    return
+                while content:
+                    content = content[os.write(descriptor, content) :]
+        except OSError:
+            pass  # nobody reads it any more
+        finally:
+            os.close(descriptor)
+
+    def _next(self, sent: int, reader: int) -> tuple[int, bytes]:
+        """The lines after the one of this number, and the number of the last; nothing for a reader that is replaced."""
+        with self._change:
+            self._change.wait_for(lambda: self._count > sent or reader != self._reader)
+            if self._urgent <= sent:
+                self._change.wait_for(lambda: self._urgent > sent or reader != self._reader, REST)
+            if reader != self._reader:
+                return sent, b""
+            lines = {*self._latest.values(), *self._requests, *self._others}
+            return self._count, b"".join(content for number, content in sorted(lines) if number > sent)
