@@ -39,7 +39,8 @@ class Setting:
 
     `flag` on the command line, `variables` in the environment (the first that is set counts), the first of them as key
     of the JSON file where `in_file`. A flag is a key of the table in pyproject.toml, too, but for `only_flag`; what
-    `is_path` is relative to that file then. `error_code` is the exit code for a bad value that came from no flag.
+    `is_path` is relative to that file then. `alone` is the value of a flag that is given without one, `error_code` the
+    exit code for a bad value that came from no flag.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Setting:
     metavar: str | None = None
     switch: bool = False
     repeated: bool = False
+    alone: int | None = None
     only_flag: bool = False
     is_path: bool = False
     error_code: int = 3
@@ -178,7 +180,7 @@ class Config:
     )  # fmt: skip
     page: int | None = _setting(
         None, port_or_any, flag="--page", metavar="PORT", alone=PAGE_PORT,
-        help=f"with --reload: a page in the browser, to look at and to try from, on this port ({PAGE_PORT}; 0: any free)",
+        help=f"with --reload: a page in the browser to look at and to try from, on this port ({PAGE_PORT}; 0: any free)",
     )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",

@@ -12,12 +12,21 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.events import Event, EventStream, event
-from devserver.process.streams import is_terminal, write_whole
 from devserver.display.feed import Feed
+from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport, Look, Note, RequestsAnswered, WorkerDied, WorkerReplaced
+from devserver.records.messages import (
+    Listening,
+    LoadReport,
+    Look,
+    Note,
+    PageAt,
+    RequestsAnswered,
+    WorkerDied,
+    WorkerReplaced,
+)
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -46,6 +55,8 @@ class Console:
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
         self._events = EventStream(config.events) if config.events else None
+        self._feed = Feed() if config.reload else None
+        self._page = ""
         self._is_terminal = is_terminal(sys.stdout)
 
     # --- from the supervisor
@@ -80,6 +91,9 @@ class Console:
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
                 self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
+            case PageAt(url):
+                self._page = url
+                self._tell(event("page", url=url))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -125,11 +139,6 @@ class Console:
         """What is told, for a reader that may come later; only with `--reload`."""
         assert self._feed is not None
         return self._feed
-
-    def page_at(self, url: str) -> None:
-        """The page is there from now on; the first lines name it, if they are still to come."""
-        self._page = url
-        self._tell(event("page", url=url))
 
     def stopped(self) -> None:
         """The last event: nothing is left."""

@@ -1,8 +1,8 @@
 """What has happened lately, for readers that come late or read slowly: the page beside the editor is one.
 
-The loop only puts lines in; a thread of its own writes them to the reader, who may be slow, hang, or be gone. What a slow
-reader has missed it gets as far as it is still kept, which is enough to know the present state: the latest line of each
-event, the last requests, and what else fits.
+The loop only puts lines in; a thread of its own writes them to the reader, who may be slow, hang, or be gone. What a
+slow reader has missed it gets as far as it is still kept, which is enough to know the present state: the latest line of
+each event, the last requests, and what else fits.
 """
 
 from __future__ import annotations

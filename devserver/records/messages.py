@@ -144,10 +144,17 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class PageAt:
+    """The page can be looked at there."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Look:
     """Somebody wants to see something; `text` where it is known already."""
 
-    what: Literal["help", "watched", "traceback", "clear", "samples"]
+    what: Literal["help", "watched", "traceback", "clear", "samples", "page"]
     text: str = ""
 
 

@@ -27,6 +27,7 @@ from devserver.records.messages import (
     LoadReport,
     Look,
     Note,
+    PageAt,
     Remembered,
     RequestsAnswered,
     SawChange,
@@ -106,7 +107,7 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
-            case Look():
+            case Look() | PageAt():
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
