@@ -180,7 +180,7 @@ class Config:
     )  # fmt: skip
     page: int | None = _setting(
         None, port_or_any, flag="--page", metavar="PORT", alone=PAGE_PORT,
-        help=f"with --reload: a page in the browser to look at and to try from, on this port ({PAGE_PORT}; 0: any free)",
+        help=f"with --reload: a page in the browser to look at and try from, on this port ({PAGE_PORT}; 0: any free)",
     )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",

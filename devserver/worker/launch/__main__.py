@@ -1,8 +1,8 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
 The arguments are the descriptors of a briefing, a link, a scoreboard and a lifeline, for a generation, the same after
-`spare` for one that waits to become a generation, or `warm` and those of a socket and a lifeline, or `page` and those of a pipe and a lifeline, or `open`
-and a URL to show in a browser.
+`spare` for one that waits to become a generation, `warm` and those of a socket and a lifeline, `page` and those of a
+pipe and a lifeline, or `open` and a URL to show in a browser.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ let address = "";
 let version = null;
 let state = {};
 let problem = null;
-let samples = [];
+let samples = null; // not known yet
 let swagger = null;
 let sending = null; // the name of the request under way
 let unshown = null; // the sample file whose body the form cannot hold
@@ -249,7 +249,7 @@ function schemaExample() {
 }
 
 function choices() {
-  const found = samples.filter((each) => !each.problem).map((each) => ({ label: each.name, request: each }));
+  const found = (samples || []).filter((each) => !each.problem).map((each) => ({ label: each.name, request: each }));
   const last = memory.read("last request");
   if (last) found.push({ label: "the last request", request: last });
   const example = schemaExample();
@@ -300,6 +300,12 @@ async function send() {
   $("answer").setAttribute("aria-busy", "false");
   showAnswer(answer);
   if ($("again").checked && answeredFor !== state.generation && isReady()) send();
+}
+
+async function cancel() {
+  const name = sending;
+  const answer = await ask("cancel", { id: name });
+  if (!answer.cancelled && sending === name) setTimeout(cancel, 100); // it is not under way yet
 }
 
 function showAnswer(answer) {
@@ -432,7 +438,7 @@ function schemaOf(title, content, isInput) {
     parts.push(list);
   } else parts.push(make("p", typeOf(schema)));
   const example = content.example ?? schema.example;
-  const sample = isInput && (example === undefined || !Object.keys(Object(example)).length) ? samples.find((each) => each.body) : null;
+  const sample = isInput && (example === undefined || !Object.keys(Object(example)).length) ? (samples || []).find((each) => each.body) : null;
   if (sample) parts.push(make("p", `example (${sample.name})`, "dim"), make("pre", sample.body));
   else if (example !== undefined) parts.push(make("p", "example", "dim"), make("pre", JSON.stringify(example, null, 2)));
   return parts;
@@ -465,7 +471,7 @@ function news(sections) {
   if ("requests" in sections) showRequests(sections.requests);
   if ("notes" in sections) showNotes(sections.notes);
   if ("status" in sections && isReady() && loaded !== state.generation) {
-    if ($("document").open || (!samples.length && swagger === null)) fetchDocument();
+    if ($("document").open || (samples && !samples.length)) fetchDocument();
     sendAgain();
   }
 }
@@ -494,7 +500,7 @@ $("body").addEventListener("input", () => {
   if (unshown) { unshown = null; $("body-note").textContent = "Ctrl+Enter sends."; }
 });
 $("fill").addEventListener("change", () => { const found = choices()[$("fill").value]; if (found) fillIn(found.request); });
-$("cancel").addEventListener("click", () => ask("cancel", { id: sending }));
+$("cancel").addEventListener("click", cancel);
 $("curl").addEventListener("click", copyCurl);
 $("keep").addEventListener("click", keepSample);
 $("document").addEventListener("toggle", () => { if ($("document").open) fetchDocument(); });
