@@ -13,7 +13,7 @@ from collections import deque
 
 MOST_REQUESTS = 50
 MOST_BYTES = 256 * 1024  # of other lines, beside the latest of each event
-REST = 0.1  # seconds after requests, in which more of them may come
+REST = 0.2  # seconds after requests, in which more of them may come
 REQUEST = "request"
 EXTRA = 1 << 20  # bytes; a single line that is longer than this is not kept
 

@@ -30,6 +30,7 @@ TOKEN_HEADER = "X-Azmlinfsrv-Token"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MOST_READERS = 16  # streams at once
 HEARTBEAT = 5.0  # seconds; a browser that is gone is noticed when something is sent to it
+REST = 0.5  # seconds after news of requests alone: a browser takes longer to show them than a server to answer
 MOST_BYTES = 100 * 1024 * 1024  # of a request to this server
 # VS Code shows pages in a frame of its own; scripts and styles come from files only, and data: is for images answered
 POLICY = "; ".join(
@@ -150,6 +151,8 @@ class _Views:
         while True:
             seen, changed = self.page.state.news(seen, HEARTBEAT)
             yield _message("news", changed) if changed else ": still here\n\n"
+            if [*changed] == ["requests"]:
+                self.page.state.rest(seen, REST)
 
     def samples(self) -> ResponseReturnValue:
         place = self.page.place

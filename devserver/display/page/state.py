@@ -37,6 +37,8 @@ class State:
         self._base = base
         self._change = threading.Condition()
         self._number = 0
+        self._urgent = 0  # the last change that is not of requests alone
+        self._answered = 0
         self._reloads: deque[Json] = deque(maxlen=MOST_RELOADS)
         self._requests: deque[Json] = deque(maxlen=MOST_REQUESTS)
         self._notes: deque[Json] = deque(maxlen=MOST_NOTES)
@@ -68,7 +70,8 @@ class State:
                 case "request_failed" | "warning":
                     self._show_problem(event["error"], event)
                 case "request":
-                    self._requests.appendleft(_only(event, *_OF_REQUEST))
+                    self._answered += 1
+                    self._requests.appendleft({"number": self._answered, **_only(event, *_OF_REQUEST)})
                     self._set("requests", list(self._requests))
                 case "slow":
                     self._note(event, f"{event['phase']} goes on for {event['seconds']:g} s")
@@ -93,6 +96,11 @@ class State:
             changed = {name: part.value for name, part in self._sections.items() if part.changed > seen or not seen}
             return self._number, changed
 
+    def rest(self, seen: int, seconds: float) -> None:
+        """Wait, but no longer than until something else than requests has changed since `seen`."""
+        with self._change:
+            self._change.wait_for(lambda: self._urgent > seen, seconds)
+
     # --- each kind
 
     @property
@@ -103,6 +111,8 @@ class State:
     def _set(self, name: str, value: Any) -> None:
         self._number += 1
         self._sections[name] = Section(value, self._number)
+        if name != "requests":
+            self._urgent = self._number
 
     def _enter(self, state: str, event: Event) -> None:
         generation = event.get("generation") or self._status["generation"]

@@ -13,6 +13,7 @@ let state = {};
 let problem = null;
 let samples = null; // not known yet
 let swagger = null;
+let shownRequest = 0; // the number of the newest in the table
 let sending = null; // the name of the request under way
 let unshown = null; // the sample file whose body the form cannot hold
 let isTouched = false; // the person, or a request before, has filled the form
@@ -185,15 +186,20 @@ function requestOf(error) {
 
 // --- requests and notes
 
+function rowOf(request) {
+  const row = make("tr");
+  const what = make("td", `${request.method} ${request.target}`);
+  if (request.headline) what.append(make("div", request.headline, "error-of", request.status >= 400 ? "bad" : "warn"));
+  row.append(make("td", clock(request.at)), what, make("td", request.status, request.status < 400 ? "good" : "bad"));
+  row.append(make("td", milliseconds(request.milliseconds)), make("td", bytes(request.size)));
+  return row;
+}
+
 function showRequests(requests) {
-  fill($("requests").tBodies[0], ...requests.map((each) => {
-    const row = make("tr");
-    const what = make("td", `${each.method} ${each.target}`);
-    if (each.headline) what.append(make("div", each.headline, "error-of", each.status >= 400 ? "bad" : "warn"));
-    row.append(make("td", clock(each.at)), what, make("td", each.status, each.status < 400 ? "good" : "bad"));
-    row.append(make("td", milliseconds(each.milliseconds)), make("td", bytes(each.size)));
-    return row;
-  }));
+  const rows = $("requests").tBodies[0];
+  rows.prepend(...requests.filter((each) => each.number > shownRequest).map(rowOf));
+  while (rows.rows.length > requests.length) rows.lastElementChild.remove();
+  shownRequest = requests.length ? requests[0].number : 0;
 }
 
 function showNotes(notes) {
@@ -459,7 +465,8 @@ function hello(facts) {
   $("connection").textContent = `connected to ${facts.base}`;
   $("connection").className = "dim";
   if (isNew) {
-    [swagger, answeredFor] = [null, null];
+    [swagger, answeredFor, shownRequest] = [null, null, 0];
+    fill($("requests").tBodies[0]);
     fetchChoices();
   }
 }
