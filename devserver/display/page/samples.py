@@ -92,9 +92,7 @@ def keep(name: str, request: Sample, base: str) -> str:
     """
     if not name.lower().endswith(ENDINGS):
         raise BadRequest(f"give it a name with one of the endings {', '.join(ENDINGS)}")
-    root, path = os.path.realpath(base), os.path.realpath(os.path.join(base, name))
-    if os.path.commonpath([root, path]) != root:
-        raise BadRequest("the file has to be inside the project")
+    path = _inside(base, name)
     content = _as_text_form(request) if name.lower().endswith(HTTP_ENDINGS) else request.body
     try:
         with open(path, "xb") as file:
@@ -104,6 +102,16 @@ def keep(name: str, request: Sample, base: str) -> str:
     except (OSError, ValueError) as error:
         raise BadRequest(f"{name} cannot be written: {getattr(error, 'strerror', None) or error}") from None
     return path
+
+
+def _inside(base: str, name: str) -> str:
+    try:
+        root, path = os.path.realpath(base), os.path.realpath(os.path.join(base, name))
+        if os.path.commonpath([root, path]) == root:
+            return path
+    except ValueError:
+        pass  # another drive, or no name of a file at all
+    raise BadRequest("the file has to be inside the project")
 
 
 def _as_text_form(request: Sample) -> bytes:

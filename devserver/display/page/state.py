@@ -27,7 +27,7 @@ class Section:
     """One part of the page: its value as JSON, and the number of its last change."""
 
     value: Any
-    changed: int = 0
+    changed: int = 1
 
 
 class State:
@@ -36,8 +36,8 @@ class State:
     def __init__(self, base: str) -> None:
         self._base = base
         self._change = threading.Condition()
-        self._number = 0
-        self._urgent = 0  # the last change that is not of requests alone
+        self._number = 1
+        self._urgent = 1  # the last change that is not of requests alone
         self._answered = 0
         self._reloads: deque[Json] = deque(maxlen=MOST_RELOADS)
         self._requests: deque[Json] = deque(maxlen=MOST_REQUESTS)
@@ -93,7 +93,7 @@ class State:
         """The sections that have changed since `seen`, once there are any; none after `patience` seconds."""
         with self._change:
             self._change.wait_for(lambda: self._number > seen, patience)
-            changed = {name: part.value for name, part in self._sections.items() if part.changed > seen or not seen}
+            changed = {name: part.value for name, part in self._sections.items() if part.changed > seen}
             return self._number, changed
 
     def rest(self, seen: int, seconds: float) -> None:
