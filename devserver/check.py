@@ -24,6 +24,7 @@ from devserver.process.child import RUN_VARIABLE, Child, Origin
 from devserver.process.command import Command, environment
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
+from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.wire import Briefing
 from devserver.records.commands import CommandRan
@@ -186,7 +187,7 @@ class _Check:
     def _samples(self, listener: Listener) -> Iterator[SampleVerdict]:
         for path in self._config.samples:
             before = len(self._heard.errors)
-            sent = self._send(self._read(path), Wire(listener.address))
+            sent = self._send(self._read(path), Wire(listener.address, cut=System.cut))
             self._hear(partial(self._has_more_than, before), self._patience(sent))
             yield SampleVerdict(sent, tuple(self._heard.errors[before:]) + self._last_words())
             if self._heard.gone is not None:

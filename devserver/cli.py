@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 from devserver.config.files import ConfigError
 from devserver.config.settings import Config
 from devserver.config.sources import HelpAsked, read_config
-from devserver.process.streams import is_terminal, understand_colours, write_anything
+from devserver.process.streams import is_terminal, open_closed, understand_colours, write_anything
 
 if TYPE_CHECKING:
     from devserver.display.console import Console
@@ -26,9 +26,11 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The command with these arguments; returns its exit code."""
+    open_closed()
     write_anything()
     try:
         config = read_config(arguments)
+        _stand_in(config.base)
     except HelpAsked as asked:
         print(asked, end="")
         return 0
@@ -38,6 +40,14 @@ def run(arguments: Sequence[str]) -> int:
         return _run(config, arguments)
     except KeyboardInterrupt:  # before the server has its own handler, or in a check, which is not done then
         return INTERRUPTED if config.check else 0
+
+
+def _stand_in(base: str) -> None:
+    """The folder from which paths are meant, where the one in which the command was started is gone."""
+    try:
+        os.getcwd()
+    except OSError:
+        os.chdir(base)
 
 
 def _refuse(error: ConfigError | ListenError) -> int:
@@ -107,8 +117,12 @@ def _serve(config: Config, console: Console) -> NoReturn:
     config = with_real_ports(config, listeners)
     console.starting()
 
+    from devserver.process.scoreboard import Scoreboard
+    from devserver.process.streams import lines
     from devserver.worker.generation import Post
     from devserver.worker.main import run_generation
 
-    briefing = Briefing(generation=0, config=config)
-    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell)))
+    briefing, board = Briefing(generation=0, config=config), Scoreboard()
+    lines.follow(board.leave_line)
+    console.share_line(board.take_line)
+    leave(run_generation(Post(briefing, [each.socket for each in listeners], console.tell, board)))

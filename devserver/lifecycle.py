@@ -6,6 +6,15 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
+from devserver.records.announcements import Death as Death
+from devserver.records.announcements import Died as Died
+from devserver.records.announcements import NotReady as NotReady
+from devserver.records.announcements import Overran as Overran
+from devserver.records.announcements import Ready as Ready
+from devserver.records.announcements import Restarting as Restarting
+from devserver.records.announcements import Retrying as Retrying
+from devserver.records.announcements import Starting as Starting
+from devserver.records.announcements import Stopping as Stopping
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
@@ -26,17 +35,12 @@ class State(Enum):
     STOPPED = "stopped"  # nobody lives
 
 
-@dataclass(frozen=True)
-class Death:
-    """How a process ended that nobody had asked to end.
+class Retry(Enum):
+    """Whether a load is tried again of which the failure may have been another generation's doing."""
 
-    `signal` is a name ("SIGSEGV"), `phase` where it was; `report` is what else is known, handed through.
-    """
-
-    signal: str | None = None
-    exit_code: int | None = None
-    phase: Literal["load", "init", "run"] | None = None
-    report: Diagnostic | None = None
+    NONE = "none"
+    DUE = "due"  # as soon as the retired ones are gone
+    LEAVING = "leaving"  # they are; the generation that failed leaves, too, and then the next one is launched
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,7 @@ class Model:
     hold: Death | None = None  # why the latest generation, or the one that waits for its start, shall not load
     deaths: int = 0  # in a row
     unreplayed: ChangeSet | None = NOTHING_CHANGED  # what changed since the last replay; None: no replay is due
+    retry: Retry = Retry.NONE
 
     @property
     def living(self) -> frozenset[int]:
@@ -109,9 +114,13 @@ class Loaded(News):
 
 @dataclass(frozen=True)
 class LoadFailed(News):
-    """It answers with the error: the code could not be loaded, or it was told to hold. `report` is handed through."""
+    """It answers with the error: the code could not be loaded, or it was told to hold. `report` is handed through.
+
+    `contended`: another process may have been the reason.
+    """
 
     report: LoadReport | None = None
+    contended: bool = False
 
 
 @dataclass(frozen=True)
@@ -153,57 +162,7 @@ Event: TypeAlias = Asked | News
 # Messages: what to show; `Noted` and `Slow` are shown as they came.
 
 
-@dataclass(frozen=True)
-class Starting:
-    """The first generation is on its way."""
-
-
-@dataclass(frozen=True)
-class Restarting:
-    """The next generation is on its way because of `changes`; they are empty when somebody asked for it."""
-
-    changes: ChangeSet
-
-
-@dataclass(frozen=True)
-class Ready:
-    """The generation answers."""
-
-    generation: int
-    report: LoadReport | None = None
-
-
-@dataclass(frozen=True)
-class NotReady:
-    """The generation answers with the error."""
-
-    generation: int
-    report: LoadReport | None = None
-
-
-@dataclass(frozen=True)
-class Died:
-    """The generation ended unasked; in `again_in` seconds the next one starts, to serve or (`holding`) to hold."""
-
-    generation: int
-    death: Death
-    again_in: float
-    holding: bool
-
-
-@dataclass(frozen=True)
-class Overran:
-    """The retired generation did not end in time and is killed."""
-
-    generation: int
-
-
-@dataclass(frozen=True)
-class Stopping:
-    """The tool ends as soon as all generations are gone."""
-
-
-Message: TypeAlias = Starting | Restarting | Ready | NotReady | Died | Overran | Stopping | Noted | Slow
+Message: TypeAlias = Starting | Restarting | Retrying | Ready | NotReady | Died | Overran | Stopping | Noted | Slow
 
 
 # Actions: what to do, in the order given.
@@ -301,8 +260,8 @@ def _asked(model: Model, event: Asked) -> Step:
         case _, StopAsked():
             return _stop(model)
         case State.STARTING, StartAsked() if not model.generation:
-            return _first(Show(Starting()), then=_launch(model))
-        case State.STARTING, LaunchDue() if model.generation and not model.alive:
+            return _first(Show(Starting()), then=_launch(model, Scope.RELOAD))
+        case State.STARTING, LaunchDue() if model.generation and not model.alive and model.retry is not Retry.LEAVING:
             return _launch(model)
         case _, ReloadAsked(cold):
             return _reload(model, ReloadPlan(Scope.REWARM if cold else Scope.RELOAD, NOTHING_CHANGED))
@@ -320,9 +279,10 @@ def _heard_of_current(model: Model, news: News) -> Step:
     match model.state, news:
         case State.STARTING, Loaded(_, report):
             return _ready(model, report)
-        case State.STARTING | State.RUNNING, LoadFailed(generation, report):
+        case State.STARTING | State.RUNNING, LoadFailed(generation, report, contended):
             # For good: of several workers one has failed, and what the others say later does not mend it.
-            return replace(model, state=State.HOLDING), (Show(NotReady(generation, report)),)
+            holding = replace(model, state=State.HOLDING, retry=_retry(model, contended))
+            return holding, (Show(NotReady(generation, report, again=holding.retry is Retry.DUE)),)
         case _, Exited(_, death):
             return _died(model, death or Death(exit_code=0))
         case State.RUNNING | State.HOLDING, Settled():
@@ -336,7 +296,7 @@ def _heard_of_current(model: Model, news: News) -> Step:
 def _heard_of_retired(model: Model, news: News) -> Step:
     match news:
         case Exited(generation):
-            return _quit_if_last(replace(model, retired=model.retired - {generation}))
+            return _buried(replace(model, retired=model.retired - {generation}))
         case Overdue(generation):
             return model, (Kill(generation), Show(Overran(generation)))
         case Noted() as message:  # of work that was in flight
@@ -353,12 +313,32 @@ def _reload(model: Model, plan: ReloadPlan) -> Step:
         hold=None,
         deaths=0,
         unreplayed=_with(model.unreplayed, plan.changes),
+        retry=Retry.NONE,
     )
     farewell = (Retire(model.generation), SetDeadline(model.generation, "graceful")) if model.alive else ()
     return _first(*farewell, Show(Restarting(plan.changes)), then=_launch(fresh, plan.scope))
 
 
-def _launch(model: Model, scope: Scope = Scope.RELOAD) -> Step:
+def _buried(model: Model) -> Step:
+    """One of the retired is gone; the last one may have been in the way of a load."""
+    if model.retired or model.retry is Retry.NONE:
+        return _quit_if_last(model)
+    if model.retry is Retry.LEAVING:
+        return _launch(replace(model, retry=Retry.NONE))
+    if not model.alive:
+        return _first(Show(Retrying()), then=_launch(replace(model, hold=None, retry=Retry.NONE)))
+    # It goes first, for what it has got hold of before it failed: whatever fails now has failed alone.
+    alone = frozenset({model.generation})
+    leaving = replace(model, state=State.STARTING, alive=False, retired=alone, hold=None, retry=Retry.LEAVING)
+    return leaving, (Show(Retrying()), Retire(model.generation), SetDeadline(model.generation, "graceful"))
+
+
+def _retry(model: Model, contended: bool) -> Retry:
+    return Retry.DUE if contended and model.retired else model.retry
+
+
+def _launch(model: Model, scope: Scope = Scope.CODE) -> Step:
+    """After a death no file is new: what has not to be done for an edit has not to be done now."""
     generation = model.generation + 1
     launched = replace(model, state=State.STARTING, generation=generation, alive=True)
     return launched, (Launch(generation, scope, model.hold),)
@@ -374,7 +354,8 @@ def _died(model: Model, death: Death) -> Step:
     hold = _reason_to_hold(model, death)
     first_to_hold = hold is not None and model.hold is None
     again_in = 0.0 if first_to_hold else PAUSES[min(model.deaths, len(PAUSES) - 1)]
-    dead = replace(model, state=State.STARTING, alive=False, hold=hold, deaths=model.deaths + 1)
+    retry = _retry(model, death.contended and hold is not None)
+    dead = replace(model, state=State.STARTING, alive=False, hold=hold, deaths=model.deaths + 1, retry=retry)
     show = Show(Died(model.generation, death, again_in, holding=hold is not None))
     return _first(show, then=(dead, (LaunchLater(again_in),)) if again_in else _launch(dead))
 
@@ -387,7 +368,7 @@ def _reason_to_hold(model: Model, death: Death) -> Death | None:
 
 
 def _stop(model: Model) -> Step:
-    stopping = replace(model, state=State.STOPPING, alive=False, retired=model.living)
+    stopping = replace(model, state=State.STOPPING, alive=False, retired=model.living, retry=Retry.NONE)
     retire = (Retire(model.generation),) if model.alive else ()
     deadlines = tuple(SetDeadline(generation, "stop") for generation in sorted(model.living))
     return _first(*retire, *deadlines, Show(Stopping()), then=_quit_if_last(stopping))

@@ -14,6 +14,7 @@ PROCESS_QUERY_LIMITED_INFORMATION = 0x1000
 SYNCHRONIZE = 0x100000
 STILL_THERE = 0x102
 ROOM = 1024  # processes
+PATIENCE = 10.0  # seconds
 
 _kernel: Any = ctypes.WinDLL("kernel32", use_last_error=True)  # type: ignore[attr-defined,unused-ignore]
 _kernel.CreateJobObjectW.restype = wintypes.HANDLE
@@ -90,4 +91,7 @@ def press(pid: int, key: int = CTRL_C) -> None:
     """Ctrl-C or Ctrl-Break in the console of this process, by one that has no console to lose."""
     python = getattr(sys, "_base_executable", sys.executable)
     command = [python, "-I", "-S", "-c", PRESS, str(pid), str(key)]
-    subprocess.run(command, check=True, timeout=30, stdin=subprocess.DEVNULL)
+    try:
+        subprocess.run(command, check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)
+    except subprocess.TimeoutExpired:  # Wine may forget one that attaches itself while the other is being started
+        subprocess.run(command, check=True, timeout=PATIENCE, stdin=subprocess.DEVNULL)

@@ -37,6 +37,8 @@ from devserver.lifecycle import (
     Replay,
     Restarting,
     Retire,
+    Retry,
+    Retrying,
     SetDeadline,
     Settled,
     Show,
@@ -69,6 +71,7 @@ def is_wide(event: Event) -> bool:
 
 EARLIER, CODE, SAMPLE = change_set("/p/helper.py"), change_set("/p/score.py"), change_set("/p/s.json", role=Role.SAMPLE)
 SEGFAULT, OOM = Death("SIGSEGV", phase="init"), Death("SIGKILL", phase="run")
+LOCKED_OUT = Death(exit_code=1, phase="init", contended=True)
 
 # In each situation 3 is the latest generation, 2 is retired and still lives, 1 is gone.
 BORN = Model(generation=3, alive=True, retired=frozenset({2}), unreplayed=EARLIER)
@@ -81,11 +84,16 @@ SITUATIONS = {
     "running": replace(BORN, state=State.RUNNING, deaths=2, unreplayed=None),
     "holding": replace(BORN, state=State.HOLDING, deaths=1),
     "holding as told": replace(BORN, state=State.HOLDING, deaths=1, hold=SEGFAULT),
+    "holding until 2 is gone": replace(BORN, state=State.HOLDING, deaths=1, retry=Retry.DUE),
+    "pause until 2 is gone": replace(BORN, alive=False, deaths=2, hold=LOCKED_OUT, retry=Retry.DUE),
+    "3 leaves": replace(BORN, alive=False, deaths=1, retired=frozenset({3}), retry=Retry.LEAVING),
     "stopping": replace(BORN, state=State.STOPPING, alive=False, retired=frozenset({2, 3})),
     "stopped": replace(BORN, state=State.STOPPED, alive=False, retired=frozenset()),
 }
 AWAKE = list(SITUATIONS)[:-2]
-CURRENT = ["loading", "told to hold", "running", "holding", "holding as told"]
+HOLDING = "holding, holding as told, holding until 2 is gone"
+CURRENT = ["loading", "told to hold", "running", *HOLDING.split(", ")]
+WITH_2 = [name for name in AWAKE[1:] if name != "3 leaves"]
 
 Cell = tuple[str, Event, dict[str, Any], tuple[Action, ...]]
 
@@ -109,9 +117,12 @@ def reload_cells(event: Event, scope: Scope, changes: ChangeSet) -> list[Cell]:
     joined = {**fresh, "unreplayed": EARLIER | changes}
     retired = {"retired": frozenset({2, 3})}
     first = {"generation": 1, "alive": True, "unreplayed": changes}
+    calm = {"retry": Retry.NONE}
     return [
         *cells("before the first", event, show, Launch(1, scope), **first),
         *cells("loading, told to hold, holding, holding as told", event, *farewell, show, launch, **joined, **retired),
+        *cells("holding until 2 is gone", event, *farewell, show, launch, **joined, **retired, **calm),
+        *cells("pause until 2 is gone, 3 leaves", event, show, launch, **joined, **calm),
         *cells("running", event, *farewell, show, launch, **{**joined, "unreplayed": changes}, **retired),
         *cells("pause", event, show, launch, **{**joined, "unreplayed": changes}),
         *cells("pause of a holder", event, show, launch, **joined),
@@ -144,21 +155,35 @@ TABLE: list[Cell] = [
     *cells("before the first", changed("/p/s.json", role=Role.SAMPLE), unreplayed=SAMPLE),
     *cells("loading, told to hold", changed("/p/s.json", role=Role.SAMPLE), unreplayed=EARLIER | SAMPLE),
     *cells("pause", changed("/p/s.json", role=Role.SAMPLE), unreplayed=SAMPLE),
-    *cells("pause of a holder", changed("/p/s.json", role=Role.SAMPLE), unreplayed=EARLIER | SAMPLE),
+    *cells(
+        "pause of a holder, pause until 2 is gone, 3 leaves",
+        changed("/p/s.json", role=Role.SAMPLE),
+        unreplayed=EARLIER | SAMPLE,
+    ),
     *cells("running", changed("/p/s.json", role=Role.SAMPLE), Replay(3, SAMPLE)),
-    *cells("holding, holding as told, stopping, stopped", changed("/p/s.json", role=Role.SAMPLE)),
+    *cells(f"{HOLDING}, stopping, stopped", changed("/p/s.json", role=Role.SAMPLE)),
     *cells([*SITUATIONS], changed()),
     #
-    *cells("before the first, stopped", LaunchDue()),
-    *cells("pause", LaunchDue(), Launch(4, Scope.RELOAD), **NEXT),
-    *cells("pause of a holder", LaunchDue(), Launch(4, Scope.RELOAD, SEGFAULT), **NEXT),
+    *cells("before the first, stopped, 3 leaves", LaunchDue()),
+    *cells("pause until 2 is gone", LaunchDue(), Launch(4, Scope.CODE, LOCKED_OUT), **NEXT),
+    *cells("pause", LaunchDue(), Launch(4, Scope.CODE), **NEXT),
+    *cells("pause of a holder", LaunchDue(), Launch(4, Scope.CODE, SEGFAULT), **NEXT),
     *cells([*CURRENT, "stopping"], LaunchDue()),
     #
     *cells("before the first", StopAsked(), Show(Stopping()), Quit(), state=State.STOPPED),
-    *cells(CURRENT, StopAsked(), Retire(3), *ALL_STOP, **STOPPING),
+    *cells(CURRENT[:-1], StopAsked(), Retire(3), *ALL_STOP, **STOPPING),
+    *cells(CURRENT[-1], StopAsked(), Retire(3), *ALL_STOP, **STOPPING, retry=Retry.NONE),
     *cells(
         "pause, pause of a holder", StopAsked(), SetDeadline(2, "stop"), Show(Stopping()), state=State.STOPPING, **DEAD
     ),
+    *cells(
+        "pause until 2 is gone",
+        StopAsked(),
+        *ALL_STOP[::2],
+        state=State.STOPPING,
+        retry=Retry.NONE,
+    ),
+    *cells("3 leaves", StopAsked(), *ALL_STOP[1:], state=State.STOPPING, retry=Retry.NONE),
     *cells("stopping", StopAsked(), Kill(2), Kill(3)),
     *cells("stopped", StopAsked()),
     #
@@ -175,53 +200,101 @@ TABLE: list[Cell] = [
     *ignored_but_in("loading, told to hold", Loaded(3, "r")),
     #
     *cells("loading, told to hold, running", LoadFailed(3, "r"), Show(NotReady(3, "r")), state=State.HOLDING),
+    *cells(
+        "loading, told to hold, running",
+        LoadFailed(3, "r", contended=True),
+        Show(NotReady(3, "r", again=True)),
+        state=State.HOLDING,
+        retry=Retry.DUE,
+    ),
     *ignored_but_in("loading, told to hold, running", LoadFailed(3, "r")),
+    *ignored_but_in("loading, told to hold, running", LoadFailed(3, "r", contended=True)),
     #
     *cells(
         "loading",
         Exited(3, SEGFAULT),
         died(SEGFAULT, 0, True),
-        Launch(4, Scope.RELOAD, SEGFAULT),
+        Launch(4, Scope.CODE, SEGFAULT),
         **NEXT,
         **after(1, SEGFAULT),
     ),
     *cells("told to hold", Exited(3, OOM), died(OOM, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
+    *cells(
+        "loading",
+        Exited(3, LOCKED_OUT),
+        died(LOCKED_OUT, 0, True),
+        Launch(4, Scope.CODE, LOCKED_OUT),
+        **NEXT,
+        **after(1, LOCKED_OUT),
+        retry=Retry.DUE,
+    ),
+    *cells("running", Exited(3, LOCKED_OUT), died(LOCKED_OUT, 1, False), LaunchLater(1), **DEAD, **after(3)),
     *cells("running", Exited(3, OOM), died(OOM, 1, False), LaunchLater(1), **DEAD, **after(3)),
-    *cells("holding", Exited(3, OOM), died(OOM, 0, True), Launch(4, Scope.RELOAD, OOM), **NEXT, **after(2, OOM)),
+    *cells("holding", Exited(3, OOM), died(OOM, 0, True), Launch(4, Scope.CODE, OOM), **NEXT, **after(2, OOM)),
     *cells("holding as told", Exited(3, OOM), died(OOM, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
+    *cells(
+        "holding until 2 is gone",
+        Exited(3, OOM),
+        died(OOM, 0, True),
+        Launch(4, Scope.CODE, OOM),
+        **NEXT,
+        **after(2, OOM),
+    ),
+    *cells("3 leaves", Exited(3, OOM), Launch(4, Scope.CODE), **NEXT, retired=frozenset(), retry=Retry.NONE),
     *cells("stopping", Exited(3, OOM), retired=frozenset({2})),
-    *cells("before the first, pause, pause of a holder, stopped", Exited(3, OOM)),
-    *cells("loading", Exited(3, OOM), died(OOM, 0, False), Launch(4, Scope.RELOAD), **NEXT, **after(1)),
+    *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3, OOM)),
+    *cells("loading", Exited(3, OOM), died(OOM, 0, False), Launch(4, Scope.CODE), **NEXT, **after(1)),
     #
-    *cells("loading", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.RELOAD, EXIT_0), **NEXT, **after(1, EXIT_0)),
+    *cells("loading", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(1, EXIT_0)),
     *cells("told to hold", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells("running", Exited(3), died(EXIT_0, 1, False), LaunchLater(1), **DEAD, **after(3)),
-    *cells("holding", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.RELOAD, EXIT_0), **NEXT, **after(2, EXIT_0)),
+    *cells("holding", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(2, EXIT_0)),
     *cells("holding as told", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells("stopping", Exited(3), retired=frozenset({2})),
-    *cells("before the first, pause, pause of a holder, stopped", Exited(3)),
+    *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3)),
     #
-    *cells([*AWAKE[1:]], Exited(2, OOM), retired=frozenset()),
+    *cells([name for name in WITH_2 if "until" not in name], Exited(2, OOM), retired=frozenset()),
+    *cells(
+        "holding until 2 is gone",
+        Exited(2),
+        Show(Retrying()),
+        Retire(3),
+        SetDeadline(3, "graceful"),
+        state=State.STARTING,
+        alive=False,
+        retired=frozenset({3}),
+        retry=Retry.LEAVING,
+    ),
+    *cells(
+        "pause until 2 is gone",
+        Exited(2),
+        Show(Retrying()),
+        Launch(4, Scope.CODE),
+        **NEXT,
+        retired=frozenset(),
+        hold=None,
+        retry=Retry.NONE,
+    ),
+    *cells("3 leaves", Exited(2)),
     *cells("stopping", Exited(2, OOM), retired=frozenset({3})),
     *cells("before the first, stopped", Exited(2, OOM)),
     #
-    *cells([*AWAKE[1:], "stopping"], Overdue(2), Kill(2), Show(Overran(2))),
-    *cells("before the first, stopped", Overdue(2)),
-    *cells("stopping", Overdue(3), Kill(3), Show(Overran(3))),
-    *ignored_but_in("stopping", Overdue(3)),
+    *cells([*WITH_2, "stopping"], Overdue(2), Kill(2), Show(Overran(2))),
+    *cells("before the first, stopped, 3 leaves", Overdue(2)),
+    *cells("stopping, 3 leaves", Overdue(3), Kill(3), Show(Overran(3))),
+    *ignored_but_in("stopping, 3 leaves", Overdue(3)),
     #
     *cells("running", Settled(3), deaths=0),
-    *cells("holding, holding as told", Settled(3), deaths=0),
-    *ignored_but_in("running, holding, holding as told", Settled(3)),
+    *cells(HOLDING, Settled(3), deaths=0),
+    *ignored_but_in(f"running, {HOLDING}", Settled(3)),
     #
     *cells("loading, told to hold, running", Slow(3, 12.5, "run"), Show(Slow(3, 12.5, "run"))),
     *ignored_but_in("loading, told to hold, running", Slow(3, 12.5, "run")),
     #
-    *cells(CURRENT, Noted(3, "n"), Show(Noted(3, "n"))),
-    *cells("stopping", Noted(3, "n"), Show(Noted(3, "n"))),
-    *ignored_but_in(", ".join([*CURRENT, "stopping"]), Noted(3, "n")),
-    *cells([*AWAKE[1:], "stopping"], Noted(2, "n"), Show(Noted(2, "n"))),  # a request that was in flight has failed
-    *cells("before the first, stopped", Noted(2, "n")),
+    *cells([*CURRENT, "stopping", "3 leaves"], Noted(3, "n"), Show(Noted(3, "n"))),
+    *ignored_but_in(", ".join([*CURRENT, "stopping", "3 leaves"]), Noted(3, "n")),
+    *cells([*WITH_2, "stopping"], Noted(2, "n"), Show(Noted(2, "n"))),  # a request that was in flight has failed
+    *cells("before the first, stopped, 3 leaves", Noted(2, "n")),
 ]
 for older in (Loaded(2), LoadFailed(2), Settled(2), Slow(2, 1.0)):
     TABLE += cells([*SITUATIONS], older)
@@ -277,7 +350,7 @@ def test_a_crash_loop_grows_slower() -> None:
 def test_what_ends_a_series_of_deaths(good: Event) -> None:
     """A generation that stayed good, a change, or a reload asked for: the next death is the first one."""
     model = play(good, Loaded(4), model=SITUATIONS["running"])[0]
-    assert Launch(model.generation + 1, Scope.RELOAD) in play(Exited(model.generation, OOM), model=model)[1]
+    assert Launch(model.generation + 1, Scope.CODE) in play(Exited(model.generation, OOM), model=model)[1]
 
 
 def test_a_death_while_loading_is_not_tried_again_until_a_change() -> None:
@@ -285,6 +358,17 @@ def test_a_death_while_loading_is_not_tried_again_until_a_change() -> None:
     model, actions = play(StartAsked(), Exited(1, SEGFAULT), LoadFailed(2), Exited(2, OOM), LaunchDue(), LoadFailed(3))
     assert (model.state, model.hold, actions) == (State.HOLDING, SEGFAULT, [Show(NotReady(3))])
     assert play(changed("/p/score.py"), model=model)[1][-1] == Launch(4, Scope.RELOAD)
+
+
+def test_a_load_that_something_was_in_the_way_of_is_tried_again_alone() -> None:
+    """When the old generation is gone, and then the one that failed: so that it cannot go on for ever."""
+    failed = LoadFailed(2, contended=True)
+    model, actions = play(StartAsked(), Loaded(1), changed("/p/score.py"), failed, Exited(1))
+    assert actions == [Show(Retrying()), Retire(2), SetDeadline(2, "graceful")]
+    model, actions = play(Exited(2), model=model)
+    assert actions == [Launch(3, Scope.CODE)]
+    model, actions = play(LoadFailed(3, contended=True), model=model)
+    assert (model.retry, actions) == (Retry.NONE, [Show(NotReady(3))])
 
 
 def test_one_failed_worker_makes_the_generation_not_ready() -> None:
@@ -373,6 +457,7 @@ class World:
         # What the referee remembers; the numbers count events.
         self.stops = self.quits = self.last_change = self.last_launch = self.launches = 0
         self.must_hold, self.keeps_pace, self.good_since = False, True, 0.0
+        self.again = False  # a load has failed that something may have been in the way of
         self.samples_due: set[str] = set()
 
     def run(self) -> World:
@@ -440,12 +525,13 @@ class World:
             self.after(load_time + life_time, self.die, process, death)
 
     def hold(self, process: Process, load_time: float) -> None:
-        self.after(load_time, self.tell, process, LoadFailed(process.generation))
+        contended = self.random.random() < 0.4
+        self.after(load_time, self.tell, process, LoadFailed(process.generation, contended=contended))
         if self.random.random() < 0.2:
             self.after(load_time + self.random.expovariate(0.3), self.die, process, Death("SIGKILL"))
 
     def die_loading(self, process: Process, load_time: float) -> None:
-        self.after(load_time, self.die, process, self.random.choice((SEGFAULT, Death(exit_code=1), None)))
+        self.after(load_time, self.die, process, self.random.choice((SEGFAULT, LOCKED_OUT, None)))
 
     def die(self, process: Process, death: Death | None) -> None:
         self.tell(process, Exited(process.generation, death))
@@ -499,7 +585,11 @@ class World:
         self.require(action.generation > max(self.processes, default=0), "each launch has a new, higher number")
         self.require(all(process.retired for process in self.living()), "never two current generations")
         self.require(not self.stops, "nothing is launched after a stop")
-        if isinstance(event, Exited | LaunchDue):
+        if self.again and isinstance(event, Exited) and not self.retired():
+            self.require(action.hold is None, "what is tried again is loaded")
+            self.again = self.must_hold = False
+            self.good_since, self.launches = self.now, 0
+        elif isinstance(event, Exited | LaunchDue):
             self.check_restart(action)
         stubborn = self.random.random() < 0.3
         process = Process(action.generation, told_to_hold=action.hold is not None, stubborn=stubborn)
@@ -524,10 +614,11 @@ class World:
         match event:
             case StopAsked():
                 self.stops += 1
+                self.again = False
             case StartAsked() if not self.processes:
                 self.last_change = self.events
             case ReloadAsked() | Changed() if is_wide(event):
-                self.last_change, self.must_hold = self.events, False
+                self.last_change, self.must_hold, self.again = self.events, False, False
                 self.good_since, self.launches = self.now, 0
             case Changed(plan) if plan.scope is Scope.REPLAY and self.model.state is not State.HOLDING:
                 self.samples_due |= {change.path for change in plan.changes.changes}
@@ -536,16 +627,26 @@ class World:
 
     def witness_news(self, process: Process, news: News) -> None:
         if process is self.latest() and not process.known_gone and not process.retired:
+            first = not process.heard & {type(news), LoadFailed}
             process.heard.add(type(news))
+            if isinstance(news, LoadFailed) and first and news.contended and not self.stops:
+                self.again |= bool(self.retired())
             if isinstance(news, Settled):
                 self.good_since, self.launches = self.now, 0
             if isinstance(news, Exited):
                 loaded = Loaded in process.heard or (news.death is not None and news.death.phase == "run")
                 self.must_hold = process.told_to_hold or LoadFailed in process.heard or not loaded
+                contended = self.must_hold and news.death is not None and news.death.contended and not self.stops
+                self.again |= contended and bool(self.retired())
         process.known_gone |= isinstance(news, Exited)
+
+    def retired(self) -> list[Process]:
+        """Those that are told to end, as far as anybody knows."""
+        return [each for each in self.processes.values() if each.retired and not each.known_gone]
 
     def check(self, event: Event) -> None:
         """After every step."""
+        self.require(not self.again or bool(self.retired()), "what may have had others in its way is tried again")
         current = [process for process in self.living() if not process.retired]
         self.require(len(current) <= 1, "never two current generations")
         self.require(self.model.state is self.true_state(), f"the state is {self.true_state()}")
@@ -565,7 +666,7 @@ class World:
         if self.stops:
             gone = all(process.known_gone for process in self.processes.values())
             return State.STOPPED if gone else State.STOPPING
-        if latest is None or latest.known_gone or not latest.heard & {Loaded, LoadFailed}:
+        if latest is None or latest.known_gone or latest.retired or not latest.heard & {Loaded, LoadFailed}:
             return State.STARTING
         return State.HOLDING if LoadFailed in latest.heard else State.RUNNING
 
@@ -716,6 +817,12 @@ MUTANTS: dict[str, StepFunction] = {
     "a stop before the start is forgotten": deaf(when(StopAsked, State.STARTING, generation=0)),
     "a stop forgets the retired": mistaken(when(StopAsked, *AWAKE_STATES), retired=frozenset()),
     "a change while STOPPING launches": mistaken(wide_change(State.STOPPING), state=State.STARTING),
+    "what failed is not tried again": mistaken(when(Exited, *AWAKE_STATES), retry=Retry.NONE),
+    "what failed is tried again beside what failed": mistaken(
+        when(Exited, State.HOLDING, retry=Retry.DUE), alive=False
+    ),
+    "what failed alone is tried again": mistaken(when((LoadFailed, Exited), *AWAKE_STATES), retry=Retry.DUE),
+    "what is tried again holds": rewriting(Launch, hold=SEGFAULT),
     "Quit before the retired are gone": quits_before_the_retired_are_gone,
     "Quit twice": quits_twice,
     "no Quit": without(Quit, when((StopAsked, Exited))),

@@ -138,6 +138,10 @@ class Config:
         switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
     )
+    no_keep: bool = _setting(
+        False, boolean, flag="--no_keep", switch=True,
+        help="call init() on every reload, also if only code was changed that it has nothing to do with",
+    )  # fmt: skip
     graceful_timeout: float = _setting(
         5.0, seconds, flag="--graceful_timeout", metavar="SECONDS",
         help="how long a request in flight may go on after a save, before it is cut off",
@@ -256,6 +260,12 @@ class Config:
         return not self.no_warm and self.debug_port is None
 
     @property
+    def keep(self) -> bool:
+        """Whether init() may be spared where an edit does not concern it; under a debugger nothing is forked."""
+        debugged = self.debug_port is not None or self.debug is not None
+        return self.reload and not (self.no_keep or self.check or debugged)
+
+    @property
     def absolute_model_dir(self) -> str | None:
         """The model folder as an absolute path with links as they stand; None where there is none."""
         return os.path.abspath(os.path.join(self.base, self.model_dir)) if self.model_dir else None
@@ -334,35 +344,6 @@ class Config:
     def file_of(self, kind: Kind) -> str | None:
         """The file of this kind that counts, where there is one."""
         return next((path for path in self.places(kind) if os.path.isfile(path)), None)
-
-    def environment(self) -> dict[str, str]:
-        """The variables that the script finds in its environment because of this configuration."""
-        found = {
-            "AML_APP_ROOT": self.app_root,
-            "AZUREML_ENTRY_SCRIPT": self._entry_script_variable(),
-            "AZUREML_MODEL_DIR": self.model_dir,
-            "WORKER_COUNT": str(self.worker_count),
-            "SERVER_PORT": str(self.port),
-            "HEALTH_PORT": self._health_port_variable(),
-            "TRANSPORT_PROTOCOL": "rest" if self.rest else "grpc",
-            "HTTP_X_MS_SERVER_VERSION": self.server_version if self.send_version else None,
-            "AML_APP_INSIGHTS_KEY": self.appinsights_key,
-            "AML_APP_INSIGHTS_ENABLED": "true" if self.telemetry_on else "false",
-            "AML_CORS_ORIGINS": self.cors_origins,
-            "AZUREML_CONFIG_FILE": os.path.realpath(self.config_file) if self.config_file else None,
-        }
-        return {**self.variables, **{name: value for name, value in found.items() if value is not None}}
-
-    def _entry_script_variable(self) -> str | None:
-        given = self.script if self._script_is_given else None
-        return os.path.realpath(given) if given else None
-
-    def _health_port_variable(self) -> str:
-        if self.separate_health:
-            return str(self.health_port)
-        if self.sources.get("port") == "command line" or self.outer_health_port is None:
-            return str(self.port)
-        return self.outer_health_port
 
 
 def _settings() -> tuple[Setting, ...]:

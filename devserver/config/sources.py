@@ -90,7 +90,6 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
     `HelpAsked` for --help and --version.
     """
     environ = os.environ if environ is None else environ
-    base = os.getcwd() if base is None else base
     given = _from_command_line(argv)
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
@@ -101,9 +100,11 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
             _from_environment(setting, environ, values, sources)
     from devserver.config.pyproject import read_project  # after --help, which has no use for it
 
+    folder = _working_folder()
+    base = base or folder or _folder_instead(values)
     project = read_project(base)
     deployed = _read_deployment(values, project, base)
-    notes = list(project.notes)
+    notes = [*([] if folder else [f"the working directory was removed; {base} takes its place"]), *project.notes]
     if deployed is not None:
         notes += _from_deployment(deployed, values, sources)
     path = _find_file(values, sources, project, base)
@@ -123,6 +124,23 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
     )
     notes += check(config) + [f"{name} has no effect: it is no longer supported" for name in REMOVED if name in environ]
     return with_usable_telemetry(dataclasses.replace(config, notes=tuple(notes)))
+
+
+def _working_folder() -> str | None:
+    """None where somebody has removed it."""
+    try:
+        return os.getcwd()
+    except OSError:
+        return None
+
+
+def _folder_instead(values: Mapping[str, Any]) -> str:
+    """That of the script, or of the configuration file, which are found without a working directory."""
+    for name in ("entry_script", "config_file"):
+        folder = os.path.dirname(values.get(name) or "")
+        if os.path.isabs(folder) and os.path.isdir(folder):
+            return folder
+    raise ConfigError("the working directory was removed; change to one that is there, or give the script's whole path")
 
 
 def _from_command_line(argv: Sequence[str]) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _steps_of_logging(error: BaseException | None) -> set[str]:
     import logging
 
     calls = stack_of(error).calls
-    return {call.code.co_name for call in calls if call.path == logging.__file__}
+    return {call.code.co_name for call in calls if call.path == logging.LogRecord.getMessage.__code__.co_filename}
 
 
 def _of_call(record: LogRecord) -> LoggingCall:

@@ -11,13 +11,17 @@ from typing import TYPE_CHECKING
 from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
+from devserver.display.counting import Repeats, Slowness
 from devserver.display.events import Event, EventStream, event
 from devserver.display.feed import Feed
+from devserver.display.reasons import Whys
+from devserver.process import table
 from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
+    Kept,
     Listening,
     LoadReport,
     Look,
@@ -33,7 +37,6 @@ if TYPE_CHECKING:
     from devserver.records.changes import Targets
 
 FIRST_SLOW = 2.0  # seconds after which a terminal shows that it goes on
-SLOW_LINES = (10, 30, 60, 120, 300, 600)  # seconds at which a line says so where there is no terminal
 
 
 class Console:
@@ -54,10 +57,17 @@ class Console:
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
+        self._kept: Callable[[], Kept | None] = lambda: None
+        self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._feed = Feed() if config.reload else None
         self._page = ""
         self._is_terminal = is_terminal(sys.stdout)
+        self._take_line: Callable[[], bool] = lambda: False
+
+    def share_line(self, take: Callable[[], bool]) -> None:
+        """The script writes here, too; `take` says whether it has left a line unfinished, which we finish then."""
+        self._take_line = take
 
     # --- from the supervisor
 
@@ -73,8 +83,10 @@ class Console:
                 self._restarting(changes)
             case lifecycle.Ready(generation, LoadReport() as loaded):
                 self._ready(loaded, generation)
-            case lifecycle.NotReady(generation, LoadReport() as loaded) if loaded.error is not None:
-                self._not_ready(loaded.error, generation)
+            case lifecycle.Retrying():
+                self._retrying()
+            case lifecycle.NotReady(generation, LoadReport() as loaded, again) if loaded.error is not None:
+                self._not_ready(loaded.error, generation, again)
             case lifecycle.Died():
                 self._died(message)
             case lifecycle.Noted(generation, Diagnostic() as error):
@@ -88,6 +100,8 @@ class Console:
                     self._tell(events.request(answered, generation))
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
+            case Kept():
+                self._tell(event("kept", pid=message.pid, init_ms=message.init_ms, files=message.files))
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
                 self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
@@ -129,6 +143,10 @@ class Console:
     def warmed(self, modules: Sequence[str]) -> None:
         """These libraries were imported ahead."""
         self._tell(event("warm", modules=modules))
+
+    def keeps(self, kept: Callable[[], Kept | None]) -> None:
+        """Whom to ask what is kept of init()."""
+        self._kept = kept
 
     def watching(self, targets: Targets) -> None:
         """What is watched from now on."""
@@ -179,28 +197,37 @@ class Console:
         self._write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
+        self._begin_again()
+        self._tell(events.restarting(changes))
+        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
+
+    def _retrying(self) -> None:
+        self._begin_again()
+        self._tell(events.restarting(ChangeSet(), retry=True))
+        self._write(lines.retrying(colour=self._colour))
+
+    def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._tell(events.restarting(changes))
         self._serving = None
-        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
         self._is_past = True
         self._tell(events.ready(loaded, generation, seconds, self._url()))
+        why = self._whys.of(loaded, self._config.base)
         self._serving = generation
-        self._write(lines.ready(loaded, seconds, self._url(), colour=self._colour))
+        self._write(lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
 
-    def _not_ready(self, error: Diagnostic, generation: int | None) -> None:
+    def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
-        self._tell(events.not_ready(error, generation, seconds))
+        self._tell(events.not_ready(error, generation, seconds, again))
         waits = generation is not None
         end = (
-            lines.not_ready(error, seconds, colour=self._colour)
+            lines.not_ready(error, seconds, again, colour=self._colour)
             if waits
             else lines.given_up(error, colour=self._colour)
         )
@@ -274,11 +301,16 @@ class Console:
             case "help":
                 self._write(look.text)
             case "watched" if self._targets is not None:
-                self._write(lines.watched(self._targets, self._config.base))
+                self._write(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
                 self._write(self._full_traceback())
             case "samples" if not (self._config.request or self._config.replay):
                 self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+
+    def _kept_lines(self) -> list[str]:
+        kept = self._kept()
+        memory = table.own_memory(kept.pid) if kept is not None else None
+        return [lines.kept(kept, memory, self._config.base)] if self._config.keep else []
 
     def _full_traceback(self) -> str:
         if self._last is None:
@@ -312,7 +344,8 @@ class Console:
 
     def _raw(self, text: str) -> None:
         try:
-            write_whole(sys.stdout, text)
+            sys.stdout.flush()  # where the script's own text waits, when it runs in this process
+            write_whole(sys.stdout, "\n" + text if self._take_line() else text)
         except (OSError, ValueError, AttributeError):
             pass  # nobody reads it any more
 
@@ -325,42 +358,3 @@ class Console:
         failure = self._events.write(line) if self._events is not None else None
         if failure is not None:
             self._write(self._line(failure, "warning"))
-
-
-class Slowness:
-    """Which line is due about what takes long: one at each of `SLOW_LINES`, beginning anew with what is slow next."""
-
-    def __init__(self) -> None:
-        self._latest = lifecycle.Slow(0, 0.0)
-        self._told = 0
-
-    def due(self, slow: lifecycle.Slow) -> int | None:
-        """The seconds to tell, if a line is due."""
-        same = (slow.generation, slow.phase) == (self._latest.generation, self._latest.phase)
-        if not same or slow.seconds < self._latest.seconds:
-            self._told = 0
-        self._latest = slow
-        passed = max((each for each in SLOW_LINES if each <= slow.seconds), default=0)
-        due = passed if passed > self._told else None
-        self._told = max(passed, self._told)
-        return due
-
-
-class Repeats:
-    """Counts the same error coming again within a minute of the last time: the same in all that is told of it."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic, seconds: float = 60.0) -> None:
-        self._clock, self._seconds = clock, seconds
-        self._seen: dict[tuple[Diagnostic, int | None], tuple[int, float]] = {}
-
-    def count(self, error: Diagnostic, generation: int | None = None) -> int:
-        """1 for an error that is new in this generation; 2, 3, ... for one that comes again."""
-        now = self._clock()
-        self._seen = {key: seen for key, seen in self._seen.items() if now - seen[1] < self._seconds}
-        count = self._seen.get((error, generation), (0, now))[0] + 1
-        self._seen[error, generation] = (count, now)
-        return count
-
-    def forget(self) -> None:
-        """What comes next is new: what was shown has scrolled away, or belongs to other code."""
-        self._seen.clear()

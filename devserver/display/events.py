@@ -37,18 +37,18 @@ def listening(on: Listening) -> Event:
     return event("listening", host=on.host, port=on.port, url=f"http://{on.address}/score")
 
 
-def restarting(changes: ChangeSet) -> Event:
+def restarting(changes: ChangeSet, retry: bool = False) -> Event:
     files = [{"path": each.path, "kind": each.kind, "role": each.role.value} for each in changes.changes]
-    return event("restarting", changes=files)
+    return event("restarting", changes=files, retry=retry)
 
 
 def ready(loaded: LoadReport, generation: int | None, seconds: float, url: str) -> Event:
     facts = {"pid": os.getpid(), "seconds": seconds, "times": loaded.times, "warm": loaded.warm, "url": url}
-    return event("ready", generation=generation, **facts)
+    return event("ready", generation=generation, kept_ms=loaded.kept_ms, anew=loaded.anew, **facts)
 
 
-def not_ready(error: Diagnostic, generation: int | None, seconds: float) -> Event:
-    return event("not_ready", generation=generation, seconds=seconds, error=error)
+def not_ready(error: Diagnostic, generation: int | None, seconds: float, again: bool = False) -> Event:
+    return event("not_ready", generation=generation, seconds=seconds, again=again, error=error)
 
 
 def failed(error: Diagnostic, generation: int | None, count: int) -> Event:

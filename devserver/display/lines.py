@@ -9,7 +9,7 @@ from devserver.display.colour import Line, paint
 from devserver.records.changes import ChangeSet, Targets
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import LoadReport
+from devserver.records.messages import Kept, LoadReport
 from devserver.records.samples import ReplayReport, SampleSent
 from devserver.replay.compare import MOST_LINES as MOST_ANSWER_LINES
 from devserver.replay.compare import SHOWN, pretty
@@ -26,6 +26,11 @@ def starting(script: str, *, colour: bool = False) -> str:
 def restarting(changes: ChangeSet, folder: str, *, colour: bool = False) -> str:
     """The line that opens a reload: what changed, with paths below `folder` relative to it, or why else."""
     return bracket("", f"restarting: {files_in_words(changes, folder) or 'as asked'}", colour)
+
+
+def retrying(*, colour: bool = False) -> str:
+    """The line that opens a load which is tried again: what may have been in its way is gone."""
+    return bracket("", "restarting: the code from before the save has ended, so the load is tried again", colour)
 
 
 def files_in_words(changes: ChangeSet, folder: str | None = None) -> str:
@@ -47,13 +52,20 @@ def still(phase: str, seconds: float, *, colour: bool = False) -> str:
     return bracket("", f"still {what}, {int(seconds)} s", colour)
 
 
-def ready(loaded: LoadReport, seconds: float, url: str, *, colour: bool = False) -> str:
-    """The line that closes a load which went well, with what took how long; below a millisecond is nothing."""
+def ready(loaded: LoadReport, seconds: float, url: str, why: str = "", *, colour: bool = False) -> str:
+    """The line that closes a load which went well, with what took how long; below a millisecond is nothing.
+
+    `why` says why init() ran again.
+    """
+    if loaded.kept_ms is not None:
+        told = f"kept: init() of {_time(loaded.kept_ms)} not run again"
+        return bracket("good", f"ready in {_time(seconds * 1000)} ({told}): POST {url}", colour)
     times = loaded.times
     imports = 0.0 if loaded.warm else times.imports_ms
     parts = [(imports, f"imports {_time(imports)}"), (1, f"script {_time(times.script_ms)}")]
     parts += [(times.init_ms, f"init {_time(times.init_ms)}"), (loaded.warm, "warm")]
     told = ", ".join(text for worth, text in parts if worth >= 1)
+    told += f"; init() ran again: {why}" if why else ""
     return bracket("good", f"ready in {_time(seconds * 1000)} ({told}): POST {url}", colour)
 
 
@@ -71,11 +83,14 @@ def stopping(*, colour: bool = False) -> str:
     return bracket("", "stopping", colour)
 
 
-def not_ready(error: Diagnostic, seconds: float | None = None, *, colour: bool = False) -> str:
-    """The line that closes a load which failed."""
+def not_ready(error: Diagnostic, seconds: float | None = None, again: bool = False, *, colour: bool = False) -> str:
+    """The line that closes a load which failed; `again`: it is tried again when nothing else runs any more."""
     what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
-    return bracket("error", f"not ready: {what}{after}; requests get 503. Save a change to try again.", colour)
+    then = "Save a change to try again."
+    if again:
+        then = "It is tried again when the code from before the save has ended, which may be in its way."
+    return bracket("error", f"not ready: {what}{after}; requests get 503. {then}", colour)
 
 
 def given_up(error: Diagnostic, *, colour: bool = False) -> str:
@@ -180,6 +195,15 @@ def watched(targets: Targets, base: str) -> str:
     return "\n".join(
         [bracket("", "watched:", False), *(f"  {what:<14} {path_for_people(path, base)}" for what, path in rows)]
     )
+
+
+def kept(what: Kept | None, megabytes: float | None, base: str) -> str:
+    """What is kept of init(), for an edit that does not concern it."""
+    if what is None:
+        return bracket("", "kept: nothing; init() runs again after each save", False)
+    memory = f", {megabytes:.0f} MB of its own" if megabytes is not None else ""
+    names = ", ".join(path_for_people(path, base) for path in what.files if path.endswith(".py"))
+    return bracket("", f"kept: init() of {_time(what.init_ms)} (process {what.pid}{memory}): {names}", False)
 
 
 def bracket(role: str, text: str, colour: bool) -> str:

@@ -11,18 +11,20 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import Briefing, Inbox, Outbox
-from devserver.records.messages import Gone, Told
+from devserver.process.wire import GO, TURN, Briefing, Inbox, KeptOrder, Outbox
+from devserver.records.messages import Gone, Refused, Told
+from devserver.records.reasons import Reason
 
 RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
 
 
+Refusal = TypeVar("Refusal", Refused, Reason)
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]
 
 
@@ -71,7 +73,8 @@ class Child:
 
         Errors: OSError where no process can be made.
         """
-        child = cls._spawn(briefing.generation, [], origin, None, deliver)
+        passed = [briefing.channel] if briefing.channel >= 0 else []
+        child = cls._spawn(briefing.generation, [], origin, None, deliver, passed)
         child.tell(json.dumps(briefing.path).encode() + b"\n")  # apart: what the rest is made of is imported from there
         child.brief(briefing, origin.listeners)
         return child
@@ -83,7 +86,13 @@ class Child:
 
     @classmethod
     def _spawn(
-        cls, generation: int, words: Sequence[str], origin: Origin, folder: str | None, deliver: Deliver
+        cls,
+        generation: int,
+        words: Sequence[str],
+        origin: Origin,
+        folder: str | None,
+        deliver: Deliver,
+        passed: Sequence[int] = (),
     ) -> Child:
         with ExitStack() as undo:
             scoreboard = undo.enter_context(closing(Scoreboard()))
@@ -91,7 +100,7 @@ class Child:
             hear, heard = pipe(undo)
             descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
             command = [*launcher_command(), *words]
-            process = System.start(command, descriptors, origin.sockets, origin.environ, folder)
+            process = System.start(command, descriptors, [*origin.sockets, *passed], origin.environ, folder)
             undo.pop_all()
         os.close(told)
         os.close(heard)
@@ -100,9 +109,47 @@ class Child:
         return child
 
     @classmethod
-    def adopt(cls, process: Process, generation: int, scoreboard: Scoreboard, hear: int, deliver: Deliver) -> Child:
+    def ask_for(
+        cls,
+        generation: int,
+        ask: Callable[[tuple[int, ...]], Process | Refusal],
+        deliver: Deliver,
+        *,
+        stands_by: bool = False,
+    ) -> Child | Refusal:
+        """The handle of a process that another one makes. Errors: OSError.
+
+        `ask` hands on the descriptors of a link, a scoreboard and the pipe on which it is told that it counts: unless
+        it was told before, the end of that ends a process that comes too late. One that `stands_by` is told more there.
+        """
+        with ExitStack() as undo:
+            scoreboard: Scoreboard = undo.enter_context(closing(Scoreboard()))
+            hear, heard = pipe(undo)
+            told, tell = pipe(undo)
+            process = ask((heard, *scoreboard.descriptors, told))
+            if isinstance(process, (Refused, Reason)):
+                return process
+            undo.pop_all()
+        os.close(heard)
+        os.close(told)
+        control = Outbox(tell)
+        control.put(GO)
+        if not stands_by:
+            control.close()
+        return cls.adopt(process, generation, scoreboard, hear, deliver, control)
+
+    @classmethod
+    def adopt(
+        cls,
+        process: Process,
+        generation: int,
+        scoreboard: Scoreboard,
+        hear: int,
+        deliver: Deliver,
+        control: Outbox | None = None,
+    ) -> Child:
         """The handle of a process that was started by another; `hear` is where its link ends."""
-        child = cls(process, generation, scoreboard)
+        child = cls(process, generation, scoreboard, control)
         child._hear(hear, deliver)
         return child
 
@@ -154,6 +201,15 @@ class Child:
         if not System.can_ask_pipes:
             self.kill()  # whoever else holds the pipe, so that it comes to its end
         os.close(end)
+
+    def give_turn(self, order: KeptOrder) -> None:
+        """To one that stands by: it is this generation now, if it can be."""
+        self.generation = order.briefing.generation
+        self.tell(TURN + pickle.dumps(order))
+
+    def let_go(self) -> None:
+        """It is not told anything any more."""
+        self._control.close()
 
     def retire(self) -> None:
         """It stops accepting at once, finishes what it has, and ends."""

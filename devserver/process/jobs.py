@@ -8,11 +8,8 @@ with the tool, however that goes.
 from __future__ import annotations
 
 import ctypes
-import sys
 import weakref
 from ctypes import wintypes
-
-assert sys.platform == "win32"
 
 _EXTENDED_LIMITS = 9  # of the kinds of information on a job
 _KILL_ON_JOB_CLOSE = 0x2000

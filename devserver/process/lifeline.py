@@ -29,10 +29,20 @@ def hang_on(lifeline: int) -> None:
 
     Where the system does not see to that, a thread does, here and in each process that is forked from here.
     """
+    _held[:] = [lifeline]
     if System.end_group_with(lifeline):
         return
     _watch(lifeline)
     System.after_fork(lambda: _watch(lifeline))
+
+
+def hang_on_again() -> None:
+    """In a fork of such a process that leads a group of its own."""
+    for lifeline in _held:
+        System.end_group_with(lifeline)
+
+
+_held: list[int] = []
 
 
 def _watch(lifeline: int) -> None:

@@ -16,7 +16,7 @@ from devserver.process.workload import Workload
 from devserver.records.messages import LastWords, Phase
 
 _PHASES: tuple[Phase, ...] = ("start", "load", "init", "idle", "run", "told", "refused")
-_PHASE, _ADMITS, _RETIRED, _LOADS, _DISMISSALS = range(5)  # bytes of the page
+_PHASE, _ADMITS, _RETIRED, _LOADS, _DISMISSALS, _LINE = range(6)  # bytes of the page
 _CALLS = WORKLOAD_END  # where the places for calls begin: each holds when the call began that is made there, or 0
 _TIME = struct.Struct("d")
 _PLACES = struct.Struct(f"{(mmap.PAGESIZE - _CALLS) // _TIME.size}d")
@@ -84,6 +84,16 @@ class Scoreboard:
     def dismissals(self) -> int:
         """How often that has happened, modulo 256."""
         return self._page[_DISMISSALS]
+
+    def leave_line(self, unfinished: bool) -> None:
+        """In a worker: what it has written to the terminal ends, or does not end, with its line."""
+        self._page[_LINE] = unfinished
+
+    def take_line(self) -> bool:
+        """In the supervisor, which begins a new line then: whether one is unfinished."""
+        unfinished = bool(self._page[_LINE])
+        self._page[_LINE] = False
+        return unfinished
 
     def watch_crashes(self) -> None:
         """From now on a crash of this process leaves its stack here, also where the script or a library of its asks.

@@ -93,6 +93,26 @@ def _group(pid: int) -> int | None:
         return None
 
 
+def own_memory(pid: int) -> float | None:
+    """The megabytes of this process, those that it shares counted in part; None where nobody knows."""
+    try:
+        with open(f"/proc/{pid}/smaps_rollup") as file:
+            row = next(line for line in file if line.startswith("Pss:"))
+        return int(row.split()[1]) / 1024
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
+def free_memory() -> float | None:
+    """The megabytes that new processes can have; None where nobody knows."""
+    try:
+        with open("/proc/meminfo") as file:
+            row = next(line for line in file if line.startswith("MemAvailable:"))
+        return int(row.split()[1]) / 1024
+    except (OSError, StopIteration, ValueError):
+        return None
+
+
 def end_strays(living: Collection[int]) -> None:
     """Ends what generations that are gone have left behind: descendants of this process, but not of `living`.
 

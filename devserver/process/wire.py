@@ -16,6 +16,7 @@ from devserver.config.settings import Config
 from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Became, Refused, Told, Warmed
+from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp
 
 MOST_DESCRIPTORS = 8
@@ -30,7 +31,8 @@ class Briefing:
     `generation` counts from 1; it is 0 outside of the dev loop.
 
     Who starts the process fills in the rest: `path` is its sys.path, `listeners` are its sockets, `warm` says that it
-    comes from a process that has imported the libraries.
+    comes from a process that has imported the libraries. By `channel` (a descriptor, or -1) the initialised stage gets
+    its orders, if one comes of this generation. One that `stands_by` waits when init() is over, for its turn.
     """
 
     generation: int
@@ -42,6 +44,8 @@ class Briefing:
     warm: bool = False
     path: tuple[str, ...] = ()
     listeners: tuple[SharedSocket, ...] = ()
+    channel: int = -1
+    stands_by: bool = False
 
 
 def read_briefing(source: BinaryIO) -> Briefing:
@@ -54,6 +58,19 @@ def read_briefing(source: BinaryIO) -> Briefing:
 def open_listeners(briefing: Briefing) -> list[socket.socket]:
     """The sockets of the briefing, in this process."""
     return [System.open_shared(shared) for shared in briefing.listeners]
+
+
+TURN = b"T"  # before the order for one that stands by
+
+
+def read_turn(control: BinaryIO) -> KeptOrder:
+    """The order for which a process stands by. Errors: EOFError where it is not needed any more."""
+    while (mark := control.read(1)) != TURN:
+        if not mark:
+            raise EOFError  # what else was told before is over
+    order = pickle.load(control)
+    assert isinstance(order, KeptOrder)
+    return order
 
 
 # --- the supervisor and a process that generations come from
@@ -77,6 +94,38 @@ class WarmOrder:
 
 
 @dataclass(frozen=True)
+class KeptOrder:
+    """To the initialised stage: a generation of what it has loaded, with some of its source files as they are now.
+
+    `contents`: by the absolute path, the bytes and their stamp. `later`: files that generations have imported in
+    requests, when init() was over. The descriptors are those of a `Briefing`.
+    """
+
+    briefing: Briefing
+    contents: Mapping[str, tuple[bytes, Stamp]]
+    later: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Initialised:
+    """The initialised stage waits; a descriptor of its process comes with the message.
+
+    `files`: what it has loaded and read. `init_ms`: how long init() took.
+    """
+
+    pid: int
+    files: Mapping[str, Stamp]
+    init_ms: float
+
+
+@dataclass(frozen=True)
+class Concerned:
+    """There is no generation from the initialised stage, for init() has to run again; the stage waits for the next."""
+
+    reason: Reason
+
+
+@dataclass(frozen=True)
 class Forked:
     """The generation is a fork; a descriptor of its process comes with the message."""
 
@@ -94,8 +143,8 @@ class Ended:
 GO = b"go\n"
 """A generation that comes from such a process loads nothing before it is told this: it may have come too late."""
 
-Order: TypeAlias = WarmOrder | Briefing
-Answer: TypeAlias = Warmed | Forked | Became | Refused | Ended
+Order: TypeAlias = WarmOrder | KeptOrder | Briefing
+Answer: TypeAlias = Warmed | Initialised | Concerned | Forked | Became | Refused | Ended
 
 _LENGTH = struct.Struct("!I")
 
@@ -149,13 +198,17 @@ class Link:
     """The child's end: `send` is safe from any thread and any forked process of the generation."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self._lock = threading.RLock()  # a signal may come while a record is sent, and its handler may send, too
         self._count = 0
         System.after_fork(self._after_fork)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
+
+    def move(self, descriptor: int) -> None:
+        """From now on it ends there: this process is another generation's, or, with -1, nobody's."""
+        self.descriptor = descriptor
 
     def send(self, record: Told) -> None:
         """Passes the record on; nothing happens where the supervisor is gone."""
@@ -166,7 +219,7 @@ class Link:
                 part = content[start : start + _ROOM]
                 more = start + _ROOM < len(content)
                 try:
-                    os.write(self._descriptor, _HEADER.pack(os.getpid(), number, more, len(part)) + part)
+                    os.write(self.descriptor, _HEADER.pack(os.getpid(), number, more, len(part)) + part)
                 except OSError:
                     return
 

@@ -13,7 +13,7 @@ TICK_NS = 5_000_000  # by so much the clock that gives files their times may be 
 _START = 64  # where it begins in the page
 _SPANS = 128
 _APART_NS = 250_000_000  # work that begins so soon after other work counts as one span with it
-_HEAD = struct.Struct("=qqqq")  # the first span's begin and end, how many there were, how many run now
+_HEAD = struct.Struct("=qqqqq")  # begin and end of the first request, how many spans, how many run now, since when
 _SPAN = struct.Struct("=qq")
 END = _START + _HEAD.size + _SPANS * _SPAN.size  # one past its last byte in the page
 
@@ -28,10 +28,14 @@ class Page(Protocol):
 
 @dataclass(frozen=True)
 class Spans:
-    """`first`: the first request of all. `busy`: the latest times without a pause; the last may go on."""
+    """`first`: the first request of all. `busy`: the latest times without a pause; the last may go on.
+
+    `since`: from when on something is being worked on now; None where nothing is.
+    """
 
     first: Span = (0, 0)
     busy: tuple[Span, ...] = ()
+    since: int | None = None
 
     def in_first(self, at_ns: int) -> bool:
         """Whether it was while the first request was answered."""
@@ -50,30 +54,32 @@ class Workload:
 
     def begins(self, now_ns: int) -> None:
         """A request is taken up."""
-        first, ended, count, running = self._head()
+        first, ended, count, running, since = self._head()
         begun, last = self._span(count - 1) if count else (0, -_APART_NS)
         if running <= 0 and now_ns - last > _APART_NS:
             count, begun, last = count + 1, now_ns, now_ns
         self._keep(count - 1, (begun, last))
-        self._write(_START, _HEAD.pack(first or now_ns, ended, count, max(running, 0) + 1))
+        since = since if running > 0 else now_ns
+        self._write(_START, _HEAD.pack(first or now_ns, ended, count, max(running, 0) + 1, since))
 
     def ends(self, now_ns: int) -> None:
         """It is answered."""
-        first, ended, count, running = self._head()
+        first, ended, count, running, since = self._head()
         self._keep(count - 1, (self._span(count - 1)[0], now_ns))
-        self._write(_START, _HEAD.pack(first, ended or now_ns, count, max(running - 1, 0)))
+        self._write(_START, _HEAD.pack(first, ended or now_ns, count, max(running - 1, 0), since))
 
     def read(self, now_ns: int) -> Spans:
         """What is known now."""
-        first, ended, count, running = self._head()
+        first, ended, count, running, since = self._head()
         spans = [self._span(number) for number in range(max(0, count - _SPANS), count)]
         if spans and running > 0:
             spans[-1] = (spans[-1][0], now_ns)
-        return Spans((first, ended or now_ns) if first else (0, 0), tuple(spans))
+        first_span = (first, ended or now_ns) if first else (0, 0)
+        return Spans(first_span, tuple(spans), since if running > 0 else None)
 
-    def _head(self) -> tuple[int, int, int, int]:
-        first, ended, count, running = _HEAD.unpack(self._page[_START : _START + _HEAD.size])
-        return first, ended, count, running
+    def _head(self) -> tuple[int, int, int, int, int]:
+        first, ended, count, running, since = _HEAD.unpack(self._page[_START : _START + _HEAD.size])
+        return first, ended, count, running, since
 
     def _span(self, number: int) -> Span:
         place = self._place(number)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from enum import Enum
 from typing import Any
 
 from devserver.records.diagnostic import (
@@ -66,6 +67,8 @@ def to_json(record: Any) -> Any:
     if dataclasses.is_dataclass(record):
         values = {item.name: to_json(getattr(record, item.name)) for item in dataclasses.fields(record)}
         return {"kind": _NAMES.get(type(record), type(record).__name__), **values}
+    if isinstance(record, Enum):
+        return record.value
     if isinstance(record, (list, tuple)):
         return [to_json(item) for item in record]
     if isinstance(record, dict):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, IntEnum
 from pathlib import PurePath
@@ -16,7 +16,7 @@ class Scope(IntEnum):
 
     IGNORE = 0
     REPLAY = 10
-    # 20 is kept free for PATCH: a new body of run() while the loaded model stays.
+    CODE = 20  # source files of the user's that were loaded: it is decided then whether init() has to run again
     RELOAD = 30
     REWARM = 40
     RESTART = 50
@@ -75,19 +75,24 @@ class ReloadPlan:
     changes: ChangeSet
 
 
-def plan_reload(changes: ChangeSet, warm_roots: Iterable[str] = ()) -> ReloadPlan:
+def plan_reload(
+    changes: ChangeSet, warm_roots: Iterable[str] = (), is_loaded_source: Callable[[str], bool] = lambda _: False
+) -> ReloadPlan:
     """The widest scope that any of `changes` asks for.
 
     `warm_roots` are the files and folders which the warm process has imported: what lies in them asks for REWARM.
+    `is_loaded_source` says of a path whether it is a source file of the user's that was loaded.
     """
     roots = {PurePath(root) for root in warm_roots}
-    return ReloadPlan(max((_scope(change, roots) for change in changes.changes), default=Scope.IGNORE), changes)
+    scopes = (_scope(change, roots, is_loaded_source) for change in changes.changes)
+    return ReloadPlan(max(scopes, default=Scope.IGNORE), changes)
 
 
-def _scope(change: FileChange, warm_roots: set[PurePath]) -> Scope:
+def _scope(change: FileChange, warm_roots: set[PurePath], is_loaded_source: Callable[[str], bool]) -> Scope:
     path = PurePath(change.path)
     warm = not warm_roots.isdisjoint((path, *path.parents))
-    return max(SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
+    only_code = change.role is Role.CODE and is_loaded_source(change.path)
+    return max(Scope.CODE if only_code else SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
+from devserver.records.reasons import Reason
 from devserver.records.samples import Sample
 from devserver.records.searches import Searches, merged
 from devserver.records.stamps import Stamp, Versions
@@ -83,6 +85,21 @@ class ColdWanted:
     """The script set these variables before it imported libraries that were imported already; nothing is served."""
 
     names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class StandsBy:
+    """A process that stands by has called init(), which took so long; with these files loaded it waits for its turn."""
+
+    init_ms: float
+    files: Mapping[str, Stamp]
+
+
+@dataclass(frozen=True)
+class Taken:
+    """Its turn has come, and it is the next generation; or it cannot be, for this reason."""
+
+    reason: Reason | None
 
 
 @dataclass(frozen=True)
@@ -187,12 +204,23 @@ class Times:
 
 
 @dataclass(frozen=True)
+class Kept:
+    """The process in which init() is over and which waits; the user's files (absolute) that are loaded in it."""
+
+    pid: int
+    init_ms: float
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class LoadReport:
     """What loading one generation taught.
 
     `files`: absolute path -> stamp of the user's code as loaded; `depends`: on what else it depends.
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
-    `environment`: variables that user code set before it imported one of them.
+    `environment`: variables that user code set before it imported one of them. `kept_ms`: how long init() had taken
+    that did not run again; None where it ran. `anew`: why it ran although nothing but code has changed. `unkept`: why
+    it will have to run again whatever changes; `could_stand_by`: a process could that is none of its forks.
     """
 
     ok: bool
@@ -203,6 +231,10 @@ class LoadReport:
     error: Diagnostic | None = None
     warm: bool = False
     environment: tuple[str, ...] = ()
+    kept_ms: float | None = None
+    anew: Reason | None = None
+    unkept: Reason | None = None
+    could_stand_by: bool = False
 
 
 @dataclass(frozen=True)
@@ -232,6 +264,8 @@ Told: TypeAlias = (
     | WorkerDied
     | WorkerReplaced
     | ColdWanted
+    | StandsBy
+    | Taken
     | Note
     | Keyboard
     | StopWanted

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -11,6 +13,13 @@ try:
     from _blake2 import blake2b  # what hashlib gives, without the 4 MB of OpenSSL that hashlib loads
 except ImportError:
     from hashlib import blake2b
+
+
+glance: Callable[[str], tuple[int, int, int] | None] | None
+try:
+    from devserver.records.windows_files import glance
+except ImportError:
+    glance = None  # elsewhere a stat hinders nobody
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,37 +55,86 @@ def digest_of(content: bytes) -> str:
     return blake2b(content, digest_size=16).hexdigest()
 
 
+def _stat(path: str) -> tuple[int, int, int, int]:
+    found = glance(path) if glance is not None else None
+    if found is not None:
+        return *found, 0
+    seen = os.stat(path)  # on Windows a link, or nothing
+    return seen.st_mode, seen.st_mtime_ns, seen.st_size, 0 if glance is not None else seen.st_ino
+
+
 def stat_stamp(path: str) -> Stamp | None:
     """The stamp of `path` by one stat, links followed; None where there is no such regular file."""
     try:
-        found = os.stat(path)
+        mode, mtime_ns, size, inode = _stat(path)
     except (OSError, ValueError):
         return None
-    if (found.st_mode & 0o170000) != 0o100000:
-        return None
-    return Stamp(found.st_mtime_ns, found.st_size, found.st_ino)
+    return Stamp(mtime_ns, size, inode) if (mode & 0o170000) == 0o100000 else None
 
 
 def read_stamped(path: str) -> tuple[bytes, Stamp]:
     """The content of `path` and the stamp of exactly that content.
 
-    The stat is taken from the open descriptor before the read, so a write that comes between is seen later as a
-    difference. Errors: OSError as `open` raises it.
+    The stat is taken before the read, where it can be from the open descriptor, so a write that comes between is seen
+    later as a difference. Errors: OSError as `open` raises it.
     """
+    before = stat_stamp(path) if _READING_HINDERS else None
     with open(path, "rb") as file:
         found = os.fstat(file.fileno())
         content = file.read()
-    return content, Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(content))
+    stamp = before or Stamp(found.st_mtime_ns, found.st_size, 0 if _READING_HINDERS else found.st_ino)
+    return content, dataclasses.replace(stamp, digest=digest_of(content))
 
 
 def full_stamp(path: str) -> Stamp | None:
-    """The stamp of `path` with its digest; None where it cannot be read as a regular file."""
+    """The stamp of `path` with its digest; None where it cannot be read as a regular file.
+
+    Where an open file cannot be replaced, one that was written a moment ago is left alone until it stands still, or an
+    editor's next save would fail; of one that goes on moving the stamp has no digest.
+    """
+    if _READING_HINDERS:
+        return _read_once(path)
     if stat_stamp(path) is None:
         return None
     try:
         return read_stamped(path)[1]
     except OSError:
         return None
+
+
+_READING_HINDERS = glance is not None
+_YOUNG_NS = 50_000_000  # a formatter's save follows an editor's in less than that
+_COARSE_NS = 2_000_000_000  # the coarsest clock of a file system
+_LOOKS, _PAUSE = 10, 0.01  # at a file that was written a moment ago; seconds
+_read_before: dict[str, Stamp] = {}
+
+
+def _read_once(path: str) -> Stamp | None:
+    """Each version is read once, and none that is not standing still."""
+    found = stat_stamp(path)
+    for _ in range(_LOOKS):
+        if found is None or _age(found) >= _YOUNG_NS:
+            break
+        time.sleep(_PAUSE)
+        found = stat_stamp(path)
+    if found is None or _age(found) < _YOUNG_NS:
+        return found
+    known = _read_before.get(path)
+    if known is not None and known.same_stat(found):
+        return known
+    try:
+        stamp = read_stamped(path)[1]
+    except OSError:
+        return None
+    if _age(stamp) >= (_YOUNG_NS if stamp.mtime_ns % 1_000_000 else _COARSE_NS):
+        _read_before[path] = stamp
+    return stamp
+
+
+def _age(stamp: Stamp) -> int:
+    """Nanoseconds since it was written; a time that has yet to come says nothing, and counts as long ago."""
+    age = time.time_ns() - stamp.mtime_ns
+    return age if age >= 0 else _COARSE_NS
 
 
 Versions: TypeAlias = dict[str, Stamp | None]

@@ -11,7 +11,6 @@ from typing import Any, TypeAlias
 from urllib.parse import quote
 
 from devserver.config.settings import Config
-from devserver.process.platform import System
 from devserver.records.samples import Sample, SampleSent, Unusable
 from devserver.replay.compare import KEPT, SHOWN, Reply, difference
 from devserver.replay.reader import REPLAY_HEADER, SAMPLE_HEADER
@@ -78,11 +77,27 @@ def limit_of(config: Config) -> float:
     return given / 1000 + GRACE if given else LIMIT
 
 
-class Wire:
-    """Sends over HTTP to `address` (host:port), as the client `localhost`; `cut` ends what is under way, for good."""
+Cut: TypeAlias = Callable[[socket.socket], None]
+"""Ends what another thread does on this connection."""
 
-    def __init__(self, address: str, mark: bool = False) -> None:
+
+def shut_down(connected: socket.socket) -> None:
+    """As far as this wakes a read, which on Windows it does not."""
+    try:
+        connected.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass  # it is closed already
+
+
+class Wire:
+    """Sends over HTTP to `address` (host:port), as the client `localhost`.
+
+    Its method `cut` ends what is under way, for good, by the function of that name.
+    """
+
+    def __init__(self, address: str, mark: bool = False, cut: Cut = shut_down) -> None:
         self.address = address
+        self._end = cut
         self._mark = mark
         self._socket: socket.socket | None = None
         self._is_cut = False
@@ -129,14 +144,14 @@ class Wire:
         with self._lock:
             self._socket = held
             if held is not None and self._is_cut:
-                System.cut(held)
+                self._end(held)
 
     def cut(self) -> None:
         """From another thread."""
         with self._lock:
             self._is_cut = True
             if self._socket is not None:
-                System.cut(self._socket)
+                self._end(self._socket)
 
 
 def _left(end: float) -> float:

@@ -46,7 +46,7 @@ def read_sample(path: str, content_type: str | None = None, base: str = "") -> S
 def _why_unreadable(error: OSError) -> str:
     if isinstance(error, FileNotFoundError):
         return "there is no such file"
-    if isinstance(error, IsADirectoryError):
+    if isinstance(error, IsADirectoryError) or (error.filename and os.path.isdir(error.filename)):  # as on Windows
         return "it is a folder, not a file"
     return f"it cannot be read: {error.strerror}"
 

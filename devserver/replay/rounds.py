@@ -6,13 +6,13 @@ import itertools
 import threading
 import time
 from collections.abc import Callable
+from typing import Protocol
 
 from devserver.config.settings import Config
-from devserver.process.command import Command
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.samples import ReplayReport, Sample, SampleSent
-from devserver.replay.client import Wire, limit_of, send_all
+from devserver.replay.client import Cut, Wire, limit_of, send_all, shut_down
 from devserver.replay.compare import Reply
 from devserver.replay.reader import read_sample
 
@@ -20,6 +20,15 @@ from devserver.replay.reader import read_sample
 
 
 # --- in the dev loop
+
+
+class Command(Protocol):
+    """A program that is run against the server."""
+
+    def run(self, limit: float) -> CommandRan | None:
+        """Until it has ended, or its time in seconds is over; None where it was cancelled."""
+
+    def cancel(self) -> None: ...
 
 
 class Replays:
@@ -33,8 +42,10 @@ class Replays:
         self,
         deliver: Callable[[int, SampleSent | ReplayReport | CommandRan], None],
         command: Callable[[Config, str], Command] | None = None,
+        cut: Cut = shut_down,
     ) -> None:
         self._deliver = deliver
+        self._cut = cut
         self._make_command = command
         self._command: Command | None = None
         self._answers: dict[str, Reply] = {}
@@ -61,7 +72,7 @@ class Replays:
         if not paths and remembered is None and not runs:
             return
         self._unsent = wanted
-        self._wire = wire = Wire(address, mark=config.replay is not None)
+        self._wire = wire = Wire(address, config.replay is not None, self._cut)
         work = (generation, config, paths, remembered, wire)
         threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from gunicorn.workers.sync import SyncWorker
 
-from devserver.process.platform import leave
+from devserver.process.platform import leave, unless_ignored
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerAborted, WorkerLeaving
 from devserver.serve.client import BodyMissing, Client, Draft
 from devserver.serve.handoff import split
@@ -30,12 +30,13 @@ MOST_AT_ONCE = 100  # connections that are accepted in a row
 
 
 @contextmanager
-def own_interrupt(plan: Plan) -> Iterator[None]:
-    """In the dev loop Ctrl-C is not for the server."""
-    handler = signal.getsignal(signal.SIGINT)
+def others_signals(plan: Plan) -> Iterator[None]:
+    """gunicorn handles all signals in there; not those that were ignored before, nor Ctrl-C in the dev loop."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+    not_ours = set(before) - set(unless_ignored(before))
     yield
-    if plan.gate is not None:
-        signal.signal(signal.SIGINT, handler)
+    for number in not_ours if plan.gate is None else not_ours | {signal.SIGINT}:
+        signal.signal(number, before[number])
 
 
 class IntakeWorker(SyncWorker):  # type: ignore[misc]
@@ -60,7 +61,7 @@ class IntakeWorker(SyncWorker):  # type: ignore[misc]
             _leave(sys.exc_info()[1])
 
     def init_signals(self) -> None:
-        with own_interrupt(self.plan):
+        with others_signals(self.plan):
             super().init_signals()
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_WORKERS)
 

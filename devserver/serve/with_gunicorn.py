@@ -22,7 +22,7 @@ from gunicorn.workers import base
 from devserver.process.platform import System
 from devserver.serve import Plan, Wsgi
 from devserver.serve.gunicorn_log import ServerLogger
-from devserver.serve.gunicorn_worker import TO_WORKERS, IntakeWorker, own_interrupt
+from devserver.serve.gunicorn_worker import TO_WORKERS, IntakeWorker, others_signals
 from devserver.serve.handoff import Handoff, split
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
@@ -97,8 +97,15 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
 
     halting = False
 
+    def __init__(self, app: Any) -> None:
+        super().__init__(app)
+        # gunicorn has these in the class: this process may be a fork of a worker, and know another arbiter's
+        self.WORKERS: dict[int, Any] = {}
+        self.LISTENERS: list[Any] = []
+        self.PIPE: list[int] = []
+
     def init_signals(self) -> None:
-        with own_interrupt(self.app.plan):
+        with others_signals(self.app.plan):
             super().init_signals()
 
     def spawn_worker(self) -> Any:

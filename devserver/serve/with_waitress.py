@@ -21,7 +21,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from devserver.process.platform import System
+from devserver.process.platform import System, unless_ignored
 from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi
 from devserver.serve.handoff import split
 from devserver.serve.intake import BACKLOG, MOST, Intake
@@ -76,8 +76,8 @@ class _Stop:
 
 
 def _on_signal(plan: Plan, handler: Callable[[int, FrameType | None], None]) -> None:
-    """In the dev loop Ctrl-C is not for the server."""
-    for number in (signal.SIGTERM, signal.SIGINT) if plan.gate is None else (signal.SIGTERM,):
+    """In the dev loop Ctrl-C is not for the server, nor is it where it was ignored before."""
+    for number in (signal.SIGTERM, *(unless_ignored([signal.SIGINT]) if plan.gate is None else ())):
         signal.signal(number, handler)
 
 

@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from devserver.lifecycle import Event
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import Gone, Look, Note, PageAt, Told, Warmed
+from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, PageAt, Told, Warmed
 from devserver.supervisor.spawner import Warm
 
 
@@ -62,6 +62,18 @@ class WarmedUp:
 
 
 Arrival: TypeAlias = (
-    Event | Heard | FilesChanged | NothingPending | PauseOver | DebuggerCame | LookDue | WarmedUp | Note | Look | PageAt
+    Event
+    | Heard
+    | FilesChanged
+    | NothingPending
+    | PauseOver
+    | DebuggerCame
+    | LookDue
+    | WarmedUp
+    | FileWritten
+    | Kept
+    | Note
+    | Look
+    | PageAt
 )
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

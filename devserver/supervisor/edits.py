@@ -23,7 +23,7 @@ class Edits:
         self, config: Config, generations: Generations, deadlines: Deadlines, say: Callable[[str], None]
     ) -> None:
         self._base, events = config.base, config.events
-        self._model_dir = config.absolute_model_dir
+        self._model = config.model_tree
         self._generations = generations
         self._deadlines = deadlines
         self._say = say
@@ -74,7 +74,7 @@ class Edits:
             self._generations.dismiss(generation)
 
     def _root_of(self, path: str) -> str:
-        top = self._model_dir
+        top = self._model
         return top if top and path.startswith(os.path.join(top, "")) else os.path.dirname(path)
 
     def _is_output(self, path: str) -> bool:

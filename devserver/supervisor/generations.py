@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from devserver.diagnostics import exits
+from devserver.config.variables import variables_of
+from devserver.diagnostics import contention, exits
 from devserver.lifecycle import Death, Slow
 from devserver.process import table
 from devserver.process.child import Child
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
-from devserver.records.messages import WorkerDied
+from devserver.records.changes import Scope
+from devserver.records.messages import LoadReport, WorkerDied
+from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
+from devserver.supervisor.keeping import Keeping
+from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
 
 
@@ -26,19 +31,18 @@ class Life:
     child: Child
     files: Versions  # that it has loaded
     has_keyboard: bool = False
+    has_loaded: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
+    anew: Reason | None = None  # why it starts from nothing although only code has changed
     launched: float = field(default_factory=time.monotonic)
-
-    def load(self, files: dict[str, Stamp]) -> None:
-        """It has loaded these, too."""
-        self.files |= files
 
     def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
         """How it ended, although nobody had asked it to."""
         ending = exits.ending_of(self.ending, self.child.scoreboard.last_words(), code, script, files)
         name = exits.signal_name(-ending.code) if ending.code < 0 else None
-        return Death(name, ending.code if ending.code >= 0 else None, ending.phase, ending.error)
+        code_alone, contended = ending.code if ending.code >= 0 else None, contention.is_possible(ending.error)
+        return Death(name, code_alone, ending.phase, ending.error, contended)
 
 
 class Generations:
@@ -49,16 +53,23 @@ class Generations:
     """
 
     def __init__(
-        self, spawner: Spawner, terminal: Terminal, reaper: Reaper | None, companions: Collection[int]
+        self,
+        spawner: Spawner,
+        keeping: Keeping,
+        terminal: Terminal,
+        reaper: Reaper | None,
+        companions: Collection[int],
     ) -> None:
         self.died_with: Versions = {}
         self._spawner = spawner
+        self._keeping = keeping
         self._terminal = terminal
         self._reaper = reaper
         self._companions = set(companions)
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
+        self._line = False  # whether one that is gone has left a line unfinished
         self._newest = 0
 
     def __getitem__(self, generation: int) -> Life:
@@ -68,13 +79,39 @@ class Generations:
         """None for one that is gone, or could not be started."""
         return self._lives.get(generation)
 
-    def launch(self, briefing: Briefing, files: Versions, cold: bool) -> None:
+    def launch(self, briefing: Briefing, files: Versions, scope: Scope) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
         self._newest = briefing.generation
-        child = self._spawner.launch(briefing, cold)
-        self._lives[briefing.generation] = Life(child, dict(files))
+        kept = self._from_stage(briefing, scope)
+        if isinstance(kept, Child):
+            life = Life(kept, dict(files))
+        else:
+            with self._keeping.offer(briefing) as offered:
+                life = Life(self._spawner.launch(offered, cold=scope >= Scope.REWARM), dict(files), anew=kept)
+        child = life.child
+        self._lives[briefing.generation] = life
         if self._reaper is not None:
             self._reaper.watch_group(child.process.pid)
+
+    def _from_stage(self, briefing: Briefing, scope: Scope) -> Child | Reason | None:
+        if scope > Scope.CODE:
+            self._keeping.forget()
+        return self._keeping.launch(briefing) if briefing.hold is None else None
+
+    def stand_by(self, briefing: Briefing) -> None:
+        """Beside this generation, which answers, another process may do what the next would have to wait for."""
+        life = self._lives.get(briefing.generation)
+        if life is not None:
+            self._keeping.stand_by(briefing, life.child.process.pid)
+
+    def learned(self, generation: int, loaded: LoadReport, is_current: bool, project: Project) -> LoadReport:
+        """What it has told of its load, with what is known here beside."""
+        if loaded.kept_ms is None:
+            self._keeping.learned(generation, loaded, is_current)
+            self._spawner.learned(loaded, project.user_folders, variables_of(project.config))
+        life = self._lives[generation]
+        life.has_loaded = True
+        return replace(loaded, anew=life.anew)
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.
@@ -94,6 +131,13 @@ class Generations:
         life = self._lives.get(generation)
         if life is not None:
             life.child.kill()
+
+    def loads(self, generation: int, files: dict[str, Stamp]) -> None:
+        """It has loaded these, too; after its load it has imported them in a request."""
+        life = self._lives[generation]
+        life.files |= files
+        if life.has_loaded:
+            self._keeping.imported(generation, files)
 
     def slow(self, generation: int, loads: bool) -> Slow | None:
         """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""
@@ -117,8 +161,16 @@ class Generations:
         life = self._lives.pop(generation)
         if generation == self._newest:
             self.died_with = life.files
+        self._line |= life.child.scoreboard.take_line()
         self._terminal.take_back(life.child.process.pid)
+        self._keeping.gone(generation)
         return life
+
+    def take_line(self) -> bool:
+        """Whether one of them has left a line on the terminal unfinished, since this was asked last."""
+        unfinished = [self._line, *(life.child.scoreboard.take_line() for life in self._lives.values())]
+        self._line = False
+        return any(unfinished)
 
     def holds(self, path: str) -> bool:
         """Whether a process of theirs has the file open to write it."""
@@ -146,4 +198,5 @@ class Generations:
         """Ends what generations that are gone have left behind."""
         living = {life.child.process.pid for life in self._lives.values()}
         with self.making:
-            table.end_strays(living | self._companions | self._spared | self._spawner.pids)
+            kept = self._companions | self._spared | self._spawner.pids | self._keeping.pids
+            table.end_strays(living | kept)

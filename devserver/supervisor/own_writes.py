@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 
-LATE_NS = 100_000_000  # how much later than the word of it a write may be
+LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
 DELETED_NS = 3_000_000_000  # how long after the word of it a file may be seen to be gone
 OBEYED = 2  # changes in a row that nobody explains and that start a generation at once; one more does after a pause
 PAUSE = 1.0  # seconds without a change
@@ -51,6 +51,11 @@ class _Generation:
             self.spans = self.read(now_ns)
         except ValueError:
             pass  # it is gone, and what it had is closed
+
+    def works_since(self, at_ns: int) -> bool:
+        """Whether the work goes on in which it was at that time."""
+        since = self.begun_ns if self.loaded_ns is None else self.spans.since
+        return since is not None and since - TICK_NS <= at_ns
 
     def loaded_at(self, at_ns: int) -> bool:
         return self.begun_ns - TICK_NS <= at_ns and (self.loaded_ns is None or at_ns <= self.loaded_ns)
@@ -152,6 +157,8 @@ class OwnWrites:
         if told is None:
             return False
         if self.is_held(change.path):
+            return True
+        if any(generation.works_since(told) for generation in self._generations):
             return True
         return now_ns - told <= DELETED_NS if at_ns is None else at_ns <= told + LATE_NS
 

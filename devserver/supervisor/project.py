@@ -30,12 +30,17 @@ class Project:
         self._unusable: Diagnostic | None = None  # the configuration, since it was changed
         self._awaited: tuple[str, ...] = ()  # paths that the configuration names in vain
         self._code: Versions = {}
+        self._loaded: set[str] = set()  # of the code, what has been there
         self._depends = Dependencies()
 
     @property
     def code(self) -> tuple[str, ...]:
         """The files that were loaded, or whose appearance may repair the load."""
         return (*self._code, *self._depends.absent)
+
+    def is_loaded_source(self, path: str) -> bool:
+        """Whether this is a Python file that was loaded, also by the name of a link to it."""
+        return path.endswith(".py") and not self._loaded.isdisjoint((path, os.path.realpath(path)))
 
     @property
     def user_folders(self) -> tuple[str, ...]:
@@ -78,9 +83,10 @@ class Project:
     def learn(self, files: Mapping[str, Stamp], loaded: LoadReport | None = None) -> None:
         """What the current generation has loaded; what was known before is kept until a load has gone well."""
         if loaded is not None:
-            self._code = {} if loaded.ok else self._code
+            self._code, self._loaded = ({}, set()) if loaded.ok else (self._code, self._loaded)
             self._depends = loaded.depends if loaded.ok else self._depends | loaded.depends
         self._code |= files
+        self._loaded |= files.keys()
 
     def depend(self, more: Dependencies) -> None:
         """On what the current generation depends, too, since it has worked."""

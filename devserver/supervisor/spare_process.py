@@ -22,15 +22,14 @@ class SpareProcess:
     """The supervisor's handle of one spare.
 
     `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
-    `deliver` gets what the generation tells that it has become.
     """
 
-    def __init__(self, order: WarmOrder, origin: Origin, deliver: Deliver) -> None:
+    def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
         self._origin = origin
-        self._deliver = deliver
+        self._deliver: Deliver | None = None
         self.has_become = False  # changed by the thread that listens
         self._answers: queue.SimpleQueue[Became | Refused] = queue.SimpleQueue()
         self._order = order
@@ -58,7 +57,7 @@ class SpareProcess:
                 self._answers.put(Refused(ENDED))
                 self._deliver_warmed(self, Warmed(ENDED))
                 self._child.close()
-            case _:
+            case _ if self._deliver is not None:
                 self._deliver(generation, record)
 
     def extend(self, order: WarmOrder) -> None:
@@ -67,8 +66,12 @@ class SpareProcess:
         self.is_ready = False
         self._child.tell(pickle.dumps(order))
 
-    def launch(self, briefing: Briefing) -> Child | Refused:
-        """A new generation, or the reason why there is none; then nothing can come from here any more."""
+    def launch(self, briefing: Briefing, deliver: Deliver) -> Child | Refused:
+        """A new generation, or the reason why there is none; then nothing can come from here any more.
+
+        `deliver` gets what the generation tells.
+        """
+        self._deliver = deliver
         self._child.brief(briefing, self._origin.listeners)
         try:
             answer = self._answers.get(timeout=ANSWER_LIMIT)

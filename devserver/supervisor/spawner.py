@@ -56,17 +56,19 @@ class Spawner:
         """The warm process, where there is one."""
         return {self._warm.pid} if self._warm is not None else set()
 
-    def launch(self, briefing: Briefing, cold: bool = False) -> Child:
-        """A process for this generation. Errors: OSError where none can be made."""
+    def launch(self, briefing: Briefing, cold: bool = False, deliver: Deliver | None = None) -> Child:
+        """A process for this generation; what it tells goes to `deliver`. Errors: OSError where none can be made."""
+        deliver = deliver or self._deliver
         briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
         warm, ahead = self._warm, dataclasses.replace(briefing, warm=True)
-        child = self._launch_warm(warm, ahead) if warm is not None and warm.is_ready and not warm.refusal else None
-        return child or Child.start(briefing, self._origin, self._deliver)
+        is_usable = warm is not None and warm.is_ready and not warm.refusal
+        child = self._launch_warm(warm, ahead, deliver) if warm is not None and is_usable else None
+        return child or Child.start(briefing, self._origin, deliver)
 
-    def _launch_warm(self, warm: Warm, briefing: Briefing) -> Child | None:
-        child = warm.launch(briefing)
+    def _launch_warm(self, warm: Warm, briefing: Briefing, deliver: Deliver) -> Child | None:
+        child = warm.launch(briefing, deliver)
         if isinstance(child, Refused):
             self._refuse(child.reason)
             return None
@@ -112,7 +114,7 @@ class Spawner:
         if warm is None:
             environ = {**self._origin.environ, **settings}
             kind = WarmProcess if System.lends_descriptors else SpareProcess
-            self._warm = kind(order, dataclasses.replace(self._origin, environ=environ), self._deliver)
+            self._warm = kind(order, dataclasses.replace(self._origin, environ=environ))
             self._warm.listen(self._deliver_warmed)
         elif missing and warm.is_ready and warm.refusal is None:
             warm.extend(order)

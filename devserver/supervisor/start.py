@@ -18,10 +18,11 @@ from devserver.process.listener import Listener, bind_all, listening_on, with_re
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
-from devserver.records.messages import Look, Note
+from devserver.records.messages import Gone, Look, Note, Told
 from devserver.serve.handoff import Handoff
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.keys import Keys
 from devserver.supervisor.page import PageRoom
 from devserver.supervisor.project import Project
@@ -56,10 +57,15 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             poll=config.reload_poll,
         )
         stack.callback(watch.close)
+        origin = Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor)
+
+        def deliver(generation: int, record: Told | Gone) -> None:
+            arrivals.put(Heard(generation, record))
+
         spawner = Spawner(
-            Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor),
+            origin,
             sys.path,
-            lambda generation, record: arrivals.put(Heard(generation, record)),
+            deliver,
             lambda process, told: arrivals.put(WarmedUp(process, told)),
             console.note,
             console.warmed,
@@ -67,8 +73,12 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             becomes=config.server == "waitress",
         )
         stack.callback(spawner.close)
+        keeping = Keeping(deliver, lambda briefing, hear: spawner.launch(briefing, deliver=hear), arrivals.put)
+        stack.callback(keeping.close)
+        console.keeps(lambda: keeping.kept)
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
-        generations = Generations(spawner, terminal, reaper, companions)
+        generations = Generations(spawner, keeping, terminal, reaper, companions)
+        console.share_line(generations.take_line)
         address = listeners[-1].address
         where = (address, console.feed, environ, lifeline.descriptor)
         page = PageRoom(project.config, *where, generations, arrivals.put)

@@ -6,35 +6,24 @@ from __future__ import annotations
 
 import queue
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.diagnostics import exceptions
+from devserver.diagnostics import contention, exceptions
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
 from devserver.process.command import Command
+from devserver.process.platform import System
 from devserver.records.changes import ChangeSet, Scope, plan_reload
-from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import (
-    ColdWanted,
-    Dependencies,
-    FilesLoaded,
     FileWritten,
-    Gone,
-    Keyboard,
-    LoadReport,
+    Kept,
     Look,
     Note,
     PageAt,
-    Remembered,
-    RequestsAnswered,
-    SawChange,
-    StopWanted,
-    WorkerDied,
 )
-from devserver.records.stamps import Stamp
 from devserver.replay.rounds import Replays
 from devserver.supervisor.arrivals import (
     Arrival,
@@ -50,7 +39,8 @@ from devserver.supervisor.arrivals import (
 from devserver.supervisor.deadlines import Deadlines
 from devserver.supervisor.edits import Edits
 from devserver.supervisor.endings import Endings
-from devserver.supervisor.generations import Generations, Life
+from devserver.supervisor.generations import Generations
+from devserver.supervisor.news import News
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
 from devserver.watch.watcher import Watch
@@ -77,17 +67,22 @@ class Supervisor:
         self._spawner = spawner
         self._watch = watch
         self._address = address
-        self._replays = Replays(lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command)
+        self._replays = Replays(
+            lambda generation, sent: arrivals.put(lifecycle.Noted(generation, sent)), command, System.cut
+        )
         self._deadlines = Deadlines()
         self._edits = Edits(project.config, generations, self._deadlines, console.note)
         self._endings = Endings(console, project, generations, self._deadlines)
+        self._news = News(
+            console, project, generations, spawner, watch, self._edits, self._endings, self._replays, self._deadlines
+        )
         self._model = Model()
         self._done = False
 
     def begin(self) -> None:
         """Watch, and ask for the first generation; with `--debug_wait` a debugger that attaches does."""
         config = self._project.config
-        self._retarget()
+        self._news.retarget()
         self._watch.start()
         if config.debug is not None:
             debugger.watch(lambda attached: self._arrivals.put(DebuggerCame(attached)))
@@ -107,10 +102,12 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
-            case Look() | PageAt():
+            case Look() | PageAt() | Kept():
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
+            case FileWritten(path, at_ns):
+                self._edits.wrote(path, at_ns)
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
             case FilesChanged(changes):
@@ -124,7 +121,7 @@ class Supervisor:
             case LookDue(generation):
                 self._look_at(generation)
             case Heard():
-                for event in self._events_of(arrival):
+                for event in self._news.events_of(arrival, self._model):
                     self._step(event)
             case _:
                 self._step(arrival)
@@ -146,72 +143,18 @@ class Supervisor:
         if slow is not None and not debugger.is_attached():
             self._step(slow)
         self._deadlines.look_at(generation)
+        if self._model.state is State.RUNNING:
+            self._generations.stand_by(self._project.briefing(generation, tuple(sys.argv), None, {}))
 
     def _changed(self, edits: ChangeSet) -> None:
         if edits:
-            self._step(lifecycle.Changed(plan_reload(edits)))
+            self._step(lifecycle.Changed(plan_reload(edits, is_loaded_source=self._project.is_loaded_source)))
 
     def _debugger_came(self, attached: bool) -> None:
         """A generation can be debugged only from its start on, so that one that lives is replaced."""
         self._console.note("a debugger is attached" if attached else "the debugger is gone")
         if attached:
             self._step(lifecycle.ReloadAsked() if self._model.generation else lifecycle.StartAsked())
-
-    def _events_of(self, heard: Heard) -> tuple[Event, ...]:
-        generation, life, record = heard.generation, self._generations[heard.generation], heard.record
-        match record:
-            case FilesLoaded(files):
-                life.load(files)
-                self._learn(generation, files)
-            case Dependencies():
-                self._depend(generation, record)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
-            case SawChange(paths):
-                self._watch.look(paths, generation)
-            case WorkerDied():
-                life.ending = life.ending or record
-            case StopWanted():
-                return (lifecycle.StopAsked(), lifecycle.StopAsked())  # it waits for the person, who will not answer
-            case ColdWanted(names) if generation == self._model.generation:
-                self._spawner.too_early(names)
-                return (lifecycle.ReloadAsked(cold=True),)
-            case Keyboard(lent):
-                self._endings.lend(generation, lent, self._model)
-            case Remembered(request):
-                self._replays.remember(request)
-            case LoadReport():
-                return self._loaded(generation, life, record)
-            case Diagnostic() | Note() | RequestsAnswered():
-                return (lifecycle.Noted(generation, record),)
-            case Gone(code):
-                self._edits.ends()
-                return (self._endings.bury(generation, code, self._model),)
-        return ()
-
-    def _loaded(self, generation: int, life: Life, loaded: LoadReport) -> tuple[Event, ...]:
-        self._learn(generation, loaded.files, loaded)
-        if generation == self._model.generation:
-            self._edits.loaded()
-        config = self._project.config
-        self._spawner.learned(loaded, self._project.user_folders, config.environment())
-        if not loaded.ok:
-            return (lifecycle.LoadFailed(generation, loaded),)
-        life.good_workers += 1
-        if life.good_workers < (config.worker_count if config.server == "gunicorn" else 1):
-            return ()
-        self._deadlines.answers(generation)
-        return (lifecycle.Loaded(generation, loaded),)
-
-    def _learn(self, generation: int, files: dict[str, Stamp], loaded: LoadReport | None = None) -> None:
-        if generation == self._model.generation:
-            self._project.learn(files, loaded)
-            self._retarget({**files, **loaded.depends.versions()} if loaded is not None else files)
-
-    def _depend(self, generation: int, more: Dependencies) -> None:
-        if generation == self._model.generation:
-            self._project.depend(more)
-            self._retarget(more.versions())
 
     # --- what the lifecycle asks for
 
@@ -242,20 +185,16 @@ class Supervisor:
             kept = self._project.read_again()
             if kept is not None:
                 self._console.config_kept(kept)
-            self._retarget()
+            self._news.retarget()
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
         briefing = self._project.briefing(generation, tuple(sys.argv), report, files)
         try:
-            self._generations.launch(briefing, files, cold=scope >= Scope.REWARM)
+            self._generations.launch(briefing, files, scope)
         except OSError as error:
-            death = Death(report=exceptions.describe(error, "server", script=self._project.config.script))
+            report = exceptions.describe(error, "server", script=self._project.config.script)
+            death = Death(report=report, contended=contention.is_possible(report))
             self._arrivals.put(lifecycle.Exited(generation, death))
         else:
             self._deadlines.look_at(generation)
             self._edits.launched(generation)
-
-    def _retarget(self, loaded: Mapping[str, Stamp | None] | None = None) -> None:
-        targets = self._project.targets()
-        self._watch.retarget(targets, loaded or {})
-        self._console.watching(targets)

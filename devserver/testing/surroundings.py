@@ -11,6 +11,7 @@ import sys
 from types import ModuleType
 
 from devserver.config.settings import Config
+from devserver.config.variables import variables_of
 from devserver.scoring import compat
 from devserver.scoring.script import add_to_search_path
 from devserver.usercode import loader
@@ -27,7 +28,7 @@ class Surroundings:
 
     def __init__(self, config: Config, variables: dict[str, str]) -> None:
         self._config = config
-        self._variables: dict[str, str | None] = {**config.environment(), **variables}
+        self._variables: dict[str, str | None] = {**variables_of(config), **variables}
         self._outside: dict[str, str | None] = {}
         self._modules: dict[str, ModuleType] = {}
         self._added: list[str] = []

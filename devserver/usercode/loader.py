@@ -11,13 +11,13 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
-from importlib.machinery import ExtensionFileLoader, ModuleSpec, SourceFileLoader
-from time import perf_counter
-from types import CodeType, ModuleType, TracebackType
+from importlib.machinery import ModuleSpec, SourceFileLoader
+from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
+from devserver.usercode import executions, import_times
 from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
@@ -82,10 +82,10 @@ class UserLoader(SourceFileLoader):
 
     def get_code(self, fullname: str) -> CodeType:
         """The compiled module. Errors: OSError, SyntaxError (always with its place)."""
-        return _compiled(self, self.get_filename(fullname))
+        return _compiled(self, self.get_filename(fullname), sys._getframe(1))
 
 
-def _compiled(loader: Any, path: str) -> CodeType:
+def _compiled(loader: Any, path: str, caller: FrameType) -> CodeType:
     """What a loader of source files makes of a file of the user's; it may have a `get_data` of its own."""
     plain = getattr(type(loader), "get_data", None) is SourceFileLoader.get_data
     content = read_user_file(path) if plain else _read_by(loader, path)
@@ -93,6 +93,8 @@ def _compiled(loader: Any, path: str) -> CodeType:
         code: CodeType = loader.source_to_code(content, path)
     except (SyntaxError, ValueError, LookupError) as error:
         raise _placed(error, content, path) from None
+    if plain:
+        executions.tell(os.path.abspath(path), sources[os.path.abspath(path)], code, caller)
     return code
 
 
@@ -113,11 +115,15 @@ def _read_by(loader: Any, path: str) -> bytes:
 
 
 def _keep(path: str, content: bytes, stamp: Stamp) -> None:
-    text = decode(content)
+    know(path, decode(content), stamp)
+    for hear in hearers:
+        hear(os.path.abspath(path), stamp)
+
+
+def know(path: str, text: str, stamp: Stamp) -> None:
+    """From now on this is what was loaded from the file, also for tracebacks."""
     name = os.path.abspath(path)
     loaded[name], sources[name] = stamp, text
-    for hear in hearers:
-        hear(name, stamp)
     lines = [line + "\n" for line in text.removesuffix("\n").split("\n")]
     linecache.cache[path] = (len(text), None, lines, path)  # no time: never outdated
 
@@ -129,7 +135,7 @@ _get_code: Callable[[Any, str], Any] = _SourceLoader.get_code
 def _get_user_code(self: Any, fullname: str) -> Any:
     """In place of the standard loader's way to code: `importlib`, `runpy`, `pkgutil` and others all come by here."""
     path = self.get_filename(fullname)
-    return _compiled(self, path) if is_user_file(path) else _get_code(self, fullname)
+    return _compiled(self, path, sys._getframe(1)) if is_user_file(path) else _get_code(self, fullname)
 
 
 def _placed(error: Exception, content: bytes, path: str) -> SyntaxError:
@@ -289,32 +295,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
         pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
-        _measure(spec.loader)
+        import_times.measure(spec.loader)
     return spec
-
-
-def _measure(loader: object) -> None:
-    """Counts how long this library module takes to execute, unless it is imported by another that is measured."""
-    execute = getattr(loader, "exec_module", None)
-    if not isinstance(loader, (SourceFileLoader, ExtensionFileLoader)) or execute is None or _clock["inside"]:
-        return
-
-    def measured(module: ModuleType) -> None:
-        del loader.exec_module
-        if _clock["inside"]:
-            execute(module)
-            return
-        _clock["inside"], begun = 1.0, perf_counter()
-        try:
-            execute(module)
-        finally:
-            _clock["inside"] = 0.0
-            _clock["spent"] += perf_counter() - begun
-
-    loader.exec_module = measured  # type: ignore[method-assign]
-
-
-_clock = {"inside": 0.0, "spent": 0.0}
 
 
 def found_beside_script(searched: Iterable[str]) -> list[str]:
@@ -334,11 +316,6 @@ def _root_of(name: str, module: ModuleType, known: set[str]) -> str | None:
         return None
     folder = os.path.dirname(os.path.realpath(file))
     return os.path.dirname(folder) if hasattr(module, "__path__") else folder
-
-
-def import_seconds() -> float:
-    """How long the libraries took that user code imported."""
-    return _clock["spent"]
 
 
 def wanted_folders(name: str) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""What is to be watched comes in; a `ChangeSet` goes out each time when something in it has really changed."""
+"""Tells of each real change of what is to be watched, once and when it is complete."""
 
 from __future__ import annotations
 

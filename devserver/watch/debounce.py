@@ -1,4 +1,4 @@
-"""Differences that may not be final come in, with their times; which of them are final, and when to look, goes out.
+"""Which differences are final, and when to look again at those that may not be.
 
 No clock, file or thread in here: every time is an argument, in seconds of one monotonic clock.
 """
@@ -103,7 +103,7 @@ def _are_alike(size: int, other: int) -> bool:
     return size / 2 <= other <= size * 2
 
 
-class Settling:
+class Debounce:
     """All pending differences, in the order in which they were noticed.
 
     Code goes first: it waits for model files only if these began to change a moment ago, so that one checkout is one
@@ -113,18 +113,18 @@ class Settling:
     def __init__(self) -> None:
         self.closes = False
         self.pending: dict[str, Pending] = {}
-        self._stirs: dict[str, float] = {}
+        self._active: dict[str, float] = {}
 
-    def stir(self, path: str, at: float) -> None:
+    def note_activity(self, path: str, at: float) -> None:
         """Something happened to a file of code, watched or not: it may be one of many."""
-        self._stirs = {other: when for other, when in self._stirs.items() if at - when < QUIET}
-        self._stirs[path] = at
+        self._active = {other: when for other, when in self._active.items() if at - when < QUIET}
+        self._active[path] = at
 
     def note(self, path: str, role: Role, before: Stamp | None, after: Stamp | None, finish: Finish, at: float) -> bool:
         """Take down that `path` differs from its baseline `before`; whether this is news since the last look."""
         old = self.pending.get(path)
         if old is not None and old.stands_still(after):
-            self.pending[path] = _with_ring(replace(old, after=after), finish, at)
+            self.pending[path] = _with_event(replace(old, after=after), finish, at)
             return False
         again = old is not None and (old.reopened or old.finish is Finish.CLOSED)
         since = at if old is None else old.since
@@ -135,8 +135,8 @@ class Settling:
         """It is as it was before, or it has been delivered."""
         self.pending.pop(path, None)
 
-    def ripe(self, now: float, unsettled: float) -> list[str]:
-        """What can be delivered now. `unsettled`: since when an area has waited to be walked, or infinity."""
+    def ready(self, now: float, unsettled: float) -> list[str]:
+        """What can be delivered now. `unsettled`: since when a tree has waited to be walked, or infinity."""
         code, models = self._sorted()
         code_at, models_at = self._ready_times(now, unsettled)
         if now >= code_at:
@@ -144,7 +144,7 @@ class Settling:
         return list(models) if now >= models_at and not code else []
 
     def due(self, now: float, unsettled: float) -> float:
-        """When `ripe` may say something if nothing happens until then; infinity if never."""
+        """When `ready` may say something if nothing happens until then; infinity if never."""
         code_at, models_at = self._ready_times(now, unsettled)
         return models_at if code_at == math.inf else code_at
 
@@ -168,18 +168,18 @@ class Settling:
     def _code_ready(self, code: dict[str, Pending], now: float) -> float:
         if not code:
             return math.inf
-        crowd = {path for path, when in self._stirs.items() if now - when < QUIET} | code.keys()
+        crowd = {path for path, when in self._active.items() if now - when < QUIET} | code.keys()
         ready = self._latest(code.values(), alone=len(crowd) == 1)
         if len(crowd) > 1:
-            ready = max(ready, max(self._stirs.values(), default=0.0) + QUIET)
+            ready = max(ready, max(self._active.values(), default=0.0) + QUIET)
         return min(ready, min(pending.since for pending in code.values()) + CAP)
 
     def _latest(self, pending: Collection[Pending], *, alone: bool) -> float:
         return max((one.ready_at(alone=alone, closes=self.closes) for one in pending), default=math.inf)
 
 
-def _with_ring(pending: Pending, finish: Finish, at: float) -> Pending:
-    """The same difference after one more ring: an end of the writing counts, and so does a new beginning."""
+def _with_event(pending: Pending, finish: Finish, at: float) -> Pending:
+    """The same difference after one more event: an end of the writing counts, and so does a new beginning."""
     if finish.complete and pending.after is not None:
         return replace(pending, finish=finish, moved=at)
     if finish is Finish.OPEN and pending.finish is Finish.CLOSED:

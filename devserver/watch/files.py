@@ -1,4 +1,4 @@
-"""Single files and the versions of them that are known come in; how each of them is now goes out."""
+"""Single files: which version of each is known, and how each is now."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Collection, Iterable, Mapping
 
 from devserver.records.changes import Role
 from devserver.records.stamps import SMALL, Stamp, full_stamp, link_stamp, stat_stamp
-from devserver.watch.links import Trail, nearest, trail
+from devserver.watch.links import ResolvedPath, nearest, resolve
 from devserver.watch.snapshot import changed
 
 _RACY_NS = 2_000_000_000  # the coarsest clock of a file system: within it two versions may have the same time
 
 
-class Singles:
+class TrackedFiles:
     """Code, configuration and sample files. `known` is what was last delivered, or what a generation has loaded."""
 
     def __init__(self) -> None:
@@ -82,7 +82,7 @@ class Singles:
 
     def folders(self) -> set[str]:
         """The folders at which to listen for changes of these files, as the links lead at this moment."""
-        ways: dict[str, Trail] = {}
+        ways: dict[str, ResolvedPath] = {}
         names: defaultdict[str, set[str]] = defaultdict(set)
         for path in self.roles:
             for mark in self._marks(path, ways):
@@ -90,11 +90,11 @@ class Singles:
         self._names = dict(names)
         return {nearest(folder) for folder in {os.path.dirname(mark) for mark in names}}
 
-    def _marks(self, path: str, ways: dict[str, Trail]) -> tuple[str, ...]:
+    def _marks(self, path: str, ways: dict[str, ResolvedPath]) -> tuple[str, ...]:
         folder, name = os.path.split(path)
         if folder not in ways:
-            ways[folder] = trail(folder)
-        way = trail(os.path.join(ways[folder].real, name)) if os.path.islink(path) else None
+            ways[folder] = resolve(folder)
+        way = resolve(os.path.join(ways[folder].real, name)) if os.path.islink(path) else None
         return (*ways[folder].links, *(way.marks() if way else (os.path.join(ways[folder].real, name),)))
 
     def _believe(self, path: str, stamp: Stamp | None) -> None:

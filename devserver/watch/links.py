@@ -1,4 +1,5 @@
-"""A path comes in; the links on the way to it, the real place behind them, and the folders to listen at go out."""
+"""The links on the way to a path, and the real place behind them: wherever one of these changes, the path may mean
+something else."""
 
 from __future__ import annotations
 
@@ -9,8 +10,11 @@ _MOST_LINKS = 40  # as the kernel: more is a circle
 
 
 @dataclass(frozen=True)
-class Trail:
-    """`links`: where each link on the way lies, its own folders resolved. `real`: the path behind all of them."""
+class ResolvedPath:
+    """A path with its links followed.
+
+    `links`: where each link on the way lies, its own folders resolved. `real`: the path behind all of them.
+    """
 
     links: tuple[str, ...]
     real: str
@@ -20,7 +24,7 @@ class Trail:
         return (*self.links, self.real)
 
 
-def trail(path: str) -> Trail:
+def resolve(path: str) -> ResolvedPath:
     """Follow `path`, whether or not it exists, and remember each link."""
     here, todo = _split(os.path.abspath(path))
     links: list[str] = []
@@ -33,7 +37,7 @@ def trail(path: str) -> Trail:
         links.append(step)
         here, more = _split(os.path.normpath(os.path.join(here, target)))
         todo += more
-    return Trail(tuple(links), here)
+    return ResolvedPath(tuple(links), here)
 
 
 def nearest(folder: str) -> str:

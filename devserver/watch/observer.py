@@ -1,6 +1,6 @@
-"""Folders to listen at come in; a `Ring` goes out whenever the system tells that something happened in one of them.
+"""Observes folders by watchdog, which nobody else knows, and makes its events few and plain.
 
-The only room that knows watchdog. What watchdog says is a bell, not a fact: the files are looked at elsewhere.
+An event says that something happened, and no more: the files themselves are looked at elsewhere.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _FINISH = {
 
 
 @dataclass(frozen=True)
-class Spot:
+class ObservedFolder:
     """A real folder to listen at, alone or with everything below it."""
 
     folder: str
@@ -53,7 +53,7 @@ class Spot:
 
 
 @dataclass(frozen=True)
-class Ring:
+class FileEvent:
     """Something happened to `path` (a real path), which is or was a folder if `folder` says so."""
 
     path: str
@@ -61,96 +61,104 @@ class Ring:
     folder: bool
 
 
-class Bell:
-    """Listens at folders until closed. All methods belong to one thread; `ring` is called from others.
+class FolderObserver:
+    """Observes folders until closed. All methods belong to one thread; `notify` is called from others.
 
     `refuse` gets the reason each time when the system cannot listen at a folder (for instance when its limit of
     inotify watches is reached); the folder is then in `refused` and is not tried again while it stays the same.
     """
 
-    def __init__(self, ring: Callable[[Ring], None], refuse: Callable[[str], None]) -> None:
-        self._handler = _Handler(ring)
+    def __init__(self, notify: Callable[[FileEvent], None], refuse: Callable[[str], None]) -> None:
+        self._handler = _Handler(notify)
         self._refuse = refuse
         self._observer: BaseObserver | None = None
-        self._hung: dict[Spot, tuple[ObservedWatch, tuple[int, int] | None]] = {}
-        self._refused: dict[Spot, tuple[int, int] | None] = {}
+        self._observed: dict[ObservedFolder, tuple[ObservedWatch, tuple[int, int] | None]] = {}
+        self._refused: dict[ObservedFolder, tuple[int, int] | None] = {}
         _hush()
 
     @property
-    def refused(self) -> Set[Spot]:
+    def refused(self) -> Set[ObservedFolder]:
         return self._refused.keys()
 
-    def is_deaf(self) -> bool:
-        """Whether something of it has died; `hang` makes that good. Can be asked from any thread."""
+    def is_dead(self) -> bool:
+        """Whether something of it has died; `observe` makes that good. Can be asked from any thread."""
         observer = self._observer
         return observer is not None and not all(map(_alive, [observer, *observer.emitters]))
 
-    def hang(self, spots: Set[Spot], afresh: Set[Spot] = frozenset()) -> None:
+    def observe(self, observed: Set[ObservedFolder], afresh: Set[ObservedFolder] = frozenset()) -> None:
         """Listen at exactly these places: those in `afresh` anew, and those of which the folder was replaced."""
         if self._observer is not None and not _alive(self._observer):
             self.close()
-        for spot in self._lost() | (self._hung.keys() - spots) | (self._hung.keys() & afresh):
-            self._take_down(spot)
-        for spot in spots - self._hung.keys():
-            self._put_up(spot)
+        for folder_observed in self._lost() | (self._observed.keys() - observed) | (self._observed.keys() & afresh):
+            self._unschedule(folder_observed)
+        for folder_observed in observed - self._observed.keys():
+            self._schedule(folder_observed)
 
     def close(self) -> None:
         if self._observer is not None and self._observer.is_alive():
             self._observer.stop()
             self._observer.join(_STOP)
         self._observer = None
-        self._hung.clear()
+        self._observed.clear()
 
-    def _lost(self) -> set[Spot]:
+    def _lost(self) -> set[ObservedFolder]:
         """Those of which the folder or the emitter is no longer what it was."""
         if self._observer is None:
             return set()
         sound = {emitter.watch for emitter in self._observer.emitters if _alive(emitter)}
-        return {spot for spot, (watch, was) in self._hung.items() if watch not in sound or identity(spot.folder) != was}
+        return {
+            folder_observed
+            for folder_observed, (watch, was) in self._observed.items()
+            if watch not in sound or identity(folder_observed.folder) != was
+        }
 
-    def _take_down(self, spot: Spot) -> None:
-        watch, _ = self._hung.pop(spot)
+    def _unschedule(self, folder_observed: ObservedFolder) -> None:
+        watch, _ = self._observed.pop(folder_observed)
         with contextlib.suppress(KeyError, OSError):  # its folder is gone, and watchdog may have noticed before us
-            self._observed().unschedule(watch)
+            self._running().unschedule(watch)
 
-    def _put_up(self, spot: Spot) -> None:
-        now = identity(spot.folder)
-        if now is None or self._refused.get(spot) == now:
+    def _schedule(self, folder_observed: ObservedFolder) -> None:
+        now = identity(folder_observed.folder)
+        if now is None or self._refused.get(folder_observed) == now:
             return
-        self._refused.pop(spot, None)
+        self._refused.pop(folder_observed, None)
         try:
-            watch = self._observed().schedule(self._handler, spot.folder, recursive=spot.deep, event_filter=_FILTER)
-            self._hung[spot] = (watch, now)
-            if spot.deep:
-                _try_one_more(self._handler, spot.folder)
+            watch = self._running().schedule(
+                self._handler, folder_observed.folder, recursive=folder_observed.deep, event_filter=_FILTER
+            )
+            self._observed[folder_observed] = (watch, now)
+            if folder_observed.deep:
+                _try_one_more(self._handler, folder_observed.folder)
         except (FileNotFoundError, NotADirectoryError):
             pass  # gone again; whoever asked for it will look again
         except (OSError, RuntimeError) as error:
-            self._give_up(spot, now, error)
+            self._give_up(folder_observed, now, error)
 
-    def _give_up(self, spot: Spot, now: tuple[int, int], error: Exception) -> None:
-        if spot in self._hung:
-            self._take_down(spot)
-        self._refused[spot] = now
-        self._refuse(f"{spot.folder}: {error.strerror if isinstance(error, OSError) and error.strerror else error}")
+    def _give_up(self, folder_observed: ObservedFolder, now: tuple[int, int], error: Exception) -> None:
+        if folder_observed in self._observed:
+            self._unschedule(folder_observed)
+        self._refused[folder_observed] = now
+        self._refuse(
+            f"{folder_observed.folder}: {error.strerror if isinstance(error, OSError) and error.strerror else error}"
+        )
 
-    def _observed(self) -> BaseObserver:
+    def _running(self) -> BaseObserver:
         if self._observer is None:
             self._observer = _started()
         return self._observer
 
 
 class _Handler(events.FileSystemEventHandler):
-    def __init__(self, ring: Callable[[Ring], None]) -> None:
-        self._ring = ring
+    def __init__(self, notify: Callable[[FileEvent], None]) -> None:
+        self._notify = notify
 
     def dispatch(self, event: events.FileSystemEvent) -> None:
         finish = _FINISH.get(event.event_type)
         if finish is None:
             return
-        self._ring(Ring(os.fsdecode(event.src_path), finish, event.is_directory))
+        self._notify(FileEvent(os.fsdecode(event.src_path), finish, event.is_directory))
         if event.dest_path:
-            self._ring(Ring(os.fsdecode(event.dest_path), Finish.MOVED, event.is_directory))
+            self._notify(FileEvent(os.fsdecode(event.dest_path), Finish.MOVED, event.is_directory))
 
 
 def _started() -> BaseObserver:

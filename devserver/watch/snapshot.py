@@ -1,4 +1,4 @@
-"""The rule of an area comes in; what is there now, and where to listen for changes of it, goes out."""
+"""What is in a tree at one moment, and which folders to observe so that changes of it are told."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from dataclasses import dataclass
 
 from devserver.records.searches import packages, present
 from devserver.records.stamps import SMALL, Stamp, folder_stamp, full_stamp, link_stamp, stat_stamp
-from devserver.watch.links import trail, within
-from devserver.watch.targets import AreaRule, is_litter
+from devserver.watch.links import resolve, within
+from devserver.watch.targets import TreeRule, is_litter
 
-_READ_AT_MOST = 32 << 20  # bytes of small files that one walk reads, so that a huge area does not load the machine
+_READ_AT_MOST = 32 << 20  # bytes of small files that one walk reads, so that a huge tree does not load the machine
 _LEAST_READ = 32 << 10  # what one file counts, however small it is
 MANY = 1000  # files; of more at a time only a stat is taken
 
 
 @dataclass(frozen=True)
-class Survey:
+class Snapshot:
     """What one walk saw. Paths in `found` and `fresh` are as the caller spells them, all others are real.
 
     `fresh`: files that changed at or after the moment asked for. `deep`, `flat`: folders to listen at beside the root,
     with all below or alone.
-    `aliases`: places outside of the area that decide what a link in it means. `cost`: seconds of processor time.
+    `aliases`: places outside of the tree that decide what a link in it means. `cost`: seconds of processor time.
     """
 
     found: dict[str, Stamp]
@@ -35,13 +35,13 @@ class Survey:
     cost: float
 
 
-def survey(
-    rule: AreaRule,
+def take_snapshot(
+    rule: TreeRule,
     known: Mapping[str, Stamp],
     since_ns: int | None = None,
     stop: Callable[[], bool] = lambda: False,
-) -> Survey:
-    """Walk the area once. Stamps of `known` are given back as they are where a stat shows no difference."""
+) -> Snapshot:
+    """Walk the tree once. Stamps of `known` are given back as they are where a stat shows no difference."""
     began = time.thread_time()
     walk = _Walk(rule, known, stop)
     if rule.searched:
@@ -49,7 +49,7 @@ def survey(
     else:
         walk.tree()
     fresh = frozenset() if since_ns is None else frozenset(_changed_since(walk.found, since_ns))
-    return Survey(
+    return Snapshot(
         found=walk.found,
         fresh=fresh,
         deep=frozenset(walk.deep),
@@ -66,11 +66,11 @@ def glance(path: str, *, folders: bool = False) -> Stamp | None:
 
 
 class _Walk:
-    def __init__(self, rule: AreaRule, known: Mapping[str, Stamp], stop: Callable[[], bool]) -> None:
+    def __init__(self, rule: TreeRule, known: Mapping[str, Stamp], stop: Callable[[], bool]) -> None:
         self._rule = rule
         self._known = known
         self._stop = stop
-        self._real = trail(rule.root).real
+        self._real = resolve(rule.root).real
         self._budget = _READ_AT_MOST
         self.found: dict[str, Stamp] = {}
         self.deep: set[str] = set()
@@ -86,7 +86,7 @@ class _Walk:
     def modules(self) -> None:
         """The modules that are there, and the folders in which one may come."""
         root, names = self._rule.root, dict(self._rule.searched)
-        self.flat.update(trail(package).real for package in packages(root, names))
+        self.flat.update(resolve(package).real for package in packages(root, names))
         for path in present(root, names):
             if not self._rule.left_out(path):
                 self._take(path)
@@ -107,7 +107,7 @@ class _Walk:
     def _follow(self, path: str) -> Iterator[str]:
         """A link counts by what it says and by what it leads to; folders that lie outside are walked, once each."""
         self.linked = True
-        way = trail(path)
+        way = resolve(path)
         outside = [mark for mark in way.marks() if not within(mark, self._real)]
         self.aliases.update(outside)
         self.flat.update(os.path.dirname(mark) for mark in outside)

@@ -1,4 +1,4 @@
-"""What the caller wants watched comes in; single files with their roles, and areas with their rules, go out."""
+"""What is to be watched, as single files with their roles and as trees with their rules."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True)
-class AreaRule:
+class TreeRule:
     """A folder of which the files are not known beforehand, and which of them count.
 
     With `searched` (names and forms) only modules count that would win an import; none of them was there. With `names`
@@ -56,7 +56,7 @@ class AreaRule:
     since_ns: int | None = None
 
     def counts(self, path: str) -> bool:
-        """Whether a file with this path belongs to the area."""
+        """Whether a file with this path belongs to the tree."""
         top = self.root.rstrip(os.sep) + os.sep
         if not path.startswith(top):
             return False
@@ -78,7 +78,7 @@ class AreaRule:
 
 
 def is_litter(name: str) -> bool:
-    """Whether a file or folder of this name is a by-product that never counts in an area."""
+    """Whether a file or folder of this name is a by-product that never counts in a tree."""
     by_product = name in _LITTER_NAMES or name.endswith(_LITTER_ENDINGS) or name.startswith(_LITTER_STARTS)
     return by_product or _OLD_LOG.search(name) is not None
 
@@ -101,18 +101,18 @@ def roles_of(targets: Targets) -> dict[str, Role]:
     return {path: role for path, role in named if path in first or not exclude.fullmatch(_slashed(path))}
 
 
-def areas_of(targets: Targets) -> list[AreaRule]:
-    """The areas; where two overlap, a file belongs to the first one."""
+def trees_of(targets: Targets) -> list[TreeRule]:
+    """The trees; where two overlap, a file belongs to the first one."""
     exclude = exclude_pattern(targets)
     return [
-        *(AreaRule(root, Role.MODEL, deep=True, exclude=exclude) for root in targets.trees),
+        *(TreeRule(root, Role.MODEL, deep=True, exclude=exclude) for root in targets.trees),
         *(_included(glob, exclude) for glob in _anchored(targets.include, targets.base) if _spans(glob)),
         *(
-            AreaRule(folder, Role.CODE, deep=False, exclude=exclude, searched=tuple(sorted(names.items())))
+            TreeRule(folder, Role.CODE, deep=False, exclude=exclude, searched=tuple(sorted(names.items())))
             for folder, names in targets.searches.items()
         ),
         *(
-            AreaRule(folder, Role.DATA, deep=False, exclude=exclude, names=True, since_ns=since_ns)
+            TreeRule(folder, Role.DATA, deep=False, exclude=exclude, names=True, since_ns=since_ns)
             for folder, since_ns in targets.listed.items()
         ),
     ]
@@ -122,14 +122,14 @@ def _spans(glob: str) -> bool:
     return _has_magic(glob) or os.path.isdir(glob)
 
 
-def _included(glob: str, exclude: str) -> AreaRule:
+def _included(glob: str, exclude: str) -> TreeRule:
     if not _has_magic(glob):
-        return AreaRule(glob, Role.INCLUDED, deep=True, exclude=exclude)
+        return TreeRule(glob, Role.INCLUDED, deep=True, exclude=exclude)
     names = glob.split(os.sep)
     fixed = next(index for index, name in enumerate(names) if _has_magic(name))
     root = os.sep.join(names[:fixed]) or os.sep
     deep = fixed < len(names) - 1 or "**" in names[fixed]
-    return AreaRule(root, Role.INCLUDED, deep, _regex(_slashed(glob)), exclude)
+    return TreeRule(root, Role.INCLUDED, deep, _regex(_slashed(glob)), exclude)
 
 
 def exclude_pattern(targets: Targets) -> str:

@@ -1,4 +1,4 @@
-"""Targets come in; rings, looks and surveys are brought together; each real and finished change goes out."""
+"""Brings together events, looks at files and walks of trees, and tells each real change when it is complete."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from dataclasses import dataclass, field
 
 from devserver.records.changes import ChangeSet, FileChange, Role, Targets
 from devserver.records.stamps import Stamp
-from devserver.watch.debounce import Finish, Pending, Settling
-from devserver.watch.files import Singles
+from devserver.watch.debounce import Debounce, Finish, Pending
+from devserver.watch.files import TrackedFiles
 from devserver.watch.links import within
-from devserver.watch.observer import Bell, Ring, Spot
-from devserver.watch.scanner import Scout, Surveyed
+from devserver.watch.observer import FileEvent, FolderObserver, ObservedFolder
+from devserver.watch.scanner import Scanned, Scanner
 from devserver.watch.snapshot import MANY
-from devserver.watch.targets import MODULE_ENDINGS, AreaRule, areas_of, is_litter, roles_of
-from devserver.watch.trees import Area
+from devserver.watch.targets import MODULE_ENDINGS, TreeRule, is_litter, roles_of, trees_of
+from devserver.watch.trees import Tree
 
-_SWEEP = 0.25  # seconds between two looks at the single files, rung or not
-_LISTEN = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before
+_SWEEP = 0.25  # seconds between two looks at the single files, whether or not an event came
+_OBSERVE = 1.0  # seconds after which to find out anew where to listen, if no file gave a reason before
 _NAP = 0.1  # seconds, for so many pending files or more, and less for less
 _MANY_PENDING = 5000
 _END = 1.0  # seconds to wait for the thread
 
 
 @dataclass(frozen=True)
-class _Aim:
+class _Retarget:
     targets: Targets
     loaded: Mapping[str, Stamp | None]
     asked_ns: int = field(default_factory=time.time_ns)
@@ -50,7 +50,7 @@ class _Close:
     pass
 
 
-_Message = _Aim | _Refused | _Look | _Close | Ring | Surveyed
+_Message = _Retarget | _Refused | _Look | _Close | FileEvent | Scanned
 
 
 class Watch:
@@ -84,7 +84,7 @@ class Watch:
         holds another content by now, that is a change. Without it a new file is known as it is, and a known one stays
         as it was known.
         """
-        self._inbox.put(_Aim(targets, dict(loaded or {})))
+        self._inbox.put(_Retarget(targets, dict(loaded or {})))
 
     def look(self, paths: tuple[str, ...], asker: int) -> None:
         """Somebody noticed that these differ: look at them now. `calm` is told of the asker once all is delivered."""
@@ -116,26 +116,26 @@ class _Watcher:
         self._calm = calm
         self._askers: list[int] = []
         self._clock = clock
-        self._bell = None if poll else Bell(inbox.put, self._refuse)
-        self._scout = Scout(None if poll else Bell(inbox.put, self._refuse), inbox.put)
-        self._singles = Singles()
-        self._areas: dict[AreaRule, Area] = {}
-        self._settling = Settling()
+        self._observer = None if poll else FolderObserver(inbox.put, self._refuse)
+        self._scanner = Scanner(None if poll else FolderObserver(inbox.put, self._refuse), inbox.put)
+        self._files = TrackedFiles()
+        self._trees: dict[TreeRule, Tree] = {}
+        self._debounce = Debounce()
         self._open = True
         self._said = False
         self._sweep_at = -math.inf
-        self._listen_at = -math.inf
+        self._observe_at = -math.inf
         self._asked_ns: int | None = None  # the last delivery, before it the first aim
 
     def run(self) -> None:
-        self._scout.start()
+        self._scanner.start()
         try:
             while self._open:
                 self._turn()
         finally:
-            self._scout.close()
-            if self._bell is not None:
-                self._bell.close()
+            self._scanner.close()
+            if self._observer is not None:
+                self._observer.close()
 
     def _turn(self) -> None:
         for message in self._arrived():
@@ -143,50 +143,50 @@ class _Watcher:
         now = self._clock()
         if now >= self._sweep_at:
             self._sweep(now)
-        for area in self._areas.values():
-            if now >= area.walk_at():
-                self._scout.send(area.order())
+        for tree in self._trees.values():
+            if now >= tree.walk_at():
+                self._scanner.send(tree.order())
         if self._open:
-            self._deliver_ripe(now)
+            self._deliver_ready(now)
             self._answer_askers()
 
     def _arrived(self) -> Iterator[_Message]:
         """What lies in the inbox; waits for the first until it is time to do something else."""
-        times = (self._sweep_at, self._settling.due(self._clock(), self._unsettled()), *self._walk_times())
+        times = (self._sweep_at, self._debounce.due(self._clock(), self._unsettled()), *self._walk_times())
         try:
             yield self._inbox.get(timeout=max(0.0, min(times) - self._clock()))
-            # A turn costs by the number of pending files: with many of them, let more rings come together for it.
-            time.sleep(min(_NAP, len(self._settling.pending) * _NAP / _MANY_PENDING))
+            # A turn costs by the number of pending files: with many of them, let more events come together for it.
+            time.sleep(min(_NAP, len(self._debounce.pending) * _NAP / _MANY_PENDING))
             while True:
                 yield self._inbox.get_nowait()
         except queue.Empty:
             return
 
     def _walk_times(self) -> Iterator[float]:
-        return (area.walk_at() for area in self._areas.values())
+        return (tree.walk_at() for tree in self._trees.values())
 
     def _unsettled(self) -> float:
-        return min((area.stale_since for area in self._areas.values()), default=math.inf)
+        return min((tree.stale_since for tree in self._trees.values()), default=math.inf)
 
     def _take(self, message: _Message) -> None:
         match message:
-            case Ring():
-                self._heed(message, self._clock())
-            case Surveyed():
-                self._learn(message, self._clock())
-            case _Aim():
-                self._aim(message)
+            case FileEvent():
+                self._on_event(message, self._clock())
+            case Scanned():
+                self._on_scan(message, self._clock())
+            case _Retarget():
+                self._retarget(message)
             case _Look():
                 self._look_for(message)
             case _Refused():
-                self._admit(message.reason)
+                self._report_refusal(message.reason)
             case _Close():
                 self._open = False
 
     def _refuse(self, reason: str) -> None:
         self._inbox.put(_Refused(reason))
 
-    def _admit(self, reason: str) -> None:
+    def _report_refusal(self, reason: str) -> None:
         if not self._said:
             self._said = True
             self._say(f"cannot watch {reason}; looking there from time to time instead")
@@ -196,178 +196,182 @@ class _Watcher:
         now = self._clock()
         self._sweep(now)
         for path in asked.paths:
-            if path in self._singles.roles:
-                self._look_at_single(path, Finish.SEEN, now, closely=True)
-            for area in self._areas.values():
-                if self._home(path) is area and area.surveyed:
-                    self._look_in_area(area, path, Finish.SEEN, now, closely=True)
+            if path in self._files.roles:
+                self._look_at_file(path, Finish.SEEN, now, closely=True)
+            for tree in self._trees.values():
+                if self._tree_of(path) is tree and tree.scanned:
+                    self._look_in_tree(tree, path, Finish.SEEN, now, closely=True)
 
     def _answer_askers(self) -> None:
-        walked = all(area.surveyed for area in self._areas.values())
-        if self._askers and walked and not self._settling.pending and self._unsettled() == math.inf:
+        walked = all(tree.scanned for tree in self._trees.values())
+        if self._askers and walked and not self._debounce.pending and self._unsettled() == math.inf:
             askers, self._askers = self._askers, []
             for asker in askers:
                 self._calm(asker)
 
     # What to watch
 
-    def _aim(self, aim: _Aim) -> None:
+    def _retarget(self, aim: _Retarget) -> None:
         self._asked_ns = self._asked_ns or aim.asked_ns
         roles = roles_of(aim.targets)
-        self._singles.retarget(roles, aim.loaded, self._asked_ns, aim.targets.links)
-        rules = dict.fromkeys(areas_of(aim.targets))
+        self._files.retarget(roles, aim.loaded, self._asked_ns, aim.targets.links)
+        rules = dict.fromkeys(trees_of(aim.targets))
         told: dict[str, dict[str, Stamp]] = {}
-        for rule in [rule for rule in self._areas if rule not in rules]:
-            area = self._areas.pop(rule)
+        for rule in [rule for rule in self._trees if rule not in rules]:
+            tree = self._trees.pop(rule)
             if rule.searched:
-                told[rule.root] = area.known
-            self._scout.forget(rule)
-        self._areas = {
-            rule: self._areas.get(rule) or Area(rule, aim.asked_ns, told.get(rule.root) if rule.searched else None)
+                told[rule.root] = tree.known
+            self._scanner.forget(rule)
+        self._trees = {
+            rule: self._trees.get(rule) or Tree(rule, aim.asked_ns, told.get(rule.root) if rule.searched else None)
             for rule in rules
         }
-        for path in self._settling.pending.keys() - roles.keys():
-            if self._home(path) is None:
-                self._settling.drop(path)
+        for path in self._debounce.pending.keys() - roles.keys():
+            if self._tree_of(path) is None:
+                self._debounce.drop(path)
         now = self._clock()
-        self._listen_at = now
+        self._observe_at = now
         self._sweep(now)
-        for path in aim.loaded.keys() & self._singles.roles.keys():
-            self._look_at_single(path, Finish.SEEN, now, closely=True)
+        for path in aim.loaded.keys() & self._files.roles.keys():
+            self._look_at_file(path, Finish.SEEN, now, closely=True)
 
-    def _home(self, path: str) -> Area | None:
-        """The area to which this file belongs; None if it is a single file, or nothing that we watch."""
-        if path in self._singles.roles or self._singles.named(path):
+    def _tree_of(self, path: str) -> Tree | None:
+        """The tree to which this file belongs; None if it is a single file, or nothing that we watch."""
+        if path in self._files.roles or self._files.named(path):
             return None
-        return next((area for area in self._areas.values() if area.counts(path)), None)
+        return next((tree for tree in self._trees.values() if tree.counts(path)), None)
 
-    def _listen(self) -> None:
-        folders = self._singles.folders().union(*(area.folders() for area in self._areas.values()))
-        if self._bell is not None:
-            self._bell.hang({Spot(folder, deep=False) for folder in folders})
+    def _observe(self) -> None:
+        folders = self._files.folders().union(*(tree.folders() for tree in self._trees.values()))
+        if self._observer is not None:
+            self._observer.observe({ObservedFolder(folder, deep=False) for folder in folders})
 
     # What happened
 
-    def _heed(self, ring: Ring, at: float) -> None:
-        self._settling.closes |= ring.finish is Finish.CLOSED
-        files = self._singles.named(ring.path)
+    def _on_event(self, event: FileEvent, at: float) -> None:
+        self._debounce.closes |= event.finish is Finish.CLOSED
+        files = self._files.named(event.path)
         for path in files:
-            self._settling.stir(path, at)
-            self._look_at_single(path, ring.finish, at, closely=True)
+            self._debounce.note_activity(path, at)
+            self._look_at_file(path, event.finish, at, closely=True)
         if not files:
-            self._heed_other(ring, at)
-        above = ring.folder and any(within(place, ring.path) for place in self._singles.places())
-        if above or (files and os.path.islink(ring.path)):
-            self._sweep_at = self._listen_at = at  # what we know may be somewhere else from now on
+            self._on_event_elsewhere(event, at)
+        above = event.folder and any(within(place, event.path) for place in self._files.places())
+        if above or (files and os.path.islink(event.path)):
+            self._sweep_at = self._observe_at = at  # what we know may be somewhere else from now on
 
-    def _heed_other(self, ring: Ring, at: float) -> None:
-        if ring.path.endswith(MODULE_ENDINGS) and not is_litter(os.path.basename(ring.path)):
-            self._settling.stir(ring.path, at)
-        for area in self._areas.values():
-            self._heed_in(area, ring, at)
+    def _on_event_elsewhere(self, event: FileEvent, at: float) -> None:
+        if event.path.endswith(MODULE_ENDINGS) and not is_litter(os.path.basename(event.path)):
+            self._debounce.note_activity(event.path, at)
+        for tree in self._trees.values():
+            self._on_event_in(tree, event, at)
 
-    def _heed_in(self, area: Area, ring: Ring, at: float) -> None:
-        path = area.spell(ring.path)
+    def _on_event_in(self, tree: Tree, event: FileEvent, at: float) -> None:
+        path = tree.spell(event.path)
         if path is None:
-            if area.hangs_on(ring.path):
-                area.mark_stale(at, folder=ring.folder)
-        elif area.must_be_walked_for(path, folder=ring.folder):
-            area.mark_stale(at, folder=ring.folder)
-        elif not area.surveyed:
-            area.early.add(path)
-        elif self._home(path) is area:
-            self._look_in_area(area, path, ring.finish, at, closely=ring.finish is not Finish.OPEN)
+            if tree.hangs_on(event.path):
+                tree.mark_stale(at, folder=event.folder)
+        elif tree.must_be_walked_for(path, folder=event.folder):
+            tree.mark_stale(at, folder=event.folder)
+        elif not tree.scanned:
+            tree.early.add(path)
+        elif self._tree_of(path) is tree:
+            self._look_in_tree(tree, path, event.finish, at, closely=event.finish is not Finish.OPEN)
 
-    def _learn(self, news: Surveyed, now: float) -> None:
-        area = self._areas.get(news.rule)
-        if area is None:
+    def _on_scan(self, news: Scanned, now: float) -> None:
+        tree = self._trees.get(news.rule)
+        if tree is None:
             return
-        before = area.folders()
-        heard = news.heard and not self._refused() & before
-        files = area.adopt(news.survey, now, heard=heard)
-        files |= {path for path in self._settling.pending if area.counts(path)}
+        before = tree.folders()
+        observed = news.observed and not self._refused() & before
+        files = tree.adopt(news.snapshot, now, observed=observed)
+        files |= {path for path in self._debounce.pending if tree.counts(path)}
         closely = len(files) <= MANY
-        moved = [self._look_in_area(area, path, Finish.SEEN, now, closely=closely) for path in files]
-        area.doubtful = any(moved)
-        if area.folders() - before:
-            self._listen()
-            area.mark_stale(now)
+        moved = [self._look_in_tree(tree, path, Finish.SEEN, now, closely=closely) for path in files]
+        tree.doubtful = any(moved)
+        if tree.folders() - before:
+            self._observe()
+            tree.mark_stale(now)
 
     def _refused(self) -> set[str]:
-        return {spot.folder for spot in self._bell.refused} if self._bell is not None else set()
+        return (
+            {folder_observed.folder for folder_observed in self._observer.refused}
+            if self._observer is not None
+            else set()
+        )
 
     def _sweep(self, now: float) -> None:
-        differs = [path for path in self._singles.roles if self._look_at_single(path, Finish.SEEN, now)]
-        if differs or now >= self._listen_at:
-            self._listen()
-            self._listen_at = now + _LISTEN
-        deaf = self._scout.is_deaf()
-        for area in self._areas.values():
-            area.check_place(now, deaf=deaf)
+        differs = [path for path in self._files.roles if self._look_at_file(path, Finish.SEEN, now)]
+        if differs or now >= self._observe_at:
+            self._observe()
+            self._observe_at = now + _OBSERVE
+        dead = self._scanner.is_dead()
+        for tree in self._trees.values():
+            tree.check_place(now, dead=dead)
         self._sweep_at = now + _SWEEP
 
     # What it means
 
-    def _look_at_single(self, path: str, finish: Finish, at: float, *, closely: bool = False) -> bool:
-        before, after = self._singles.known.get(path), self._singles.look(path, closely=closely)
-        if after is before and path not in self._settling.pending:
+    def _look_at_file(self, path: str, finish: Finish, at: float, *, closely: bool = False) -> bool:
+        before, after = self._files.known.get(path), self._files.look(path, closely=closely)
+        if after is before and path not in self._debounce.pending:
             return False
-        return self._weigh(path, self._singles.roles[path], before, after, finish, at)
+        return self._compare(path, self._files.roles[path], before, after, finish, at)
 
-    def _look_in_area(self, area: Area, path: str, finish: Finish, at: float, *, closely: bool) -> bool:
-        after = area.look(path, closely=closely)
-        if self._home(path) is not area:
-            area.settle(path, after)
+    def _look_in_tree(self, tree: Tree, path: str, finish: Finish, at: float, *, closely: bool) -> bool:
+        after = tree.look(path, closely=closely)
+        if self._tree_of(path) is not tree:
+            tree.settle(path, after)
             return False
-        if area.rule.role is Role.CODE:
-            self._settling.stir(path, at)
-        return self._weigh(path, area.rule.role, area.known.get(path), after, finish, at)
+        if tree.rule.role is Role.CODE:
+            self._debounce.note_activity(path, at)
+        return self._compare(path, tree.rule.role, tree.known.get(path), after, finish, at)
 
-    def _weigh(
+    def _compare(
         self, path: str, role: Role, before: Stamp | None, after: Stamp | None, finish: Finish, at: float
     ) -> bool:
         """Whether what is known of a difference has changed."""
         if after is before or (after is not None and after.same_content(before)):
-            self._settling.drop(path)
+            self._debounce.drop(path)
             self._settle(path, after)
             return False
-        return self._settling.note(path, role, before, after, finish, at)
+        return self._debounce.note(path, role, before, after, finish, at)
 
     def _settle(self, path: str, stamp: Stamp | None) -> None:
-        if path in self._singles.roles:
-            self._singles.settle(path, stamp)
-        for area in self._areas.values():
-            area.settle(path, stamp)
+        if path in self._files.roles:
+            self._files.settle(path, stamp)
+        for tree in self._trees.values():
+            tree.settle(path, stamp)
 
     # What is told
 
-    def _deliver_ripe(self, now: float) -> None:
-        names = self._settling.ripe(now, self._unsettled())
+    def _deliver_ready(self, now: float) -> None:
+        names = self._debounce.ready(now, self._unsettled())
         if not names or not self._is_final(names, now):
             return
-        changes = {name: self._settling.pending[name] for name in names if name in self._settling.pending}
-        self._singles.tell(changes)
+        changes = {name: self._debounce.pending[name] for name in names if name in self._debounce.pending}
+        self._files.tell(changes)
         for name, change in changes.items():
             self._settle(name, change.after)
-            self._settling.drop(name)
+            self._debounce.drop(name)
         if changes:
             self._asked_ns = time.time_ns()
             self._deliver(ChangeSet(tuple(_as_change(name, change) for name, change in changes.items())))
 
     def _is_final(self, names: list[str], now: float) -> bool:
         """Look once more at what is about to be told; what a walk has found is confirmed by a second walk."""
-        large = [name for name in names if self._settling.pending[name].patient]
-        doubtful = [area for area in self._areas.values() if area.doubtful and any(map(area.counts, large))]
-        for area in doubtful:
-            area.doubtful = False
-            area.mark_stale(now)
+        large = [name for name in names if self._debounce.pending[name].patient]
+        doubtful = [tree for tree in self._trees.values() if tree.doubtful and any(map(tree.counts, large))]
+        for tree in doubtful:
+            tree.doubtful = False
+            tree.mark_stale(now)
         return not doubtful and not any(self._look_again(name, now, closely=len(names) <= MANY) for name in names)
 
     def _look_again(self, path: str, now: float, *, closely: bool) -> bool:
-        area = self._home(path)
-        if area is not None:
-            return self._look_in_area(area, path, Finish.SEEN, now, closely=closely)
-        return self._look_at_single(path, Finish.SEEN, now, closely=closely)
+        tree = self._tree_of(path)
+        if tree is not None:
+            return self._look_in_tree(tree, path, Finish.SEEN, now, closely=closely)
+        return self._look_at_file(path, Finish.SEEN, now, closely=closely)
 
 
 def _as_change(path: str, pending: Pending) -> FileChange:

@@ -14,7 +14,7 @@ from devserver.records.messages import Dependencies, FileWritten, Told
 from devserver.records.stamps import Stamp, link_stamp
 from devserver.usercode import loader
 from devserver.usercode.opened_files import OpenedFiles
-from devserver.watch.links import trail
+from devserver.watch.links import resolve
 from devserver.watch.targets import is_litter
 from devserver.worker.known import Files, Known, Links, Listings, Places
 from devserver.worker.model_tree import ModelTree
@@ -44,15 +44,15 @@ class Dependence:
         self.links: dict[str, Stamp] = {}
         self._tree = ModelTree(model, self._counts, self.opened.written)
         self._listings = Listings(self._listed, self._tree.names_in, self._matters)
-        self.known = Known(
-            (
-                Files((known, loader.loaded), self._data, self.counts),
-                Links(self.links),
-                Places(self.opened.absent, loader.searched, self.counts),
-                self._listings,
-            )
-        )
+        self._files = Files((known, loader.loaded), self._data, self.counts)
+        places = Places(self.opened.absent, loader.searched, self.counts)
+        self.known = Known((self._files, Links(self.links), places, self._listings))
         self._told = (0, 0, 0, 0)
+
+    def go_on(self, workload: Workload) -> None:
+        """This process is another generation now: what was found of files that have changed since counts no more."""
+        self._workload = workload
+        self._files.forget()
 
     def look(self) -> None:
         """Before anything is loaded: take down how the links and the model folder are."""
@@ -126,10 +126,10 @@ class Dependence:
 
     def _note_links(self, paths: Iterable[str]) -> None:
         """The links on the way to these; where one is a file that was read itself, its content counts."""
-        ways = {folder: trail(folder) for folder in {os.path.dirname(path) for path in paths}}
+        ways = {folder: resolve(folder) for folder in {os.path.dirname(path) for path in paths}}
         for path in paths:
             links = ways[os.path.dirname(path)].links
-            for link in (*links, *(trail(path).links if os.path.islink(path) else ())):
+            for link in (*links, *(resolve(path).links if os.path.islink(path) else ())):
                 stamp = link_stamp(link)
                 if link not in self.links and link not in loader.loaded and link not in self.opened.stamps and stamp:
                     self.links[link] = stamp

@@ -10,8 +10,8 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
@@ -31,22 +31,27 @@ from devserver.records.messages import (
     Told,
     WorkerReplaced,
 )
+from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
+from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import Script, load
 from devserver.scoring.telemetry import Telemetry
 from devserver.scoring.time_limit import time_limit
 from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
+from devserver.usercode.import_times import import_seconds
 from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
+from devserver.worker.kept import Keeper, Made, Resumption, stands_in
 from devserver.worker.reporter import LoadReporter, RequestReporter
+from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
@@ -65,6 +70,8 @@ class Post:
     recorder: Scoreboard | None = None
     wait_until_told: Callable[[], None] = lambda: None  # returns when the code may be loaded
     paused: Callable[[], bool] = lambda: False  # whether a person may have kept the script waiting
+    keeper: Keeper | None = None  # where init() may be kept from running again
+    standby: Standby | None = None  # where it waits for its turn
 
     @property
     def number(self) -> int | None:
@@ -73,10 +80,20 @@ class Post:
 
 
 class Generation:
-    """The script's way from file to app, and the witness of the workers in which it happens."""
+    """The script's way from file to app, and the witness of the workers in which it happens.
 
-    def __init__(self, post: Post) -> None:
+    `go_on` is called in forks of the initialised stage, which have this object as it was after init().
+    """
+
+    def __init__(self, post: Post, go_on: Callable[[Generation, Resumption], NoReturn] | None = None) -> None:
         self.post = post
+        self.go_on = go_on
+        self.resumption: Resumption | None = None
+        self.is_kept = False  # init() was over when this became a generation
+        self.headers: list[tuple[str, str]] = []
+        self.unkept: Reason | None = None
+        self.could_stand_by = False
+        self.folder: str | None = post.briefing.config.base
         config = self.config = post.briefing.config
         self.recorder = self.board = post.recorder or Scoreboard()  # the second one is what the supervisor looks at
         self.place = 0  # of this process's calls on the board
@@ -86,18 +103,37 @@ class Generation:
         self.in_loop = post.number is not None
         self.chatter = logging.DEBUG if self.in_loop else logging.INFO
         self.path = os.path.realpath(config.script) if config.script else None
-        self.reporter = LoadReporter(config, self.path, post.tell)
+        self.reporter = LoadReporter(config, self.path, self.tell)
         briefing, workload = post.briefing, self.recorder.workload
-        self.depends = Dependence(config, briefing.known, briefing.left_out, post.tell, workload)
+        self.depends = Dependence(config, briefing.known, briefing.left_out, self.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
         self.forks = 0
         self.gate = self._gate() if self.in_loop else None
+        self._serve_as(post)
+
+    def tell(self, record: Told) -> None:
+        """Tell the supervisor, on behalf of the generation that this process is now."""
+        self.post.tell(record)
+
+    def take_post(self, post: Post, resumption: Resumption) -> None:
+        """From now on this is another generation, which goes on from where init() was over."""
+        self.resumption, self.is_kept = resumption, True
+        self._serve_as(post)
+        self.recorder = self.board = post.recorder or self.recorder
+        self.forks, self.place = 0, 0
+        self._places.clear()
+        self.depends.go_on(self.recorder.workload)
+        self.gate = self._gate()
+
+    def _serve_as(self, post: Post) -> None:
+        self.post = post
+        self.headers[:] = [(GENERATION, str(post.number))] if self.in_loop else []
 
     def _gate(self) -> FileGate:
         shared = self.config.worker_count > 1 and self.config.server == "gunicorn"
         lock = System.nameless_file() if shared else None
-        return FileGate(self.depends.known, lambda paths: self.post.tell(SawChange(paths)), self.recorder, lock)
+        return FileGate(self.depends.known, lambda paths: self.tell(SawChange(paths)), self.recorder, lock)
 
     # --- witness
 
@@ -107,7 +143,7 @@ class Generation:
         self._places.add(worker.place)
         self.forks += 1
         if not self.in_loop and self.forks > self.config.worker_count:
-            self.post.tell(WorkerReplaced())
+            self.tell(WorkerReplaced())
 
     def forked(self, worker: Any) -> None:
         self.recorder, self.place = worker.recorder, worker.place
@@ -147,15 +183,16 @@ class Generation:
         if self.post.briefing.hold is not None:
             return self._answer_with(self.post.briefing.hold)
         try:
-            app = self._load()
+            app = self._load() if self.resumption is None else self._resume(self.resumption)
         except BaseException as error:
             if isinstance(error, WorkerLeaving) and not isinstance(error, WorkerAborted):
                 raise
             phase: Literal["load", "init"] = "init" if "init" in self.times else "load"
             return self._answer_with(self.reporter.failure(error, phase), error)
         self._tell_loaded(None)
-        self.reporter.advise_on_start(sum(self.times.values()) / 1000)
-        if self.in_loop and not self.post.briefing.warm and not self.config.check:
+        if not self.is_kept:
+            self.reporter.advise_on_start(sum(self.times.values()) / 1000)
+        if self.in_loop and not self.post.briefing.warm and not self.config.check and not self.is_kept:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
         return self._remembering(app)
@@ -171,7 +208,8 @@ class Generation:
         if self.in_loop:
             self.depends.look()
         try:
-            with self.preparations, self.depends.opened if self.in_loop else nullcontext():
+            opened = self.depends.opened if self.in_loop else nullcontext()
+            with self.preparations, opened, self._watching():
                 script = self._timed("load", lambda: load(self.path, self._named))
                 for line in (script.describe(), script.form.describe()):
                     script_log.log(self.chatter, "%s", line)
@@ -179,7 +217,42 @@ class Generation:
         finally:
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
+        self.loaded = (script, insights)
+        self._keep()
+        self._stand_by()
         return create_app(self._parts(script, insights))
+
+    def _keep(self) -> None:
+        """Leave the stage behind from which the next generations may come; it never returns from here."""
+        keeper, go_on = self.post.keeper, self.go_on
+        if keeper is not None and go_on is not None:
+            self.folder = stands_in()
+            self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
+            self.could_stand_by = keeper.could_stand_by
+        elif self.in_loop and self.config.keep and not self.post.standby:
+            self.unkept, self.could_stand_by = Reason(Why.SYSTEM), True
+
+    def _watching(self) -> AbstractContextManager[None]:
+        watcher = self.post.standby or self.post.keeper
+        return watcher.watching() if watcher is not None else nullcontext()
+
+    def _stand_by(self) -> None:
+        """Where this process is no generation yet: until it is one."""
+        if self.post.standby is not None:
+            order = self.post.standby.wait(self._made())
+            self.is_kept = True
+            self.depends.go_on(self.recorder.workload)
+            self._serve_as(replace(self.post, briefing=order.briefing, standby=None))
+
+    def _made(self) -> Made:
+        return Made(self.depends.known.differences, dict(loader.loaded), self.times["init"])
+
+    def _resume(self, resumption: Resumption) -> Wsgi:
+        try:
+            resumption.resume()
+        except OSError:
+            self._ask_for_cold()
+        return create_app(self._parts(*self.loaded))
 
     @property
     def _named(self) -> str | None:
@@ -188,7 +261,7 @@ class Generation:
 
     def _ask_for_cold(self) -> NoReturn:
         """The libraries were imported too early for this script; the supervisor ends this process."""
-        self.post.tell(ColdWanted(tuple(self.preparations.before_import)))
+        self.tell(ColdWanted(tuple(self.preparations.before_import)))
         time.sleep(COLD_PATIENCE)
         raise SystemExit(1)
 
@@ -199,6 +272,7 @@ class Generation:
         except Exception as error:
             insights.failed(error, "Unknown", "")
             raise
+        self.recorder.enter("idle")
         script_log.log(self.chatter, "Users's init has completed successfully")
 
     def _timed(self, phase: Literal["load", "init"], work: Callable[[], Result]) -> Result:
@@ -227,7 +301,7 @@ class Generation:
                 self.depends.worked()
 
         post = self.post
-        return RequestReporter(self.config, script, insights, post.tell, enter, self.in_loop, post.paused)
+        return RequestReporter(self.config, script, insights, self.tell, enter, self.in_loop, post.paused)
 
     def _place(self) -> int:
         """Of the calls that this thread makes."""
@@ -255,11 +329,11 @@ class Generation:
 
     def _file_loaded(self, path: str, stamp: Stamp) -> None:
         if self.in_loop:
-            self.post.tell(FilesLoaded({path: stamp}))
+            self.tell(FilesLoaded({path: stamp}))
 
     def _tell_loaded(self, error: Diagnostic | None) -> None:
         self.reporter.advise_on_places()
-        self.post.tell(
+        self.tell(
             LoadReport(
                 ok=error is None,
                 files=dict(loader.loaded),
@@ -269,14 +343,21 @@ class Generation:
                 error=error,
                 warm=self.post.briefing.warm,
                 environment=tuple(self.preparations.before_import),
+                kept_ms=self.times.get("init") if self.is_kept else None,
+                unkept=self.unkept,
+                could_stand_by=self.could_stand_by,
             )
         )
 
     def _times(self) -> Times:
-        script, imports = self.times.get("load", 0.0), loader.import_seconds() * 1000
+        if self.is_kept:
+            return Times()
+        script, imports = self.times.get("load", 0.0), import_seconds() * 1000
         return Times(min(imports, script), max(0.0, script - imports), self.times.get("init", 0.0))
 
     def _answer_with(self, problem: Diagnostic, error: BaseException | None = None) -> Wsgi:
+        if self.post.standby is not None:
+            raise SystemExit(0)  # nobody waits for it
         if error is not None:
             self.depends.opened.absent |= dict.fromkeys(exceptions.absent_files(error))
         self._tell_loaded(problem)
@@ -295,4 +376,4 @@ class Generation:
         app = knowing_samples(self._telling(app), self.config.samples)
         if self.config.replay is None:
             return app
-        return remembering(app, self.post.tell, only_failed=self.config.replay == "failed")
+        return remembering(app, self.tell, only_failed=self.config.replay == "failed")

@@ -56,10 +56,14 @@ class Files:
         counts: Counts,
     ) -> None:
         self._books, self._data, self._counts = books, data, counts
+        self._folders: dict[str, State] = {}
+        self.forget()
+
+    def forget(self) -> None:
+        """What is known may have been read anew: no look at it counts that was before."""
         self._since_ns = time.time_ns()
         self._seen: dict[str, tuple[Stamp | None, Stamp | None]] = {}  # what was known, and what counts as the same
         self._sure: set[str] = set()  # written about when they were loaded, and found the same later
-        self._folders: dict[str, State] = {}
 
     def differences(self) -> Differences:
         found: Differences = {}

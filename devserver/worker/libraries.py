@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
 
@@ -135,6 +136,28 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
                 if os.path.isfile(candidate):
                     return candidate
     return None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """Files of libraries that this process has imported, with what tells that they have changed."""
+
+    stamps: dict[str, tuple[int, int, int] | None]
+
+    def changed(self) -> str | None:
+        """One that is not what was imported any more."""
+        return next((path for path, stamp in self.stamps.items() if identity(path) != stamp), None)
+
+
+def imported_libraries() -> Imported:
+    """All that are imported by now."""
+    specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
+    origins = {spec.origin for spec in specs if spec is not None and spec.has_location and spec.origin}
+    return Imported({origin: identity(origin) for origin in origins if _is_installed(origin)})
+
+
+def _is_installed(path: str) -> bool:
+    return is_library_file(path) and not ownership.is_user_file(path)
 
 
 def set_path(order: WarmOrder) -> None:

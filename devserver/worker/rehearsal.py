@@ -6,7 +6,6 @@ import importlib
 import io
 import os
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -14,6 +13,7 @@ from devserver.config.settings import Config
 from devserver.process.platform import System
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
+from devserver.worker.keep.forkable import threads_left
 
 
 @contextmanager
@@ -76,20 +76,15 @@ def _app_of_nothing() -> Wsgi:
 
 
 def why_not_fork() -> str | None:
-    """Some libraries stop their threads at a fork and some do not; one throw-away fork tells."""
-    if not System.forks_safely:
+    """What speaks against it; some libraries stop their threads when they are asked, or at a fork, and some do not."""
+    if not (System.forks_safely and System.sees_itself):
         return "nothing can be forked on this system"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        pid = os.fork()
-    if pid == 0:
-        os._exit(0)
     try:
-        os.close(os.pidfd_open(pid))
+        os.close(os.pidfd_open(os.getpid()))
     except OSError as error:
         return f"this system has no descriptors of processes ({error.strerror})"
-    finally:
-        os.waitpid(pid, 0)
+    if threads_left() is None:
+        return None
     threads = len(os.listdir("/proc/self/task"))
     left = "1 thread runs" if threads == 2 else f"{threads - 1} threads run"
-    return f"{left} after the imports, and would be lost" if threads > 1 else None
+    return f"{left} after the imports, and would be lost"

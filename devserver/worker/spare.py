@@ -13,7 +13,7 @@ from typing import BinaryIO, NoReturn
 
 from devserver.process.platform import System, leave
 from devserver.process.scoreboard import Scoreboard
-from devserver.process.wire import GO, Briefing, Link, Order, WarmOrder
+from devserver.process.wire import GO, Briefing, Link, WarmOrder
 from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker import main as worker
 from devserver.worker.libraries import Imports
@@ -33,21 +33,22 @@ def main(pipe: BinaryIO, link: str, page: str, dump: str) -> NoReturn:
         leave(0)
     added = [folder for folder in sys.path if folder not in order.path]
     sys.path[:] = [*order.path, *added]
-    leave(worker.begin(order, sender, board, lambda: _wait_until_told(pipe)))
+    leave(worker.begin(order, sender, board, pipe, lambda: _wait_until_told(pipe, order.stands_by)))
 
 
-def _next(pipe: BinaryIO) -> Order:
+def _next(pipe: BinaryIO) -> WarmOrder | Briefing:
     """The next order; ends this process where nobody gives any more."""
     try:
-        order: Order = pickle.load(pipe)
+        order = pickle.load(pipe)
     except EOFError:
         leave(0)
     assert isinstance(order, (WarmOrder, Briefing))
     return order
 
 
-def _wait_until_told(pipe: BinaryIO) -> None:
+def _wait_until_told(pipe: BinaryIO, stands_by: bool) -> None:
     """Until the supervisor takes this process for a generation; where it does not, this process ends."""
     if pipe.readline() != GO:
         raise SystemExit(1)
-    System.obey(pipe)
+    if not stands_by:
+        System.obey(pipe)

@@ -4,17 +4,18 @@ user's. Each generation is forked from it, or it becomes one."""
 from __future__ import annotations
 
 import os
-import select
 import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
-from devserver.process.wire import Answer, Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
+from devserver.process.streams import lines
+from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
 from devserver.records.messages import Became, Refused, Warmed
+from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
 from devserver.worker.libraries import Imports
 from devserver.worker.rehearsal import why_not_fork
 
@@ -24,6 +25,7 @@ SPARE_AFTER = 0.3  # seconds without orders after which the next generation is f
 def main(descriptor: int, lifeline: int) -> None:
     """Serve orders until the supervisor is gone, or no generation can come from here."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    lines.follow(lambda _unfinished: None)  # libraries may keep the streams that they see
     _Warm(socket.socket(fileno=descriptor), lifeline).serve()
 
 
@@ -31,48 +33,37 @@ class _Warm:
     """What this process has imported, how it answers the supervisor, and the process that comes next."""
 
     def __init__(self, channel: socket.socket, lifeline: int) -> None:
-        self._channel = channel
+        self._office = Office(channel)
         self._lifeline = lifeline
         self._imports = Imports()
         self._forks = False
         self._spare: Spare | None = None
-        self._ends = os.pipe()
-        for end in self._ends:
-            os.set_blocking(end, False)
-        signal.set_wakeup_fd(self._ends[1])
-        signal.signal(signal.SIGCHLD, lambda *_: None)
 
     def serve(self) -> None:
         """Take orders until there are no more."""
         serving = True
         while serving:
             pause = SPARE_AFTER if self._forks and self._spare is None else None
-            ready = select.select([self._channel.fileno(), self._ends[0]], [], [], pause)[0]
-            if not ready:
+            ordered, ended = self._office.wait(pause)
+            if not (ordered or ended):
                 self._spare = self._split()
-            if self._ends[0] in ready:
-                os.read(self._ends[0], 4096)
+            if ended:
                 self._reap()
-            if self._channel.fileno() in ready:
+            if ordered:
                 serving = self._take_order()
 
     def _reap(self) -> None:
-        for pid, status in _ended_children():
-            self._send(Ended(pid, os.waitstatus_to_exitcode(status)))
-
-    def _send(self, message: Answer, descriptors: Sequence[int] = ()) -> None:
-        try:
-            send(self._channel, message, descriptors)
-        except OSError:
-            pass  # the supervisor is gone; the next look at the channel tells
+        for pid, status in ended_children():
+            self._office.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
 
     def _take_order(self) -> bool:
         try:
-            order, descriptors = receive_order(self._channel)
+            order, descriptors = receive_order(self._office.channel)
         except (OSError, EOFError):
             return False
         if isinstance(order, WarmOrder):
             return self._warm_up(order)
+        assert isinstance(order, Briefing)
         return self._fork(order, descriptors) if self._forks else self._become(order, descriptors)
 
     # --- importing
@@ -86,7 +77,7 @@ class _Warm:
         self._forks = lost_by_fork is None
         if refusal is None and not order.becomes:
             refusal = lost_by_fork
-        self._send(Warmed(refusal))
+        self._office.tell(Warmed(refusal))
         return refusal is None
 
     # --- the next generation
@@ -102,11 +93,9 @@ class _Warm:
         problem = self._imports.problem()
         if problem is not None:
             os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
-            self._send(Refused(problem))
+            self._office.tell(Refused(problem))
             return False
-        process = os.pidfd_open(spare.pid)
-        self._send(Forked(spare.pid), [process])
-        os.close(process)
+        self._office.tell_process(Forked(spare.pid), spare.pid)
         return True
 
     def _split(self) -> Spare:
@@ -114,26 +103,19 @@ class _Warm:
         pid = os.fork()
         if pid == 0:
             here.close()
-            self._leave_office()
+            self._office.leave()
             _wait_for_order(there, self._lifeline)
         there.close()
-        _lead_group(pid)
+        lead_group(pid)
         return Spare(pid, here)
 
     def _become(self, order: Briefing, descriptors: list[int]) -> bool:
         problem = self._imports.problem()
-        self._send(Refused(problem) if problem is not None else Became())
+        self._office.tell(Refused(problem) if problem is not None else Became())
         if problem is None:
-            self._leave_office()
+            self._office.leave()
             _live(order, descriptors, self._lifeline)
         return False
-
-    def _leave_office(self) -> None:
-        """From here on this process is, or waits to be, a generation."""
-        signal.set_wakeup_fd(-1)
-        self._channel.close()
-        for end in self._ends:
-            os.close(end)
 
 
 @dataclass(frozen=True)
@@ -154,24 +136,6 @@ class Spare:
 
     def close(self) -> None:
         self.channel.close()
-
-
-def _ended_children() -> list[tuple[int, int]]:
-    found = []
-    try:
-        while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-            found.append(ended)
-    except ChildProcessError:
-        pass
-    return found
-
-
-def _lead_group(pid: int) -> None:
-    """Here as well as in the generation, so that it can be killed from now on."""
-    try:
-        os.setpgid(pid, pid)
-    except OSError:
-        pass
 
 
 # --- becoming a generation
@@ -198,28 +162,19 @@ def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:
     added = [folder for folder in sys.path if folder not in order.path]
     sys.path[:] = [*order.path, *added]
     _reseed()
-    link, page, dump, told = descriptors
+    link, page, dump, told, *channel = descriptors
+    order = replace(order, channel=channel[0] if channel else -1)
+    control = os.fdopen(told, "rb")
     code = 1
     try:
         System.lead_own_group()
         hang_on(lifeline)
-        code = main.begin(order, Link(link), Scoreboard((page, dump)), lambda: _wait_until_told(told))
+        code = main.begin(order, Link(link), Scoreboard((page, dump)), control, lambda: wait_until_told(told))
     except SystemExit as leaving:
         code = leaving.code if isinstance(leaving.code, int) else 1
     except BaseException:
         sys.excepthook(*sys.exc_info())
     leave(code, with_group=True)
-
-
-def _wait_until_told(told: int) -> None:
-    """Until the supervisor takes this process for a generation; where it does not, the group ends.
-
-    The message stays in the pipe for all workers of the generation, also later ones.
-    """
-    bell = select.poll()
-    bell.register(told, select.POLLIN)
-    if not any(flags & select.POLLIN for _, flags in bell.poll()):
-        os.killpg(0, signal.SIGKILL)
 
 
 def _reseed() -> None:

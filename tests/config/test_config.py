@@ -17,6 +17,7 @@ from devserver import __version__
 from devserver.config.files import ConfigError
 from devserver.config.settings import SETTINGS, Config
 from devserver.config.sources import HelpAsked, command_line_parser, read_config
+from devserver.config.variables import variables_of
 
 KEY = "11111111-2222-3333-4444-55555555abcD"
 Read = Callable[..., Config]
@@ -303,7 +304,7 @@ def test_which_file(read: Read, tmp_path: Path) -> None:
     named.write_text('{"SERVICE_NAME": "named"}', encoding="utf-8")
     for config in (read("--config_file", "named.json"), read(AZUREML_CONFIG_FILE=str(named))):
         assert (config.service_name, config.workspace_name, config.file_read) == ("named", "", str(named))
-    assert config.environment()["AZUREML_CONFIG_FILE"] == str(named)
+    assert variables_of(config)["AZUREML_CONFIG_FILE"] == str(named)
 
 
 def test_file_beside_the_script(read: Read, tmp_path: Path) -> None:
@@ -340,7 +341,7 @@ def test_every_key_of_the_file(read: Read) -> None:
         "log_level": "DEBUG", "log_response": False, "hostname": "h", "debug_port": 5678, "given_app_root": "root",
         "appinsights_enabled": True, "appinsights_key": KEY, "model_data": True, "cors_origins": "*", "notes": (),
     }.items()  # fmt: skip
-    assert config.environment()["AZUREML_MODEL_DIR"] == "."
+    assert variables_of(config)["AZUREML_MODEL_DIR"] == "."
     assert config.telemetry_on
 
 
@@ -382,15 +383,15 @@ def test_environment_of_the_script(read: Read, tmp_path: Path) -> None:
     """The script finds the variables of the contract's table, real paths among them, and no others."""
     (tmp_path / "real.py").touch()
     (tmp_path / "link.py").symlink_to("real.py")
-    assert read(script="link.py").environment() == {
+    assert variables_of(read(script="link.py")) == {
         "AML_APP_ROOT": str(tmp_path), "AZUREML_ENTRY_SCRIPT": str(tmp_path / "real.py"), "WORKER_COUNT": "1",
         "SERVER_PORT": "5001", "HEALTH_PORT": "5001", "TRANSPORT_PROTOCOL": "grpc",
         "HTTP_X_MS_SERVER_VERSION": f"azmlinfsrv/{__version__}", "AML_APP_INSIGHTS_ENABLED": "false",
     }  # fmt: skip
     argv = ("--rest", "--model_dir", "m/../m", "--access_control_allow_origins", "", "--port", "80")
-    found = read(
-        *argv, SERVER_VERSION_LOG_RESPONSE_ENABLED="no", WORKER_COUNT="2", AML_APP_ROOT="nowhere"
-    ).environment()
+    found = variables_of(
+        read(*argv, SERVER_VERSION_LOG_RESPONSE_ENABLED="no", WORKER_COUNT="2", AML_APP_ROOT="nowhere")
+    )
     assert found.items() >= {
         "AML_APP_ROOT": "nowhere", "AZUREML_MODEL_DIR": "m/../m", "AML_CORS_ORIGINS": "", "TRANSPORT_PROTOCOL": "rest",
         "WORKER_COUNT": "2", "SERVER_PORT": "80", "HEALTH_PORT": "80",
@@ -409,7 +410,7 @@ def test_environment_of_the_script(read: Read, tmp_path: Path) -> None:
 )
 def test_health_port_variable(read: Read, argv: tuple[str, ...], environ: dict[str, str], expected: str) -> None:
     """HEALTH_PORT is the separate port, else the port that was asked for, else what was there."""
-    assert read(*argv, **environ).environment()["HEALTH_PORT"] == expected
+    assert variables_of(read(*argv, **environ))["HEALTH_PORT"] == expected
 
 
 # --- Application Insights
@@ -431,7 +432,7 @@ def test_telemetry_switch(read: Read, argv: tuple[str, ...], environ: dict[str, 
     """Telemetry needs the switch and a key, or the option, or a connection string; the script's variable says which."""
     config = read(*argv, **environ)
     assert (config.telemetry_on, config.notes) == (on, ())
-    assert config.environment()["AML_APP_INSIGHTS_ENABLED"] == ("true" if on else "false")
+    assert variables_of(config)["AML_APP_INSIGHTS_ENABLED"] == ("true" if on else "false")
 
 
 @pytest.mark.parametrize("key", ["x", KEY[:-1], f" {KEY}", KEY.replace("-", "")])

@@ -16,6 +16,7 @@ from live import environment
 from devserver.config.files import ConfigError
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
+from devserver.config.variables import variables_of
 
 GOOD = "name: blue\nendpoint_name: e\ncode_configuration:\n  code: code\n  scoring_script: score.py\n"
 
@@ -33,9 +34,9 @@ def test_a_deployment_gives_script_model_and_variables(tmp_path: Path, case: Cas
     assert config.script == (str(top / case.script) if case.script else None)
     assert config.app_root == str(top / case.settings.get("app_root", Path(str(case.script)).parent))
     expected_dir = None if case.model_dir is None else str(top / case.model_dir)
-    assert config.model_dir == expected_dir and config.environment().get("AZUREML_MODEL_DIR") == expected_dir
-    assert case.variables.items() <= config.environment().items()
-    assert "J" not in config.environment()
+    assert config.model_dir == expected_dir and variables_of(config).get("AZUREML_MODEL_DIR") == expected_dir
+    assert case.variables.items() <= variables_of(config).items()
+    assert "J" not in variables_of(config)
     for name, value in case.settings.items():
         if name != "app_root":
             assert _found(config, name) == value
@@ -83,7 +84,7 @@ def test_the_command_line_and_the_environment_win(project: Path) -> None:
     config = read(project, "--worker_count", "4", "--model_dir", "m", SERVICE_NAME="env", TAKEN="env")
     assert (config.worker_count, config.service_name, config.model_dir) == (4, "env", "m")
     assert config.model_tree == str(project / "m")
-    assert config.environment()["FREE"] == "yaml" and "TAKEN" not in config.environment()
+    assert variables_of(config)["FREE"] == "yaml" and "TAKEN" not in variables_of(config)
     config = read(project, "--entry_script", "other.py")
     assert config.script == str(project / "other.py")
     assert [note for note in config.notes if "scoring_script" in note] == [
@@ -100,7 +101,7 @@ def test_what_the_command_line_replaces_need_not_exist(project: Path) -> None:
 
 def test_the_script_finds_itself_in_the_environment(project: Path) -> None:
     """AML_APP_ROOT and AZUREML_ENTRY_SCRIPT as with --entry_script."""
-    found = read(project).environment()
+    found = variables_of(read(project))
     assert found["AML_APP_ROOT"] == str(project / "code")
     assert found["AZUREML_ENTRY_SCRIPT"] == str(project / "code" / "score.py")
 
@@ -317,7 +318,7 @@ def test_a_pyproject_of_others_is_no_matter(tmp_path: Path) -> None:
 def test_help_reads_no_files_and_imports_nothing_for_them(tmp_path: Path) -> None:
     """It is as fast as without deployments."""
     (tmp_path / "pyproject.toml").write_text("[tool.azmlinfsrv]\nport = 1\n")
-    found = "yaml tomllib tomli packaging devserver.config.deployment devserver.config.pyproject devserver.records.deployment"
+    found = "yaml tomllib tomli packaging devserver.config.deployment devserver.config.pyproject devserver.config.azure_deployment"
     code = f"import sys; from devserver.cli import run; run(['--help']); assert not set({found.split()}) & set(sys.modules)"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, env=environment({}), capture_output=True, timeout=60

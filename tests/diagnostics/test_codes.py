@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -210,7 +211,7 @@ def test_a_traceback_is_walked_once(world: World, monkeypatch: pytest.MonkeyPatc
 
 def test_our_calls_are_one_rule() -> None:
     """The same for reports and for what telemetry sends."""
-    own = compile("def call(work): work()", ownership.PACKAGE + "/made_up.py", "exec")
+    own = compile("def call(work): work()", os.path.join(ownership.PACKAGE, "made_up.py"), "exec")
     names: dict[str, Any] = {}
     exec(own, names)
     with pytest.raises(ZeroDivisionError) as caught:
@@ -224,7 +225,7 @@ def test_our_calls_are_one_rule() -> None:
 
 def test_only_ours_is_not_nothing() -> None:
     """A fault of our own keeps its calls."""
-    own = compile("1 / 0", ownership.PACKAGE + "/made_up.py", "exec")
+    own = compile("1 / 0", os.path.join(ownership.PACKAGE, "made_up.py"), "exec")
     try:
         exec(own, {})
     except ZeroDivisionError:

@@ -363,7 +363,7 @@ def test_gallery_prints_everything() -> None:
         env={**os.environ, "PYTHONIOENCODING": "utf-8", "COLUMNS": "90"},
         cwd=ROOT,
     )
-    text = done.stdout.decode()
+    text = done.stdout.decode().replace(os.linesep, "\n")
     plain, coloured = text[: len(text) // 3], text[len(text) // 2 :]
     assert "\x1b" not in plain and "\x1b[" in coloured
     for title, _ in SAMPLES:

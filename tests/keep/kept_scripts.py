@@ -17,8 +17,9 @@ from types import ModuleType
 from typing import Any
 
 import devserver.worker.keep
+from devserver.display.reasons import sentence
+from devserver.records.reasons import Reason
 from devserver.worker.keep.decide import Plan, decide
-from devserver.worker.keep.reasons import Reason, sentence
 from devserver.worker.keep.stage import Initialised, Observer, resume
 
 OURS = os.path.dirname(devserver.worker.keep.__file__) + os.sep

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from devserver.display.reasons import SENTENCES, sentence
+from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.compare import Difference, Source, compare
-from devserver.worker.keep.reasons import SENTENCES, Reason, Why, sentence
 
 TEXT = """import json
 LIMIT = 1_000

@@ -140,7 +140,7 @@ def test_what_the_person_sees(tmp_path: Path, server: str) -> None:
     score = "import logging\n" + answering(1, init="logging.info('hello from init'); print('printed')")
     with Loop(tmp_path, score=score, server=server) as loop:
         loop.ask()
-        loop.save("score.py", score + "\n")
+        loop.save("score.py", score + "\nOTHER = 1\n")
         loop.wait_for("ready", generation=2)
         loop.wait_until(lambda: loop.output().count("I ["), "records")
         lines = loop.output().splitlines()

@@ -7,7 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from loop import SERVERS, AtTerminal
+from at_terminal import AtTerminal
+from loop import SERVERS
 
 UNTIL_TOLD = """
 import os, time

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -125,3 +127,115 @@ def test_whatever_is_read_is_noticed(tmp_path: Path, server: str) -> None:
             assert loop.ask().json()[name] == value, name
         assert loop.count("restarting") == len(steps(loop))
         assert not list(loop.project.rglob("__pycache__"))
+
+
+@both
+def test_a_module_that_was_missing(tmp_path: Path, server: str) -> None:
+    """The request right after it was made has its answer, time and again, and not the old error."""
+    with Loop(tmp_path, score="import late\n" + RUN_LATE, server=server, until="not_ready") as loop:
+        for number in range(3):
+            assert (loop.ask().status, loop.get().status) == (503, 503)
+            loop.save("late.py", f"VALUE = {number}\n")
+            assert loop.ask().json() == number
+            (loop.project / "late.py").unlink()
+
+
+RUN_LATE = "def init(): pass\ndef run(data): return late.VALUE\n"
+
+LINKED = """
+import os, sys
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from helper import VALUE
+from pathlib import Path
+
+def init():
+    global model
+    model = Path(os.environ["AZUREML_MODEL_DIR"], "m.txt").resolve().read_text()
+
+def run(data):
+    return [VALUE, model]
+"""
+
+
+@both
+def test_links_are_switched(tmp_path: Path, server: str) -> None:
+    """A release, of which score.py is the same, and a model: each switch is answered by the new at once."""
+    files = {
+        f"releases/{number}/{name}": text
+        for number in range(3)
+        for name, text in {"score.py": LINKED, "helper.py": f"VALUE = {number}\n", "model/m.txt": f"m{number}"}.items()
+    }
+    arguments = ("--entry_script", "current/score.py", "--model_dir", "model")
+    loop = Loop(tmp_path, *arguments, files=files, server=server)
+    code, model = loop.project / "current", loop.project / "model"
+    point(code, "releases/0")
+    point(model, "releases/0/model")
+    with loop:
+        assert loop.ask().json() == [0, "m0"]
+        for number in (1, 2):
+            point(code, f"releases/{number}")
+            assert loop.ask().json() == [number, f"m{number - 1}"]
+            point(model, f"releases/{number}/model")
+            assert loop.ask().json() == [number, f"m{number}"]
+        assert loop.count("restarting") == 4
+
+
+def point(link: Path, target: str) -> None:
+    """Switch a link as deployments do: by a new one that is moved over it."""
+    new = link.with_name(link.name + ".new")
+    new.symlink_to(target)
+    os.replace(new, link)
+
+
+MODEL = """
+import os
+import mmap
+PATH = os.path.join(os.environ["AZUREML_MODEL_DIR"], "model.bin")
+
+def init():
+    global first, kept
+    with open(PATH, "r+b") as file:  # as np.memmap does without a mode
+        first = file.read(4).decode()
+        kept = mmap.mmap(file.fileno(), 0)
+
+def run(data):
+    return first
+"""
+LARGE = b"x" * (2 << 20)
+
+
+@pytest.mark.parametrize(
+    ("how", "server"),
+    [("replaced", "gunicorn"), ("replaced", "waitress"), ("in place", "gunicorn"), ("copied slowly", "waitress")],
+)
+def test_a_model_file_is_saved(tmp_path: Path, server: str, how: str) -> None:
+    """Opened by a mode that could write, and large: no answer by the old one after the save is complete."""
+    arguments = ("--model_dir", "model")
+    files = {"model/model.bin": (b"0000" + LARGE).decode()}
+    with Loop(tmp_path, *arguments, score=MODEL, files=files, server=server) as loop:
+        assert loop.ask().json() == "0000"
+        for number in range(1, 4):
+            content = f"{number:04}".encode() + LARGE + b"y" * number
+            SAVES[how](loop.project / "model/model.bin", content)
+            assert loop.ask().json() == f"{number:04}"
+
+
+def replace(path: Path, content: bytes) -> None:
+    new = path.with_name("model.bin.tmp")
+    new.write_bytes(content)
+    os.replace(new, path)
+
+
+def copy_slowly(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        for start in range(0, len(content), 1 << 18):
+            file.write(content[start : start + (1 << 18)])
+            file.flush()
+            time.sleep(0.02)
+
+
+SAVES: dict[str, Callable[[Path, bytes], object]] = {
+    "replaced": replace,
+    "in place": Path.write_bytes,
+    "copied slowly": copy_slowly,
+}

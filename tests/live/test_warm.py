@@ -58,7 +58,7 @@ class Warm(Loop):
         self.outside = folder / "elsewhere"  # on the path too, but nobody's library
         path = os.pathsep.join(map(str, (ROOT, self.outside, self.site)))
         env = {"PYTHONPATH": path, "TRACE": str(self._trace), **more.pop("env", {})}
-        super().__init__(folder, *arguments, env=env, **more)
+        super().__init__(folder, "--no_keep", *arguments, env=env, **more)
 
     def install(self, name: str, text: str) -> None:
         """Write the library, or replace it as pip does."""

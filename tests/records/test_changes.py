@@ -11,19 +11,32 @@ import pytest
 from devserver.display.lines import files_in_words
 from devserver.records.changes import ChangeSet, FileChange, ReloadPlan, Role, Scope, plan_reload
 
+HERE = f"{os.sep}p"
+
 
 def change(path: str, role: Role = Role.CODE, kind: str = "modified") -> FileChange:
-    return FileChange(path, kind, role)  # type: ignore[arg-type]
+    return FileChange(path.replace("/", os.sep), kind, role)  # type: ignore[arg-type]
 
 
 def changed(*paths: str, role: Role = Role.CODE) -> ChangeSet:
     return ChangeSet(tuple(change(path, role) for path in paths))
 
 
-def test_scopes_are_ordered_and_leave_room_for_patch() -> None:
-    """Merging scopes is max(), and a scope fits between REPLAY and RELOAD."""
-    assert list(Scope) == [Scope.IGNORE, Scope.REPLAY, Scope.RELOAD, Scope.REWARM, Scope.RESTART] == sorted(Scope)
-    assert Scope.RELOAD - Scope.REPLAY > 1
+def test_scopes_are_ordered() -> None:
+    """Merging scopes is max()."""
+    ordered = [Scope.IGNORE, Scope.REPLAY, Scope.CODE, Scope.RELOAD, Scope.REWARM, Scope.RESTART]
+    assert list(Scope) == ordered == sorted(Scope)
+
+
+def test_only_loaded_sources_may_leave_init_as_it_is() -> None:
+    """Code that was not loaded, data beside it and the model ask for everything anew."""
+    loaded = {"/p/score.py", "/p/helper.py"}.__contains__
+    code = changed("/p/score.py", "/p/helper.py")
+    assert plan_reload(code, is_loaded_source=loaded).scope == Scope.CODE
+    assert plan_reload(code).scope == Scope.RELOAD
+    assert plan_reload(code | changed("/p/new.py"), is_loaded_source=loaded).scope == Scope.RELOAD
+    assert plan_reload(changed("/p/score.py", role=Role.MODEL), is_loaded_source=loaded).scope == Scope.RELOAD
+    assert plan_reload(code, ["/p"], loaded).scope == Scope.REWARM
 
 
 def test_an_empty_change_set_is_false() -> None:
@@ -45,7 +58,7 @@ def test_joining_keeps_each_role_of_a_file() -> None:
     """A file that is configuration and code asks for the wider of both, however the sets were joined."""
     both = changed("/p/a.json", role=Role.CONFIG) | changed("/p/a.json", role=Role.CODE)
     assert plan_reload(both).scope == Scope.RESTART
-    assert files_in_words(both, "/p") == "a.json"
+    assert files_in_words(both, HERE) == "a.json"
 
 
 def test_joining_with_itself_or_with_nothing_changes_nothing() -> None:
@@ -63,13 +76,13 @@ def test_joining_with_itself_or_with_nothing_changes_nothing() -> None:
         (["/p/b.py", "/p/a.py", "/p/c.py"], "b.py, a.py, c.py"),
         (["/p/a.py", "/p/b.py", "/p/c.py", "/p/d.py"], "a.py and 3 more"),
         ([f"/p/model/{number}.bin" for number in range(200)], f"{Path('model/0.bin')} and 199 more"),
-        (["/q/score.py"], "/q/score.py"),
-        (["/p2/score.py"], "/p2/score.py"),
+        (["/q/score.py"], str(Path("/q/score.py"))),
+        (["/p2/score.py"], str(Path("/p2/score.py"))),
     ],
 )
 def test_summary(paths: list[str], expected: str) -> None:
     """A few names are all shown, many are counted, and paths below the folder are relative to it."""
-    assert files_in_words(changed(*paths), "/p") == expected
+    assert files_in_words(changed(*paths), HERE) == expected
 
 
 def test_summary_is_relative_to_the_working_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +103,7 @@ def test_summary_outlives_the_working_directory(tmp_path: Path, monkeypatch: pyt
 
 def test_summary_is_one_printable_line() -> None:
     """File names with line breaks, escapes or undecodable bytes cannot break the line or the terminal."""
-    text = files_in_words(changed("/p/a\nb\x1b[31m.py", "/p/caf\udce9.bin", "/p/größe.py"), "/p")
+    text = files_in_words(changed("/p/a\nb\x1b[31m.py", "/p/caf\udce9.bin", "/p/größe.py"), HERE)
     assert text == "a\\nb\\x1b[31m.py, caf\\udce9.bin, größe.py"
     assert text.encode("utf-8")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 import time
@@ -132,10 +133,11 @@ def test_the_same_sample_twice() -> None:
         "s.py",
         *(word for path in ("a/x.json", "./a/x.json", "b/x.json") for word in ("--request", path)),
     ]
-    config = read_config(argv, {}, "/p")
-    assert config.samples == ("/p/a/x.json", "/p/b/x.json")
-    names = [read_sample(path, None, "/p").name for path in config.samples]
-    assert names == ["a/x.json", "b/x.json"]
+    here = os.path.abspath("/p")
+    config = read_config(argv, {}, here)
+    assert config.samples == (os.path.join(here, "a", "x.json"), os.path.join(here, "b", "x.json"))
+    names = [read_sample(path, None, here).name for path in config.samples]
+    assert names == [os.path.join("a", "x.json"), os.path.join("b", "x.json")]
 
 
 # --- answers

@@ -449,7 +449,7 @@ def test_imports_of_the_help(arguments: list[str], code: int) -> None:
     assert found == code
     unwanted = {"flask", "werkzeug", "gunicorn", "waitress", "requests", "watchdog", "asyncio", "ssl", *EXTRAS}
     assert unwanted & {name.partition(".")[0] for name in modules} == set()
-    assert {name.split(".")[1] for name in modules if name.startswith("devserver.")} == {"cli", "config"}
+    assert {name.split(".")[1] for name in modules if name.startswith("devserver.")} <= {"cli", "config", "process"}
 
 
 @both

@@ -10,6 +10,7 @@ from devserver.process.wire import Briefing, Warmed
 from devserver.records.changes import Targets
 from devserver.records.messages import LoadReport
 from devserver.records.stamps import Stamp
+from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.warm_process import WarmProcess
 
 _pids = itertools.count(1 << 30)  # numbers that no system gives to a process
@@ -109,3 +110,8 @@ class FakeConsole:
         self.lent.append(lent)
 
     def watching(self, targets: Targets) -> None: ...
+
+
+def nothing_kept() -> Keeping:
+    """What is kept where no process is real."""
+    return Keeping(lambda *_: None, lambda *_: FakeChild(0), lambda _: None)  # type: ignore[arg-type,return-value]

@@ -7,12 +7,12 @@ import signal
 from collections.abc import Iterator
 
 import pytest
-from fakes import FakeSpawner, FakeTerminal
+from fakes import FakeSpawner, FakeTerminal, nothing_kept
 
 from devserver.config.settings import Config
 from devserver.lifecycle import Death
 from devserver.process.wire import Briefing
-from devserver.records.changes import ChangeSet, FileChange, Role
+from devserver.records.changes import ChangeSet, FileChange, Role, Scope
 from devserver.records.messages import WorkerDied
 from devserver.records.stamps import Stamp
 from devserver.supervisor.generations import Generations
@@ -31,12 +31,12 @@ def spawner() -> Iterator[FakeSpawner]:
 
 @pytest.fixture
 def generations(spawner: FakeSpawner) -> Generations:
-    return Generations(spawner, FakeTerminal(), None, ())  # type: ignore[arg-type]
+    return Generations(spawner, nothing_kept(), FakeTerminal(), None, ())  # type: ignore[arg-type]
 
 
 def launched(generations: Generations, *numbers: int, files: dict[str, Stamp | None] | None = None) -> None:
     for number in numbers:
-        generations.launch(Briefing(number, Config()), files or {}, cold=False)
+        generations.launch(Briefing(number, Config()), files or {}, Scope.RELOAD)
 
 
 def changes(*paths: str) -> ChangeSet:
@@ -77,7 +77,7 @@ def test_who_is_not_there(generations: Generations, spawner: FakeSpawner) -> Non
 def test_what_it_had_loaded_when_it_died(generations: Generations) -> None:
     """Of the newest generation only; an older one that ends later changes nothing."""
     launched(generations, 1, 2, files={"/p/score.py": SOME})
-    generations[2].load({"/p/helper.py": SOME})
+    generations.loads(2, {"/p/helper.py": SOME})
     generations.bury(2)
     assert generations.died_with == {"/p/score.py": SOME, "/p/helper.py": SOME}
     generations.bury(1)
@@ -87,7 +87,7 @@ def test_what_it_had_loaded_when_it_died(generations: Generations) -> None:
 def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
     """Whoever had it."""
     terminal = FakeTerminal()
-    generations = Generations(spawner, terminal, None, ())  # type: ignore[arg-type]
+    generations = Generations(spawner, nothing_kept(), terminal, None, ())  # type: ignore[arg-type]
     launched(generations, 1)
     pid = generations[1].child.process.pid
     generations.bury(1)
@@ -96,7 +96,7 @@ def test_its_keyboard_is_taken_back(spawner: FakeSpawner) -> None:
 
 @pytest.mark.parametrize(
     ("code", "death"),
-    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGKILL, ("SIGKILL", None))],
+    [(-signal.SIGSEGV, ("SIGSEGV", None)), (7, (None, 7)), (-signal.SIGTERM, ("SIGTERM", None))],
 )
 def test_how_it_died(generations: Generations, code: int, death: tuple[str | None, int | None]) -> None:
     """By the scoreboard and the exit code: a phase, and a report."""

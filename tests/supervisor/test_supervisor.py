@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fakes import FakeConsole, FakeSpawner, FakeTerminal, FakeWatch
+from fakes import FakeConsole, FakeSpawner, FakeTerminal, FakeWatch, nothing_kept
 from live import environment
 
 from devserver import lifecycle
@@ -50,7 +50,7 @@ class Played:
         self.arrivals: queue.SimpleQueue[Arrival] = queue.SimpleQueue()
         self.console, self.spawner, self.watch = FakeConsole(), FakeSpawner(), FakeWatch()
         self.project = Project(config, lambda: replace(config, **changed))
-        self.generations = Generations(self.spawner, FakeTerminal(), None, ())  # type: ignore[arg-type]
+        self.generations = Generations(self.spawner, nothing_kept(), FakeTerminal(), None, ())  # type: ignore[arg-type]
         self.supervisor = Supervisor(
             self.arrivals,
             self.console,  # type: ignore[arg-type]

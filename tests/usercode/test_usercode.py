@@ -11,11 +11,13 @@ import sys
 import sysconfig
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from mistakes import World
 
 from devserver.records import stamps
+from devserver.records.searches import ANY, REGULAR, Form
 from devserver.usercode import loader, ownership
 
 
@@ -72,6 +74,91 @@ def test_same_length_edit_in_the_same_second_is_seen(world: World) -> None:
         sys.modules.pop("helper_one", None)
         assert importlib.import_module("helper_one").value == number
     assert not (world.folder / "__pycache__").exists()
+
+
+WAYS = {
+    "a spec from a path": """
+from importlib import util
+spec = util.spec_from_file_location("loaded", PATH)
+module = util.module_from_spec(spec)
+spec.loader.exec_module(module)
+""",
+    "load_module": """
+import warnings
+from importlib.machinery import SourceFileLoader
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    module = SourceFileLoader("loaded", PATH).load_module()
+""",
+    "a loader of the user's own": """
+from importlib import util
+from importlib.machinery import SourceFileLoader
+class Own(SourceFileLoader):
+    def get_data(self, path):
+        return super().get_data(path).replace(b"VAL", b"val")
+spec = util.spec_from_loader("loaded", Own("loaded", PATH))
+module = util.module_from_spec(spec)
+spec.loader.exec_module(module)
+""",
+    "reload": """
+import importlib, helper_one as module
+importlib.reload(module)
+""",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_code_that_is_loaded_in_another_way(world: World, way: str) -> None:
+    """It is noticed, and bytecode is neither read nor written: the newer of two saves of one second is what runs."""
+    path = world.folder / "helper_one.py"
+    for number in (1, 2):
+        world.write({"helper_one.py": f"{'VAL' if 'own' in way else 'val'}ue = {number}\n"})
+        os.utime(path, (1_000_000_000, 1_000_000_000))
+        sys.modules.pop("loaded", None)
+        names: dict[str, Any] = {"PATH": str(path), "__name__": "score"}
+        exec(WAYS[way], names)
+        assert names["module"].value == number
+        assert loader.loaded[str(path)] == stamps.full_stamp(str(path))
+    assert not (world.folder / "__pycache__").exists()
+
+
+def test_library_files_are_loaded_as_ever(world: World, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """With their bytecode."""
+    folder = tmp_path_factory.mktemp("lib") / "site-packages"
+    folder.mkdir()
+    (folder / "of_a_library.py").write_text("value = 1\n")
+    sys.path.append(str(folder))
+    try:
+        assert importlib.import_module("of_a_library").value == 1
+    finally:
+        sys.path.remove(str(folder))
+        del sys.modules["of_a_library"]
+    assert (folder / "__pycache__").exists() is not sys.dont_write_bytecode
+    assert str(folder / "of_a_library.py") not in loader.loaded
+
+
+def test_where_another_file_would_win(world: World) -> None:
+    """Earlier folders in any form, the same folder in a stronger one; for what is missing, all of them."""
+    world.write({"late/helper_two.py": "", "late/helper_three/__init__.py": ""})
+    sys.path.append(str(world.folder / "late"))
+    try:
+        for name in ("helper_two", "helper_three"):
+            importlib.import_module(name)
+        with pytest.raises(ImportError):
+            importlib.import_module("helper_four")
+    finally:
+        sys.path.pop()
+    early, late = loader.searched[str(world.folder)], loader.searched[str(world.folder / "late")]
+    assert (early["helper_two"], early["helper_three"], early["helper_four"]) == (REGULAR, REGULAR, ANY)
+    assert late["helper_two"] == Form.PACKAGE | Form.EXTENSION and not late["helper_three"]
+    assert late["helper_four"] == ANY
+
+
+def test_a_module_that_would_shadow_a_library(world: World) -> None:
+    """A file beside the script with the name of a library that was imported, or imported ahead, would be found."""
+    loader.ahead.add("some_library")
+    loader.UserCode().install().uninstall()
+    assert loader.searched[str(world.folder)]["some_library"] == REGULAR
 
 
 def test_old_bytecode_is_not_trusted(world: World) -> None:

@@ -70,11 +70,11 @@ class Desk:
         self.watch.start()
         self.aim(**targets)
         self.mark()
-        self._wait_for_surveys()
+        self._wait_for_scans()
 
-    def _wait_for_surveys(self) -> None:
+    def _wait_for_scans(self) -> None:
         end = time.monotonic() + DEADLINE
-        while not all(area.surveyed for area in list(self.watch._watcher._areas.values())):
+        while not all(tree.scanned for tree in list(self.watch._watcher._trees.values())):
             assert time.monotonic() < end
             time.sleep(0.005)
 

@@ -12,12 +12,12 @@ import pytest
 from devserver.records.changes import ChangeSet, Role, Targets
 from devserver.records.stamps import Stamp, full_stamp
 from devserver.watch import debounce, watcher
-from devserver.watch.debounce import Finish, Settling
-from devserver.watch.files import Singles
-from devserver.watch.links import trail
-from devserver.watch.observer import Ring, Spot
-from devserver.watch.snapshot import survey
-from devserver.watch.targets import areas_of, is_litter, roles_of
+from devserver.watch.debounce import Debounce, Finish
+from devserver.watch.files import TrackedFiles
+from devserver.watch.links import resolve
+from devserver.watch.observer import FileEvent, ObservedFolder
+from devserver.watch.snapshot import take_snapshot
+from devserver.watch.targets import is_litter, roles_of, trees_of
 
 OLD = Stamp(1, 1000, 1, "old")
 NEW = Stamp(2, 1000, 1, "new")
@@ -27,8 +27,8 @@ NOW = 1 << 62  # later than any file
 
 def noted(
     role: Role, finish: Finish, *, before: Stamp | None = OLD, after: Stamp | None = NEW, closes: bool = True
-) -> Settling:
-    settling = Settling()
+) -> Debounce:
+    settling = Debounce()
     settling.closes = closes
     settling.note("a", role, before, after, finish, 100.0)
     return settling
@@ -53,8 +53,8 @@ def test_code_counts_after(finish: Finish, after: Stamp | None, closes: bool, wa
     """Code counts at once after a completed write, else after quiet; gone and empty wait for more."""
     settling = noted(Role.CODE, finish, after=after, closes=closes)
     assert settling.due(100.0, NEVER) == pytest.approx(100.0 + wait)
-    assert settling.ripe(100.0 + wait - 0.001, NEVER) == []
-    assert settling.ripe(100.0 + wait + 0.001, NEVER) == ["a"]
+    assert settling.ready(100.0 + wait - 0.001, NEVER) == []
+    assert settling.ready(100.0 + wait + 0.001, NEVER) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -101,10 +101,10 @@ def test_a_file_that_is_written_again_after_its_end_waits_longer() -> None:
 def test_a_second_file_within_the_grace_makes_all_wait_for_quiet() -> None:
     """One of many files is not told before the others, also when the others are not watched."""
     settling = noted(Role.CODE, Finish.CLOSED)
-    settling.stir("a", 100.0)
-    settling.stir("other", 100.001)
-    assert settling.ripe(100.003, NEVER) == []
-    assert settling.ripe(100.001 + debounce.QUIET + 0.001, NEVER) == ["a"]
+    settling.note_activity("a", 100.0)
+    settling.note_activity("other", 100.001)
+    assert settling.ready(100.003, NEVER) == []
+    assert settling.ready(100.001 + debounce.QUIET + 0.001, NEVER) == ["a"]
 
 
 def test_code_that_never_rests_is_told_in_the_end() -> None:
@@ -112,40 +112,40 @@ def test_code_that_never_rests_is_told_in_the_end() -> None:
     settling = noted(Role.CODE, Finish.OPEN)
     for tick in range(1, 30):
         settling.note("a", Role.CODE, OLD, Stamp(tick, tick, 1), Finish.OPEN, 100.0 + tick * 0.05)
-    assert settling.ripe(100.0 + debounce.CAP - 0.01, NEVER) == []
-    assert settling.ripe(100.0 + debounce.CAP + 0.01, NEVER) == ["a"]
+    assert settling.ready(100.0 + debounce.CAP - 0.01, NEVER) == []
+    assert settling.ready(100.0 + debounce.CAP + 0.01, NEVER) == ["a"]
 
 
 def test_code_and_model_of_one_moment_are_told_together() -> None:
     """Code waits up to a second for model files that began to change in the same moment."""
     settling = noted(Role.CODE, Finish.CLOSED)
     settling.note("m", Role.MODEL, OLD, NEW, Finish.SEEN, 100.1)
-    assert settling.ripe(100.5, NEVER) == []
-    assert settling.ripe(100.1 + debounce.MODEL_SEEN, NEVER) == ["a", "m"]
+    assert settling.ready(100.5, NEVER) == []
+    assert settling.ready(100.1 + debounce.MODEL_SEEN, NEVER) == ["a", "m"]
 
 
 def test_code_does_not_wait_for_an_old_copy() -> None:
     """A model that has been growing for longer than a second holds nothing up."""
-    settling = Settling()
+    settling = Debounce()
     settling.note("m", Role.MODEL, OLD, NEW, Finish.OPEN, 100.0)
     for tick in range(1, 20):
         settling.note("m", Role.MODEL, OLD, Stamp(tick, tick, 1), Finish.OPEN, 100.0 + tick * 0.1)
     settling.note("a", Role.CODE, OLD, NEW, Finish.CLOSED, 101.9)
-    assert settling.ripe(101.9 + debounce.GRACE, NEVER) == ["a"]
+    assert settling.ready(101.9 + debounce.GRACE, NEVER) == ["a"]
 
 
 def test_code_waits_for_an_area_that_has_just_become_stale() -> None:
     """Folders that came or went a moment ago belong to the same save until they have been walked."""
     settling = noted(Role.CODE, Finish.CLOSED)
-    assert settling.ripe(100.2, 99.9) == []
-    assert settling.ripe(99.9 + debounce.TOGETHER, 99.9) == ["a"]
+    assert settling.ready(100.2, 99.9) == []
+    assert settling.ready(99.9 + debounce.TOGETHER, 99.9) == ["a"]
 
 
 def test_a_ring_without_a_difference_does_not_undo_the_end_of_a_write() -> None:
     """What follows a completed write without changing the file makes it wait for quiet, not for another end."""
     settling = noted(Role.CODE, Finish.CLOSED)
     settling.note("a", Role.CODE, OLD, NEW, Finish.OPEN, 100.001)
-    assert settling.ripe(100.001 + debounce.QUIET, NEVER) == ["a"]
+    assert settling.ready(100.001 + debounce.QUIET, NEVER) == ["a"]
 
 
 def test_what_is_dropped_is_not_told() -> None:
@@ -158,18 +158,18 @@ def test_what_is_dropped_is_not_told() -> None:
 # A watcher whose bell and clock are moved by hand
 
 
-class HandBell:
+class ManualObserver:
     """A bell that hears nothing by itself."""
 
-    refused: frozenset[Spot] = frozenset()
+    refused: frozenset[ObservedFolder] = frozenset()
 
     def __init__(self, *args: object) -> None:
-        self.spots: set[Spot] = set()
+        self.observed: set[ObservedFolder] = set()
 
-    def hang(self, spots: set[Spot], afresh: object = None) -> None:
-        self.spots = spots
+    def observe(self, observed: set[ObservedFolder], afresh: object = None) -> None:
+        self.observed = observed
 
-    def is_deaf(self) -> bool:
+    def is_dead(self) -> bool:
         return False
 
 
@@ -177,7 +177,7 @@ class ByHand:
     """A watcher that takes a turn when it is told to, at the time that it is told."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *code: Path) -> None:
-        monkeypatch.setattr(watcher, "Bell", HandBell)
+        monkeypatch.setattr(watcher, "FolderObserver", ManualObserver)
         monkeypatch.setattr(watcher, "_SWEEP", 3600.0)
         self.now = 100.0
         self.delivered: list[ChangeSet] = []
@@ -185,7 +185,7 @@ class ByHand:
         self.watcher = watcher._Watcher(
             self._inbox, self.delivered.append, print, print, poll=False, clock=lambda: self.now
         )
-        self.turn(100.0, watcher._Aim(Targets(code=tuple(map(str, code))), {}, NOW))
+        self.turn(100.0, watcher._Retarget(Targets(code=tuple(map(str, code))), {}, NOW))
 
     def turn(self, at: float, message: watcher._Message) -> None:
         self.now = at
@@ -198,13 +198,13 @@ def test_without_ends_of_writes_quiet_decides(tmp_path: Path, monkeypatch: pytes
     path = tmp_path / "score.py"
     path.write_text("one", encoding="utf-8")
     hand = ByHand(monkeypatch, path)
-    ring = Ring(str(path), Finish.OPEN, folder=False)
+    event = FileEvent(str(path), Finish.OPEN, folder=False)
     path.write_text("two", encoding="utf-8")
-    hand.turn(101.0, ring)
+    hand.turn(101.0, event)
     path.write_text("three", encoding="utf-8")
-    hand.turn(101.03, ring)
+    hand.turn(101.03, event)
     assert hand.delivered == []
-    hand.turn(101.03 + debounce.QUIET, Ring("/elsewhere", Finish.SEEN, folder=False))
+    hand.turn(101.03 + debounce.QUIET, FileEvent("/elsewhere", Finish.SEEN, folder=False))
     assert len(hand.delivered) == 1
 
 
@@ -213,8 +213,8 @@ def test_a_ring_for_a_file_that_is_as_before_tells_nothing(tmp_path: Path, monke
     path = tmp_path / "score.py"
     path.write_text("one", encoding="utf-8")
     hand = ByHand(monkeypatch, path)
-    hand.turn(101.0, Ring(str(path), Finish.CLOSED, folder=False))
-    hand.turn(102.0, Ring(str(path), Finish.CLOSED, folder=False))
+    hand.turn(101.0, FileEvent(str(path), Finish.CLOSED, folder=False))
+    hand.turn(102.0, FileEvent(str(path), Finish.CLOSED, folder=False))
     assert hand.delivered == []
 
 
@@ -235,7 +235,7 @@ def versions(tmp_path: Path) -> tuple[str, Stamp, Stamp]:
 def test_what_was_loaded_is_known(tmp_path: Path) -> None:
     """A generation's version becomes the baseline, although the disk holds another one."""
     path, one, two = versions(tmp_path)
-    singles = Singles()
+    singles = TrackedFiles()
     singles.retarget({path: Role.CODE}, {path: one}, NOW)
     assert singles.known[path] == one
     assert singles.look(path, closely=True) == two
@@ -245,7 +245,7 @@ def test_what_was_loaded_is_known(tmp_path: Path) -> None:
 def test_workers_that_loaded_different_versions_have_to_be_replaced(tmp_path: Path, newest_first: bool) -> None:
     """One worker loaded the old version, another one the new: in either order the difference is still seen."""
     path, one, two = versions(tmp_path)
-    singles = Singles()
+    singles = TrackedFiles()
     for stamp in (two, one) if newest_first else (one, two):
         singles.retarget({path: Role.CODE}, {path: stamp}, NOW)
     assert singles.known[path] == one
@@ -254,7 +254,7 @@ def test_workers_that_loaded_different_versions_have_to_be_replaced(tmp_path: Pa
 def test_a_late_report_of_an_old_version_is_not_believed(tmp_path: Path) -> None:
     """The version that a delivered change has replaced is not taken for new."""
     path, one, two = versions(tmp_path)
-    singles = Singles()
+    singles = TrackedFiles()
     singles.retarget({path: Role.CODE}, {path: one}, NOW)
     singles.tell([path])
     singles.settle(path, two)
@@ -265,7 +265,7 @@ def test_a_late_report_of_an_old_version_is_not_believed(tmp_path: Path) -> None
 def test_known_files_keep_their_baseline(tmp_path: Path) -> None:
     """A new list of targets changes nothing for a file that is in both."""
     path, one, _ = versions(tmp_path)
-    singles = Singles()
+    singles = TrackedFiles()
     singles.retarget({path: Role.CODE}, {path: one}, NOW)
     singles.retarget({path: Role.CODE, "/other.py": Role.CODE}, {}, NOW)
     assert singles.known == {path: one}
@@ -274,10 +274,10 @@ def test_known_files_keep_their_baseline(tmp_path: Path) -> None:
 def test_a_file_that_came_while_it_was_looked_for_is_not_known(tmp_path: Path) -> None:
     """A file that nobody has loaded counts as new if it is younger than the generation that missed it."""
     path, _, two = versions(tmp_path)
-    singles = Singles()
+    singles = TrackedFiles()
     singles.retarget({path: Role.CODE}, {}, two.mtime_ns)
     assert path not in singles.known
-    singles = Singles()
+    singles = TrackedFiles()
     singles.retarget({path: Role.CODE}, {}, NOW)
     assert singles.known[path] == two
 
@@ -311,14 +311,14 @@ def test_score_py_is_never_excluded_and_configuration_wins() -> None:
 )
 def test_include_globs(glob: str, path: str, counts: bool) -> None:
     """One star stays within a name, two span folders; relative globs start at the base; litter never counts."""
-    (area,) = areas_of(Targets(include=(glob,), base="/p"))
-    assert area.counts(path) is counts
+    (tree,) = trees_of(Targets(include=(glob,), base="/p"))
+    assert tree.counts(path) is counts
 
 
 def test_only_the_fixed_part_of_an_include_glob_is_walked() -> None:
-    """The area of a glob begins where its first wildcard does, and is deep only if it has to be."""
-    areas = areas_of(Targets(include=("data/sub/*.txt", "data/**/*.txt", "*/a.txt"), base="/p"))
-    assert [(area.root, area.deep) for area in areas] == [("/p/data/sub", False), ("/p/data", True), ("/p", True)]
+    """The tree of a glob begins where its first wildcard does, and is deep only if it has to be."""
+    trees = trees_of(Targets(include=("data/sub/*.txt", "data/**/*.txt", "*/a.txt"), base="/p"))
+    assert [(tree.root, tree.deep) for tree in trees] == [("/p/data/sub", False), ("/p/data", True), ("/p", True)]
 
 
 @pytest.mark.parametrize(
@@ -334,8 +334,8 @@ def test_only_the_fixed_part_of_an_include_glob_is_walked() -> None:
 )
 def test_exclude_globs(glob: str, path: str, counts: bool) -> None:
     """A glob without a slash is a name at any depth; a folder is left out with all that it holds."""
-    (area,) = areas_of(Targets(trees=("/p/model",), exclude=(glob,), base="/p"))
-    assert area.counts(path) is counts
+    (tree,) = trees_of(Targets(trees=("/p/model",), exclude=(glob,), base="/p"))
+    assert tree.counts(path) is counts
 
 
 def test_an_included_file_or_folder_may_be_named_plainly(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_an_included_file_or_folder_may_be_named_plainly(tmp_path: Path) -> None
     (tmp_path / "prompts").mkdir()
     targets = Targets(include=("prompts", "one.txt"), base=str(tmp_path))
     assert roles_of(targets) == {str(tmp_path / "one.txt"): Role.INCLUDED}
-    assert [(area.root, area.deep) for area in areas_of(targets)] == [(str(tmp_path / "prompts"), True)]
+    assert [(tree.root, tree.deep) for tree in trees_of(targets)] == [(str(tmp_path / "prompts"), True)]
 
 
 @pytest.mark.parametrize("name", ["a.swp", "a~", ".#a", "a.tmp", "a.part", "a.crdownload", ".~lock.a#", "a.log"])
@@ -362,10 +362,10 @@ def test_a_trail_holds_every_link(tmp_path: Path) -> None:
     (real / "current").symlink_to("v1")
     (real / "link.py").symlink_to("current/../current/score.py")
     (real / "round").symlink_to("round")
-    way = trail(str(real / "link.py"))
+    way = resolve(str(real / "link.py"))
     assert way.real == str(real / "v1" / "score.py")
     assert way.links == (str(real / "link.py"), str(real / "current"))
-    assert len(trail(str(real / "round" / "a")).links) == 40
+    assert len(resolve(str(real / "round" / "a")).links) == 40
 
 
 def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> None:
@@ -375,17 +375,17 @@ def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> N
     (model / "a.bin").write_text("a", encoding="utf-8")
     (model / "up").symlink_to("..")
     (model / "deep" / "back").symlink_to("../deep")
-    (area,) = areas_of(Targets(trees=(str(model),)))
-    seen = survey(area, {})
+    (tree,) = trees_of(Targets(trees=(str(model),)))
+    seen = take_snapshot(tree, {})
     assert sorted(seen.found) == [str(model / name) for name in ("a.bin", "deep/back", "up")]
 
 
 def test_a_survey_gives_back_what_is_as_known(tmp_path: Path) -> None:
     """A second walk costs stats only: unchanged files keep the stamp that is known, with its digest."""
     (tmp_path / "a.bin").write_text("a", encoding="utf-8")
-    (area,) = areas_of(Targets(trees=(str(tmp_path),)))
-    first = survey(area, {})
+    (tree,) = trees_of(Targets(trees=(str(tmp_path),)))
+    first = take_snapshot(tree, {})
     (stamp,) = first.found.values()
     assert stamp.digest is not None
-    (again,) = survey(area, first.found).found.values()
+    (again,) = take_snapshot(tree, first.found).found.values()
     assert again is stamp

@@ -37,12 +37,13 @@ TESTS = ROOT / "tests"
 DESELECTED = HERE / "deselected.txt"
 REDIRECTOR = HERE / "redirector.c"
 
-LAYOUT = 1  # to be raised when the set-up makes something else
+LAYOUT = 2  # to be raised when the set-up makes something else
 PYTHON = "3.11"
 COMPILER = "x86_64-w64-mingw32-gcc"
 LANES = 2  # files at the same time, each lane with a Wine of its own
 FILE_LIMIT = 240.0  # seconds for the tests of one file
 TEST_LIMIT = 60  # seconds for one test; for it and those after it in its file, on Windows
+SCRIPT_LIMIT = 600.0  # seconds for a script
 SETUP_LIMIT = 240.0  # seconds for one command of the set-up
 
 PACKAGES = (
@@ -54,7 +55,7 @@ PACKAGES = (
 )
 """What the tests need there beside what setup.cfg requires."""
 
-IN_BASE_TOO = ("process/test_process.py", "live/test_check.py", "live/test_windows.py")
+IN_BASE_TOO = ("process/test_process.py", "live/test_check.py")
 """Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
 
 
@@ -101,6 +102,7 @@ def set_up(folder: Path) -> None:
     _install(folder / "base" / "Lib" / "site-packages")
     _make_environment(folder)
     prefix.join()
+    _name_library_files(folder)
     for lane in range(1, LANES):
         shutil.copytree(folder / "prefix-0", folder / f"prefix-{lane}", symlinks=True)
     _try_out(folder)
@@ -149,6 +151,32 @@ def _install(target: Path) -> None:
     """Wheels for Windows; what has to be built is not had."""
     platform = ("--platform", "win_amd64", "--implementation", "cp", "--python-version", PYTHON)
     _pip("install", "--target", target, *platform, "--only-binary=:all:", *requirements())
+
+
+RENAME = r"""
+import marshal, os, sys, types
+def named(code, name):
+    inner = [named(each, name) if isinstance(each, types.CodeType) else each for each in code.co_consts]
+    return code.replace(co_filename=name, co_consts=tuple(inner))
+for folder, _, names in os.walk(sys.argv[1]):
+    for name in names:
+        if name.endswith(".pyc") and "site-packages" not in folder:
+            path = os.path.join(folder, name)
+            content = open(path, "rb").read()
+            code = named(marshal.loads(content[16:]), path[:-1])
+            open(path, "wb").write(content[:16] + marshal.dumps(code))
+"""
+
+
+def _name_library_files(folder: Path) -> None:
+    """The embeddable distribution's library is bytecode that names no folders: nobody could tell whose files it is."""
+    wine = Wine(folder / "prefix-0")
+    wine.begin()
+    library = windows_path(folder / "base" / "Lib")
+    ran = wine.run([str(base_python(folder)), "-c", RENAME, library], SETUP_LIMIT, {}, ROOT)
+    wine.end()
+    if ran.code:
+        raise SetupError(f"the standard library cannot be given its names: {ran.output[-2000:]}")
 
 
 def _make_environment(folder: Path) -> None:
@@ -395,6 +423,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
     parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    parser.add_argument(
+        "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
+    )
     asked = parser.parse_args()
     begun = time.monotonic()
     folder = cache_folder()
@@ -405,11 +436,23 @@ def main() -> int:
         print(f"windows tests: error: {error}", file=sys.stderr)
         return 2
     print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+    if asked.script:
+        return run_script(asked.script, folder)
     left_out = {row.name for row in deselected() if "::" not in row.name}
     files = asked.files or sorted(TESTS.rglob("test_*.py"))
     results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
+
+
+def run_script(words: Sequence[str], folder: Path) -> int:
+    """A script by the virtual environment's Python; its exit code."""
+    wine = Wine(folder / "prefix-0")
+    wine.begin()
+    ran = wine.run([str(environment_python(folder)), *words], SCRIPT_LIMIT, {"PYTHONPATH": windows_path(ROOT)}, ROOT)
+    wine.end()
+    print(ran.output, end="")
+    return 1 if ran.code is None else ran.code
 
 
 def take_turn(folder: Path) -> IO[str]:

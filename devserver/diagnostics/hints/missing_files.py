@@ -66,10 +66,10 @@ def _model_file(facts: Facts) -> str | None:
     path, folder = _missing_path(facts), facts.model_dir
     if path is None or folder is None:
         return None
-    path, folder = os.path.abspath(path), os.path.abspath(folder)
-    if not path.startswith(os.path.join(folder, "")):  # it may be on another drive, to which no relative path leads
+    top = os.path.abspath(folder)
+    if not os.path.abspath(path).startswith(os.path.join(top, "")):  # it may be on another drive
         return None
-    inside = os.path.relpath(path, folder)
+    inside = os.path.relpath(os.path.abspath(path), top)
     if not os.path.isdir(folder):
         return f"the model folder {folder} does not exist; the working directory is {os.getcwd()}"
     tail = inside.split(os.sep)

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
+from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.codes import everything, inner, is_container
-from devserver.worker.keep.compare import Difference, Place, Single, Source
-from devserver.worker.keep.reasons import Reason, Why
-from devserver.worker.keep.watching import quiet
+from devserver.worker.keep.compare import Difference, Place, Source
+from devserver.worker.keep.hook import quiet
+from devserver.worker.keep.plain import Single
 
 FUTURE = 0x1FE0000  # flags of `from __future__`
 KINDS = (

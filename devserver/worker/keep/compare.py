@@ -14,10 +14,9 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from devserver.worker.keep.reasons import Reason, Why
+from devserver.records.reasons import Reason, Why
+from devserver.worker.keep.plain import NAMED, Function, Single, single_of, singles, span_of, without
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
-NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
@@ -34,16 +33,6 @@ class Place:
     new_line: int
     old_span: tuple[int, int]
     new_span: tuple[int, int]
-
-
-@dataclass(frozen=True)
-class Single:
-    """A plain function that is only in one of the texts; `line` and `span` are of that text."""
-
-    name: str
-    line: int
-    span: tuple[int, int]
-    looked_up: frozenset[str]  # names that its annotations evaluate
 
 
 @dataclass(frozen=True)
@@ -104,12 +93,12 @@ class _Comparison:
         before, after = self.old.tree.body, self.new.tree.body
         if ast.get_docstring(self.old.tree, clean=False) != ast.get_docstring(self.new.tree, clean=False):
             raise _Differs(Why.STATEMENT, after[0] if after else None, fact="the module's docstring")
-        removed, added = _singles(before, after), _singles(after, before)
-        self.block(_without(before, removed), _without(after, added), "")
+        removed, added = singles(before, after), singles(after, before)
+        self.block(without(before, removed), without(after, added), "")
         return Difference(
             tuple(self.changed),
-            tuple(_single(node) for node in added),
-            tuple(_single(node) for node in removed),
+            tuple(single_of(node) for node in added),
+            tuple(single_of(node) for node in removed),
             tuple(self.apart[0]),
             tuple(self.apart[1]),
         )
@@ -133,8 +122,8 @@ class _Comparison:
             self.fields(one, other, prefix, ("body",))
             self.block(one.body, other.body, f"{prefix}{one.name}.")
         elif not prefix and self.never_runs(one) and self.never_runs(other):
-            self.apart[0].append(_span(one))
-            self.apart[1].append(_span(other))
+            self.apart[0].append(span_of(one))
+            self.apart[1].append(span_of(other))
         else:
             self.fields(one, other, prefix)
 
@@ -142,8 +131,8 @@ class _Comparison:
         """Equal text is an equal tree."""
         if (one.col_offset, one.end_col_offset) != (other.col_offset, other.end_col_offset):
             return False
-        first, last = _span(one)
-        begin, end = _span(other)
+        first, last = span_of(one)
+        begin, end = span_of(other)
         return last - first == end - begin and self.old.lines[first - 1 : last] == self.new.lines[begin - 1 : end]
 
     def count_names(self, node: ast.stmt, prefix: str) -> None:
@@ -244,13 +233,8 @@ def _same(one: object, other: object) -> bool:
     return one == other
 
 
-def _span(node: ast.stmt | ast.Lambda) -> tuple[int, int]:
-    decorators: list[ast.expr] = getattr(node, "decorator_list", [])
-    return min([node.lineno, *(found.lineno for found in decorators)]), node.end_lineno or node.lineno
-
-
 def _place(name: str, code_name: str, one: Function | ast.Lambda, other: Function | ast.Lambda) -> Place:
-    old, new = _span(one), _span(other)
+    old, new = span_of(one), span_of(other)
     return Place(name, code_name, old[0], new[0], old, new)
 
 
@@ -287,94 +271,3 @@ def _has_globals(node: ast.If) -> bool:
         for statement in node.body
         for child in ast.walk(statement)
     )
-
-
-# --- plain functions that come and go
-
-
-def _singles(here: Sequence[ast.stmt], there: Sequence[ast.stmt]) -> list[ast.FunctionDef]:
-    """Plain functions of the module that are only `here`, each defined once."""
-    names = Counter(node.name for node in here if isinstance(node, NAMED))
-    known = {node.name for node in there if isinstance(node, NAMED)}
-    return [
-        node
-        for number, node in enumerate(here)
-        if isinstance(node, ast.FunctionDef)
-        and node.name not in known
-        and names[node.name] == 1
-        and _is_plain(node, _imported(here[:number]))
-    ]
-
-
-def _imported(block: Sequence[ast.stmt]) -> set[str]:
-    imports = [node for node in block if isinstance(node, (ast.Import, ast.ImportFrom))]
-    return {(alias.asname or alias.name).partition(".")[0] for node in imports for alias in node.names}
-
-
-def _is_plain(node: ast.FunctionDef, imported: set[str]) -> bool:
-    """To define it does nothing but bind its name: no decorators, constant defaults, annotations of known names."""
-    name = node.name
-    special = name in ("init", "run") or (name.startswith("__") and name.endswith("__"))
-    if special or node.decorator_list or getattr(node, "type_params", None):
-        return False
-    defaults = [*node.args.defaults, *(value for value in node.args.kw_defaults if value is not None)]
-    return all(map(_is_constant, defaults)) and all(_is_type(found, imported) for found in _annotations(node))
-
-
-def _annotations(node: ast.FunctionDef) -> list[ast.expr]:
-    args = node.args
-    every = [*args.posonlyargs, *args.args, *args.kwonlyargs, args.vararg, args.kwarg]
-    found = [arg.annotation for arg in every if arg is not None]
-    return [annotation for annotation in (*found, node.returns) if annotation is not None]
-
-
-def _is_constant(node: ast.expr) -> bool:
-    if isinstance(node, ast.UnaryOp):
-        return isinstance(node.op, ast.USub) and isinstance(node.operand, ast.Constant)
-    if isinstance(node, ast.Tuple):
-        return all(map(_is_constant, node.elts))
-    return isinstance(node, ast.Constant)
-
-
-BUILTIN_TYPES = {
-    "int",
-    "float",
-    "str",
-    "bytes",
-    "bool",
-    "list",
-    "dict",
-    "set",
-    "frozenset",
-    "tuple",
-    "object",
-    "complex",
-    "type",
-}
-
-
-def _is_type(node: ast.expr, imported: set[str]) -> bool:
-    """Names of builtin types and of what the file imports, with attributes, brackets and bars."""
-    if isinstance(node, ast.Constant):
-        return True
-    if isinstance(node, ast.Name):
-        return node.id in BUILTIN_TYPES or node.id in imported
-    if isinstance(node, ast.Attribute):
-        return _is_type(node.value, imported)
-    if isinstance(node, ast.Subscript):
-        return _is_type(node.value, imported) and _is_type(node.slice, imported)
-    if isinstance(node, (ast.Tuple, ast.List)):
-        return all(_is_type(part, imported) for part in node.elts)
-    if isinstance(node, ast.BinOp):
-        return isinstance(node.op, ast.BitOr) and _is_type(node.left, imported) and _is_type(node.right, imported)
-    return False
-
-
-def _without(block: Sequence[ast.stmt], left_out: Sequence[ast.stmt]) -> list[ast.stmt]:
-    return [node for node in block if not any(node is other for other in left_out)]
-
-
-def _single(node: ast.FunctionDef) -> Single:
-    names = {part.id for found in _annotations(node) for part in ast.walk(found) if isinstance(part, ast.Name)}
-    span = _span(node)
-    return Single(node.name, span[0], span, frozenset(names))

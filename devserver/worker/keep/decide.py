@@ -10,34 +10,18 @@ from dataclasses import dataclass, replace
 from importlib.util import decode_source
 from types import CodeType
 
-from devserver.worker.keep.change import Change, Holders, Loaded, class_notes, compiled, make_change
+from devserver.records.reasons import Reason, Why
+from devserver.worker.keep.change import Change, Loaded, compiled, make_change
 from devserver.worker.keep.codes import (
     everything,
     inner,
-    is_compiled_otherwise,
     is_function,
-    outer_functions,
     positions,
-    used_in,
-    words_in,
 )
-from devserver.worker.keep.compare import BUILTIN_TYPES, Difference, Single, Source, compare
-from devserver.worker.keep.ran import Record
-from devserver.worker.keep.reasons import Reason, Why
+from devserver.worker.keep.compare import Difference, Source, compare
+from devserver.worker.keep.executed import Executed, History, names_of, words_of
+from devserver.worker.keep.plain import BUILTIN_TYPES, Single
 from devserver.worker.keep.watching import Seen, stat_of
-
-
-@dataclass(frozen=True)
-class History:
-    """What is known of a load and an init() that are over. `loaded`: every execution of one of the user's files."""
-
-    loaded: tuple[Loaded, ...]
-    seen: Seen
-    record: Record | None
-    holders: Holders
-
-    def of(self, path: str) -> list[Loaded]:
-        return [one for one in self.loaded if one.path == path]
 
 
 @dataclass(frozen=True)
@@ -60,11 +44,13 @@ def decide(
     `imported_later`: files that a generation has imported in a request, and init() has not: forks read them anew.
     `by_fork` is false for a spare, which is the process that ran init().
     """
-    reason = _why_never(history, by_fork)
+    reason = why_never(history, by_fork)
     if reason is not None:
         return reason
     changes: list[Change] = []
     differences: list[Difference] = []
+    if (read := next((path for path in imported_later if _reader_of(history, path)), None)) is not None:
+        return Reason(Why.TEXT_READ, path=read, fact=_reader_of(history, read))
     for path, content in contents.items():
         for found in _changes_of(history, path, content, path in imported_later):
             if isinstance(found, Reason):
@@ -131,7 +117,7 @@ def _reader_of(history: History, path: str) -> str:
 # --- all together
 
 
-def _why_never(history: History, by_fork: bool) -> Reason | None:
+def why_never(history: History, by_fork: bool) -> Reason | None:
     """What speaks against it whatever the edit is."""
     seen = history.seen
     if history.record is None:
@@ -156,42 +142,6 @@ def _why_not(history: History, changes: Sequence[Change], differences: Sequence[
         if reason is not None:
             return replace(reason, path=change.loaded.path)
     return _about_names(history, changes, differences, executed) or _about_lines(history, changes, executed)
-
-
-class Executed:
-    """What ran in load and init(): by code, and the names that it uses."""
-
-    def __init__(self, history: History) -> None:
-        record = history.record
-        assert record is not None
-        self._loaded = history.loaded
-        self._idle = frozenset(
-            id(code)
-            for one in history.loaded
-            for code in outer_functions(one.code)
-            if not record.ran(code) and not is_compiled_otherwise(code)
-        )
-        modules = [one.code for one in history.loaded]
-        self.names = frozenset(_names(self.used(modules)))
-        codes = (code for code in self.used(modules) if not class_notes(code))
-        self.asks_where_classes_begin = min(_names(codes) & {"__firstlineno__"}, default="")
-        self.words = self.names | _words(self.used(modules))
-
-    def ran(self, code: CodeType) -> bool:
-        """For functions of modules and classes; for code inside of them it says what they did."""
-        return id(code) not in self._idle
-
-    def used(self, modules: Iterable[CodeType], idle: Collection[int] = ()) -> list[CodeType]:
-        """All code of these modules but for functions that did not run."""
-        left_out = self._idle | frozenset(idle)
-        return [code for module in modules for code in used_in(module, left_out)]
-
-    def idle_in(self, change: Change) -> set[int]:
-        """The same functions, in the new code, and those that are new."""
-        fresh = {(code.co_name, code.co_firstlineno) for added in change.added for code in inner(added)}
-        paired = {id(pair.new) for pair in change.pairs if not self.ran(pair.old)}
-        others = outer_functions(change.pairs[0].new)
-        return paired | {id(code) for code in others if (code.co_name, code.co_firstlineno) in fresh}
 
 
 def _about_text(history: History, change: Change, executed: Executed) -> Reason | None:
@@ -256,7 +206,7 @@ def _about_names(
 def _look_ups(history: History, changes: Sequence[Change], executed: Executed) -> str:
     """What may have looked through names in init(), or may show their order in run()."""
     codes = [one.code for one in history.loaded] + [change.pairs[0].new for change in changes]
-    everywhere = _names(code for module in codes for code in everything(module))
+    everywhere = names_of(code for module in codes for code in everything(module))
     stars = {"import *"} if "*" in executed.words else set()
     return min((executed.names & _LOOK_UP) | (everywhere & _SEE_ORDER) | stars, default="")
 
@@ -288,15 +238,7 @@ def _words_after(history: History, changes: Sequence[Change], executed: Executed
     codes = executed.used(one.code for one in history.loaded if id(one.code) not in changed)
     for change in changed.values():
         codes += executed.used([change.pairs[0].new], executed.idle_in(change))
-    return frozenset(_names(codes) | _words(codes))
-
-
-def _names(codes: Iterable[CodeType]) -> set[str]:
-    return {name for code in codes for name in code.co_names}
-
-
-def _words(codes: Iterable[CodeType]) -> set[str]:
-    return {word for code in codes for word in words_in(code)}
+    return frozenset(names_of(codes) | words_of(codes))
 
 
 def _about_lines(history: History, changes: Sequence[Change], executed: Executed) -> Reason | None:

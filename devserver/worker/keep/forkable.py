@@ -18,13 +18,13 @@ import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from devserver.worker.keep.reasons import Reason, Why
-from devserver.worker.keep.watching import quiet
+from devserver.process.platform import System
+from devserver.records.reasons import Reason, Why
+from devserver.worker.keep.hook import quiet
 
 OMP_PAUSE_HARD = 2
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
 _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
-_HAS_PROC = os.path.isdir("/proc/self/fd") and hasattr(os, "fork")
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
 
@@ -71,14 +71,14 @@ class Forkable:
 
 def state_now(ignore: Collection[int] = ()) -> State:
     """The state of this process. `ignore`: descriptors of the tool's own."""
-    if not _HAS_PROC:
+    if not System.sees_itself:
         return State({}, frozenset(), {}, ())
     return State(_descriptors(ignore), _shared_memory(), _signal_handlers(), _timers())
 
 
 def forkable(before: State, ignore: Collection[int] = ()) -> Forkable | Reason:
     """Whether this process may be forked, given its state before the script was loaded. Forks a throw-away child."""
-    reason = _threads_left() or _children()
+    reason = threads_left() or _children()
     if reason is not None:
         return reason
     return differs(before, state_now(ignore))
@@ -125,8 +125,9 @@ def _openmp_runtimes() -> list[str]:
         return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
 
 
-def _threads_left() -> Reason | None:
-    if not _HAS_PROC:
+def threads_left() -> Reason | None:
+    """Those that a fork would lose, after runtimes and libraries were given the chance to end theirs."""
+    if not System.sees_itself:
         return Reason(Why.SYSTEM, fact="there is no /proc")
     if len(os.listdir("/proc/self/task")) > 1:
         pause_openmp()

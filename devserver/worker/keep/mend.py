@@ -55,12 +55,25 @@ def mend(state: Left) -> None:
         random.setstate(state.random_state)
     if state.reseed_numpy:
         sys.modules["numpy.random"].seed()
+    part(state)
+
+
+def part(state: Left) -> None:
+    """In a process from which another one was forked that keeps all this: they share nothing from here on.
+
+    Errors: OSError as of `mend`.
+    """
+    disown(state)
+    reopen(state.forkable.reopen)
+    copy_memory(state.forkable.copy)
+
+
+def disown(state: Left) -> None:
+    """Exit handlers of load and init() run in another process."""
     for handler in state.exit_handlers:
         atexit.unregister(handler)
     for finalizer in state.finalizers:
         finalizer.atexit = False
-    reopen(state.forkable.reopen)
-    copy_memory(state.forkable.copy)
 
 
 def _registry() -> dict[weakref.finalize[..., Any], Any]:

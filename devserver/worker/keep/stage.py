@@ -13,13 +13,14 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import CodeType, ModuleType
 
+from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.change import Loaded, apply, find_holders
 from devserver.worker.keep.compare import Source
-from devserver.worker.keep.decide import History, Plan
+from devserver.worker.keep.decide import Plan
+from devserver.worker.keep.executed import History
 from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
 from devserver.worker.keep.mend import Left, finalizers_now, left, mend
 from devserver.worker.keep.ran import start_record
-from devserver.worker.keep.reasons import Reason
 from devserver.worker.keep.watching import Watch
 
 
@@ -51,8 +52,10 @@ class Observer:
         self._watch.__enter__()
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._watch.__exit__()
+        if kind is not None and self._record is not None:
+            self._record.stop()
 
     def executing(self, path: str, text: str, code: CodeType, module: ModuleType) -> None:
         """To be called by the loader before it executes `code`, which was compiled from `text`."""
@@ -62,13 +65,16 @@ class Observer:
             self._sources[path] = Source.of(text)
         self._loaded.append(Loaded(path, self._sources[path], code, module))
 
-    def initialised(self) -> Initialised:
-        """After the `with`: what a fork can build upon. Takes some 50 ms, more where many objects are alive."""
+    def initialised(self, by_fork: bool = True) -> Initialised:
+        """After the `with`: what a fork, or else this process, can build upon.
+
+        Takes some 50 ms, more where many objects are alive.
+        """
         gc.collect()
         seen = self._watch.seen()
         if self._record is not None:
             self._record.stop()
-        may_fork = forkable(self._before, self._ignore)
+        may_fork = forkable(self._before, self._ignore) if by_fork else Reason(Why.SYSTEM)
         holders = find_holders(self._loaded, self._frozen)
         history = History(tuple(self._loaded), seen, self._record, holders)
         return Initialised(
@@ -79,4 +85,9 @@ class Observer:
 def resume(stage: Initialised, plan: Plan, refresh: Callable[[str, str], None]) -> None:
     """In the fork, before it answers: as after a fresh start of the new texts. Errors: OSError."""
     mend(stage.left)
+    change(stage, plan, refresh)
+
+
+def change(stage: Initialised, plan: Plan, refresh: Callable[[str, str], None]) -> None:
+    """In a process that has run init() itself: the code is that of the new texts."""
     apply(plan.changes, stage.history.holders, refresh)

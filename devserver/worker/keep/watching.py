@@ -12,13 +12,13 @@ import linecache
 import os
 import random
 import sys
-from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
-Handler = Callable[[tuple[Any, ...], FrameType], None]
+from devserver.worker.keep.hook import hook, quiet_frame
+
 Stat = tuple[int, int, int] | None
 
 
@@ -62,7 +62,7 @@ class Watch:
         self._undo: list[Callable[[], None]] = []
 
     def __enter__(self) -> Watch:
-        _hook.table = {
+        hook.table = {
             "open": self._opened,
             "object.__getattr__": self._attribute_read,
             "pickle.find_class": self._class_found,
@@ -72,11 +72,11 @@ class Watch:
             **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"), self._started),
             **dict.fromkeys(("os.fork", "os.forkpty"), self._forked),
         }
-        _hook.install()
+        hook.install()
         self._stand_in(linecache, "getlines", self._getlines)
         self._stand_in(linecache, "updatecache", self._getlines)
         for name in ("getpid", "getppid"):
-            self._stand_in(os, name, self._getpid)
+            self._stand_in_for_good(name, self._getpid)
         if hasattr(os, "register_at_fork"):
             self._stand_in(os, "register_at_fork", self._register_at_fork)
         self._stand_in(atexit, "register", self._register)
@@ -88,7 +88,7 @@ class Watch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        _hook.table = {}
+        hook.table = {}
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
@@ -115,6 +115,12 @@ class Watch:
         original = getattr(module, name)
         setattr(module, name, make(original))
         self._undo.append(lambda: setattr(module, name, original))
+
+    def _stand_in_for_good(self, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        """A function of the system; it may be passed to other processes, as pickles do it by its name and module."""
+        asks = make(getattr(os, name))
+        for module in (os, sys.modules[asks.__module__]):
+            setattr(module, name, asks)
 
     # --- heard
 
@@ -168,13 +174,13 @@ class Watch:
     def _getlines(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def getlines(filename: Any, module_globals: Any = None) -> Any:
-            frame = _quiet_frame(1)
+            frame = quiet_frame(1)
             while frame is not None and os.path.basename(frame.f_code.co_filename) == "linecache.py":
                 frame = frame.f_back
             reader = os.path.basename(frame.f_code.co_filename) if frame is not None else ""
             if frame is not None and reader not in _SHOW_LINES and not self._is_ours(frame.f_code.co_filename):
                 self._text_read.setdefault(os.path.abspath(filename), _who(frame))
-            with _hook.quiet():
+            with hook.quiet():
                 return original(filename, module_globals)
 
         return getlines
@@ -182,8 +188,8 @@ class Watch:
     def _getpid(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def getpid() -> Any:
-            if _hook.table and self._pid_taken is None:
-                frame = _asker(_quiet_frame(1))
+            if hook.table and self._pid_taken is None:
+                frame = _asker(quiet_frame(1))
                 path = frame.f_code.co_filename.replace("\\", "/") if frame is not None else ""
                 if self._is_user(path) or "/psutil/" in path:  # which keeps the number for the script
                     self._pid_taken = f"os.{original.__name__}()"
@@ -194,8 +200,8 @@ class Watch:
     def _register_at_fork(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def register_at_fork(**handlers: Any) -> Any:
-            frame = _quiet_frame(1)
-            if _hook.table and frame is not None and self._is_user(frame.f_code.co_filename):
+            frame = quiet_frame(1)
+            if hook.table and frame is not None and self._is_user(frame.f_code.co_filename):
                 self._at_fork = "os.register_at_fork()"
             return original(**handlers)
 
@@ -204,7 +210,7 @@ class Watch:
     def _register(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def register(func: Any, /, *args: Any, **kwargs: Any) -> Any:
-            if _hook.table:
+            if hook.table:
                 self._exits.append(func)
             return original(func, *args, **kwargs)
 
@@ -213,7 +219,7 @@ class Watch:
     def _seed(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def seed(*args: Any, **kwargs: Any) -> Any:
-            if _hook.table:
+            if hook.table:
                 self._random_seeded = _has_value(args, kwargs)
             return original(*args, **kwargs)
 
@@ -222,7 +228,7 @@ class Watch:
     def _seed_numpy(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
         def seed(*args: Any, **kwargs: Any) -> Any:
-            if _hook.table:
+            if hook.table:
                 self._numpy_seeded = _has_value(args, kwargs)
             return original(*args, **kwargs)
 
@@ -290,64 +296,6 @@ def _first_outside_library(frame: FrameType | None) -> str:
 
 
 _STANDARD = os.path.dirname(os.__file__) + os.sep
-
-
-# --- the hook
-
-
-class _Hook:
-    """The process's one audit hook; it cannot be taken away, so it does next to nothing when nobody listens."""
-
-    def __init__(self) -> None:
-        self.table: dict[str, Handler] = {}
-        self.busy: set[int] = set()  # threads that are in a handler
-        self._installed = False
-
-    def install(self) -> None:
-        if not self._installed:
-            self._installed = True
-            sys.addaudithook(self)
-
-    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
-        handler = self.table.get(event)
-        if handler is None or get_ident() in self.busy:
-            return
-        with self.quiet():
-            try:
-                handler(arguments, sys._getframe(1))
-            except Exception:
-                pass  # a name that is none; the call itself will say so
-
-    def quiet(self) -> _Quiet:
-        """A `with` in which nothing is heard."""
-        return _Quiet(self)
-
-
-class _Quiet:
-    def __init__(self, hook: _Hook) -> None:
-        self._hook = hook
-
-    def __enter__(self) -> None:
-        self._thread = get_ident()
-        self._nested = self._thread in self._hook.busy
-        self._hook.busy.add(self._thread)
-
-    def __exit__(self, *_: object) -> None:
-        if not self._nested:
-            self._hook.busy.discard(self._thread)
-
-
-_hook = _Hook()
-
-
-def quiet() -> _Quiet:
-    """A `with` for the tool's own looks at the user's functions."""
-    return _hook.quiet()
-
-
-def _quiet_frame(depth: int) -> FrameType | None:
-    with _hook.quiet():
-        return sys._getframe(depth + 1)
 
 
 # --- whether numpy's global generator was seeded

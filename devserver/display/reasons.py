@@ -1,57 +1,12 @@
-"""Why a fresh start is made, as data: what the terminal, the events and the tests read, each in its own way."""
+"""The reasons for a fresh start in words."""
 
 from __future__ import annotations
 
-import enum
-from dataclasses import dataclass
+from dataclasses import replace
 
-
-class Why(enum.Enum):
-    """The value is the word for it in events; `{place}`, `{fact}` and so on in `SENTENCES` are a reason's fields."""
-
-    NOT_COMPILED = "not_compiled"
-    TEXTS_DIFFER = "texts_differ"
-    BROKEN = "broken"
-    COMPILER_WARNS = "compiler_warns"
-    STATEMENT = "statement"
-    SIGNATURE = "signature"
-    DOCSTRING = "docstring"
-    KIND = "kind"
-    FREE_VARIABLES = "free_variables"
-    NAME = "name"
-    UNPAIRED = "unpaired"
-    RAN = "ran"
-    NO_RECORD = "no_record"
-    SUSPENDED = "suspended"
-    CODE_READ = "code_read"
-    TEXT_READ = "text_read"
-    LINES_READ = "lines_read"
-    STAMP_READ = "stamp_read"
-    PROGRAM = "program"
-    WRITTEN = "written"
-    PID = "pid"
-    AT_FORK = "at_fork"
-    THREADS = "threads"
-    CHILDREN = "children"
-    DESCRIPTOR = "descriptor"
-    SHARED_MEMORY = "shared_memory"
-    FILE_LOCK = "file_lock"
-    SIGNALS = "signals"
-    TIMER = "timer"
-    EXIT_HANDLER = "exit_handler"
-    SYSTEM = "system"
-
-
-@dataclass(frozen=True)
-class Reason:
-    """`place`: a function, as in "Model.predict"; `line`: 1-based, in the new text, 0 if none; `fact`: a name."""
-
-    why: Why
-    path: str = ""
-    place: str = ""
-    line: int = 0
-    fact: str = ""
-
+from devserver.records.messages import LoadReport
+from devserver.records.reasons import Reason, Why
+from devserver.text import path_for_people
 
 SENTENCES = {
     Why.NOT_COMPILED: "{path} was not loaded from its text",
@@ -85,11 +40,32 @@ SENTENCES = {
     Why.TIMER: "a timer runs ({fact})",
     Why.EXIT_HANDLER: "not all exit handlers are known",
     Why.SYSTEM: "nothing can be forked here ({fact})",
+    Why.DATA: "{path}, which was read or looked for, is not as it was",
+    Why.GONE: "{path} is gone",
+    Why.LIBRARY: "{path} has changed since it was imported",
+    Why.LOST: "the process that kept it has ended",
 }
 
 
-def sentence(reason: Reason) -> str:
-    """The reason in words, for people; nothing reads it back."""
+def sentence(reason: Reason, folder: str | None = None) -> str:
+    """The reason in words, for people, with paths below `folder` relative to it; nothing reads it back."""
     return SENTENCES[reason.why].format(
-        path=reason.path, place=reason.place, line=reason.line, fact=reason.fact or "it"
+        path=path_for_people(reason.path, folder), place=reason.place, line=reason.line, fact=reason.fact or "it"
     )
+
+
+class Whys:
+    """Why init() ran again although only code was changed: each reason is told once, wherever it stands by then."""
+
+    def __init__(self) -> None:
+        self._told: set[Reason] = set()
+
+    def of(self, loaded: LoadReport, folder: str) -> str:
+        """Empty where there is nothing new to tell."""
+        if loaded.anew is None or loaded.times.init_ms < 1:
+            return ""
+        known = replace(loaded.anew, line=0)
+        if known in self._told:
+            return ""
+        self._told.add(known)
+        return sentence(loaded.anew, folder)

@@ -1,0 +1,19 @@
+"""The command is started by tests as it is from a terminal, whoever has started the tests."""
+
+from __future__ import annotations
+
+import signal
+
+
+def _ignore_no_signals() -> None:
+    """Under nohup, or behind `&` in a script, these are ignored, and what a test starts would inherit that.
+
+    A handler of our own is not inherited: what is started has the system's.
+    """
+    for name in ("SIGHUP", "SIGINT"):
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, lambda *_: None)
+
+
+_ignore_no_signals()

@@ -1,0 +1,147 @@
+"""What the script, its programs and the tool itself write is no change; an edit of the same file is one."""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from live import COMMAND
+from loop import SERVERS, Loop
+
+both = pytest.mark.parametrize("server", SERVERS)
+
+TELLS = """
+import logging.handlers, os, shutil, sqlite3, subprocess, tempfile, time
+M = os.environ["AZUREML_MODEL_DIR"]
+log = logging.handlers.RotatingFileHandler(os.path.join(M, "out.txt"), maxBytes=500, backupCount=3)
+held = open(os.path.join(M, "held.txt"), "a", buffering=1)
+
+def text():
+    return str(time.time_ns())
+
+def write():
+    with open(os.path.join(M, "new.part"), "w") as file:
+        file.write(text())
+    os.replace(os.path.join(M, "new.part"), os.path.join(M, "cache.bin"))
+    with sqlite3.connect(os.path.join(M, "store.db")) as store:
+        store.execute("create table if not exists t(x)")
+        store.execute("insert into t values(?)", (text(),))
+    store.close()
+    log.emit(logging.LogRecord("x", 20, "f", 1, "m" * 300, (), None))
+    held.write(text())
+    with open(os.path.join(M, f"{text()}.bin"), "w") as file:
+        file.write(text())
+    folder = tempfile.mkdtemp(dir=M)
+    with open(os.path.join(folder, "a.bin"), "w") as file:
+        file.write(text())
+    shutil.rmtree(os.path.join(M, "moved"), ignore_errors=True)
+    os.rename(folder, os.path.join(M, "moved"))
+    with open("state.json", "w") as file:
+        file.write(text())
+
+def init():
+    global state
+    write()
+    with open("state.json") as file:
+        state = file.read()
+
+def run(data):
+    write()
+    return os.path.getsize(os.path.join(M, "cache.bin"))
+"""
+
+
+@both
+def test_what_the_script_writes_into_its_model_folder(tmp_path: Path, server: str) -> None:
+    """By a file that is moved into place, sqlite, rotating logs, files kept open, ever new ones: no reload.
+
+    An edit of such a file is one.
+    """
+    files = {"model/model.bin": "first"}
+    with Loop(tmp_path, "--model_dir", "model", score=TELLS, files=files, server=server) as loop:
+        for _ in range(8):
+            assert loop.ask().status == 200
+            time.sleep(0.1)
+        time.sleep(0.7)  # as long as a new model file gets to be complete
+        assert loop.count("restarting") == 0
+        loop.save("model/cache.bin", "an edit")
+        loop.wait_for_nth("restarting", 1)
+        assert loop.events()[-1]["event"] != "note"
+        loop.wait_for_nth("ready", 2)
+        with sqlite3.connect(loop.project / "model/store.db") as store:
+            store.execute("insert into t values('an edit')")
+        store.close()
+        loop.wait_for_nth("restarting", 2)
+
+
+UNTOLD = """
+import os, subprocess
+PATH = os.path.join(os.environ["AZUREML_MODEL_DIR"], "untold")
+
+def write():
+    subprocess.run(["sh", "-c", f"date +%s%N > {PATH}WHERE.txt"], check=True)
+
+def init():
+    INIT
+
+def run(data):
+    RUN
+    return 1
+"""
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "server"),
+    [("INIT", "", "gunicorn"), ("RUN", "", "waitress"), ("RUN", "", "gunicorn"), ("INIT", ".$$", "waitress")],
+)
+def test_a_loop_that_nobody_explains_is_stopped(tmp_path: Path, where: str, name: str, server: str) -> None:
+    """A program that the script starts writes each time: three reloads, one line, and then peace; an edit counts."""
+    score = UNTOLD.replace("WHERE", name).replace(where, "write()", 1).replace("INIT", "pass").replace("RUN", "pass")
+    files = {"model/model.bin": "first"}
+    with Loop(tmp_path, "--model_dir", "model", score=score, files=files, server=server) as loop:
+        end = time.monotonic() + 20
+        while not (told := notes(loop)) and time.monotonic() < end:
+            assert loop.ask().json() == 1
+        assert len(told) == 1 and "model" in told[0] and "the script's own" in told[0]
+        before = loop.count("restarting")
+        assert before <= 4  # by its name and by its folder, where it came at first
+        for _ in range(4):
+            assert loop.ask().json() == 1
+        time.sleep(0.7)
+        assert loop.count("restarting") == before and len(notes(loop)) == 1
+        loop.save("model/model.bin", "second")
+        loop.wait_for_nth("restarting", before + 1)
+
+
+def notes(loop: Loop) -> list[str]:
+    return [event["text"] for event in loop.events() if event["event"] == "note"]
+
+
+class IntoTheTree(Loop):
+    """Its output and its events go into the project, which is the model folder."""
+
+    def __init__(self, folder: Path, redirection: str, server: str) -> None:
+        script = f'exec {sys.executable} -m devserver "$@" {redirection}'
+        command = ("bash", "-c", script, "azmlinfsrv")
+        super().__init__(folder, "--model_dir", ".", score="def init(): pass\ndef run(data): return 1\n", server=server)
+        self._argv = [*command, *self._argv[len(COMMAND) : -1], str(self.project / "events.jsonl")]
+        self._events = self.project / "events.jsonl"
+
+
+@pytest.mark.parametrize(
+    ("redirection", "server"), [("> out.txt 2>&1", "gunicorn"), ("> >(tee out.txt) 2>&1", "waitress")]
+)
+def test_what_the_tool_writes_is_no_change(tmp_path: Path, redirection: str, server: str) -> None:
+    """Neither its events nor its output, sent into a file or through a program into one."""
+    with IntoTheTree(tmp_path, redirection, server) as loop:
+        for _ in range(3):
+            assert loop.ask().json() == 1
+        time.sleep(0.8)
+        assert loop.count("restarting") == 0
+        loop.save("score.py", "def init(): pass\ndef run(data): return 2\n")
+        assert loop.ask().json() == 2
+        time.sleep(0.8)
+        assert loop.count("restarting") == 1
