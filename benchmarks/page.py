@@ -61,7 +61,7 @@ def throughput(loop: Loop, driver: Any, rounds: int, count: int) -> None:
         found = {}
         for is_open in (True, False) if number % 2 else (False, True):
             if is_open:
-                Tab(driver, url).wait_for("#state", "ready")
+                Tab(driver, url).wait_until_answering()
             else:
                 driver.get("about:blank")
             found[is_open] = rate(loop, count)
@@ -71,7 +71,7 @@ def throughput(loop: Loop, driver: Any, rounds: int, count: int) -> None:
 
 
 def growth(loop: Loop, driver: Any) -> None:
-    Tab(driver, loop.wait_for("page")["url"]).wait_for("#state", "ready")
+    Tab(driver, loop.wait_for("page")["url"]).wait_until_answering()
     page = page_process(loop)
     for sent in range(0, 2001, 500):
         heap = driver.execute_cdp_cmd("Runtime.getHeapUsage", {})["usedSize"] / 1e6
@@ -82,7 +82,7 @@ def growth(loop: Loop, driver: Any) -> None:
 
 def lateness(loop: Loop, driver: Any, saves: int) -> None:
     tab = Tab(driver, loop.wait_for("page")["url"])
-    tab.wait_for("#state", "ready")
+    tab.wait_until_answering()
     driver.execute_script(
         "window.seen = []; const part = document.querySelector('#problem-shown'); new MutationObserver(() =>"
         "window.seen.push([Date.now(), part.textContent])).observe(part, {childList: true})"

@@ -64,6 +64,10 @@ class Tab:
         self.until(lambda: text in self.text(selector), f"{text!r} in {selector}", deadline)
         return self.text(selector)
 
+    def wait_until_answering(self) -> None:
+        """Until the state says that the code answers, with an init() that was run or kept."""
+        self.until(lambda: self.text("#state") in ("ready", "kept"), "the code answers")
+
     def write(self, selector: str, text: str) -> None:
         self.driver.execute_script(
             "const e = document.querySelector(arguments[0]); e.value = arguments[1];"

@@ -47,7 +47,7 @@ def tab(driver: Any, loop: Loop) -> Tab:
     opened = Tab(driver, loop.wait_for("page")["url"])
     driver.execute_script("sessionStorage.clear()")
     opened.driver.refresh()
-    opened.wait_for("#state", "ready")
+    opened.wait_until_answering()
     opened.until(lambda: opened.find("#no-problem").is_displayed(), "no problem is shown")
     opened.until(lambda: opened.find("#body").get_attribute("value"), "the sample is in the form")
     return opened
@@ -97,7 +97,7 @@ def test_a_broken_save_and_its_repair(tab: Tab, loop: Loop) -> None:
     assert link.startswith(f"vscode://file{loop.project}/score.py:7:")
     loop.save("score.py", SUMMING)
     tab.until(lambda: tab.find("#no-problem").is_displayed(), "the problem is gone")
-    tab.wait_for("#state", "ready")
+    tab.wait_until_answering()
 
 
 def test_send_and_compare(tab: Tab, loop: Loop) -> None:
@@ -187,13 +187,13 @@ def test_the_tool_ends_and_is_back(driver: Any, tmp_path: Path) -> None:
     with Loop(tmp_path / "one", "--page", "0", score=SUMMING) as loop:
         url = loop.wait_for("page")["url"]
         tab = Tab(driver, url)
-        tab.wait_for("#state", "ready")
+        tab.wait_until_answering()
     tab.wait_for("#state", "stopped")
     tab.wait_for("#connection", "ended")
     port = url.rsplit(":")[-1].strip("/")
     with Loop(tmp_path / "two", "--page", port, score=answering("second")) as loop:
         assert loop.wait_for("page")["url"] == url
-        tab.wait_for("#state", "ready")
+        tab.wait_until_answering()
         tab.wait_for("#connection", str(loop.project))
         tab.write("#body", "{}")
         tab.click("#send")
