@@ -1,6 +1,6 @@
 """The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
 
-    python benchmarks/guarantees.py [hammer] [crowd] [stale] [saves] [endings] [cold] [soak] [idle]      (Linux)
+    python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [idle]
 
 Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
 """
@@ -26,6 +26,7 @@ from collections import Counter
 from contextlib import ExitStack
 from pathlib import Path
 
+import stale_ways as by_ways
 from servers import ROOT
 from sides import cpu_seconds
 
@@ -236,6 +237,22 @@ def stale(folder: Path) -> bool:
     return verdict("stale", wrong == 0, f"{wrong} stale answers of 1500")
 
 
+def stale_ways(folder: Path) -> bool:
+    """500 saves each of links, of a large model file and of code that is loaded by its path, a request after each."""
+
+    def start(place: Path, script: str, arguments: tuple[str, ...]) -> Loop:
+        loop = Loop(place, *arguments)
+        loop.script.write_text(script)
+        return loop
+
+    good = True
+    for name, way in by_ways.WAYS.items():
+        (folder / name).mkdir()
+        wrong = way(folder / name, start)
+        good &= verdict("stale", wrong == 0, f"{name}: {wrong} stale answers of {by_ways.TIMES}")
+    return good
+
+
 def saves(folder: Path) -> bool:
     """300 saves with 0 to 50 ms between them; the last one is served within 2 s, and nothing has grown."""
     with Loop(folder) as loop:
@@ -342,7 +359,7 @@ def idle(folder: Path) -> bool:
 
 
 def main() -> int:
-    parts = {part.__name__: part for part in (hammer, crowd, stale, saves, endings, cold, soak, idle)}
+    parts = {part.__name__: part for part in (hammer, crowd, stale, stale_ways, saves, endings, cold, soak, idle)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*parts, []], default=list(parts))
     good = True

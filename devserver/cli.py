@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from devserver.display.console import Console
     from devserver.process.listener import ListenError
 
+FILES = 1024  # that each process of the tool may have open, where the system lets it choose
+FEWEST_FILES = 64  # with which it can work
 INTERRUPTED = 130  # exit code, as shells give it
 
 
@@ -67,12 +69,23 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
         config = prepared(config, debugger.is_loaded())
         if config.init_vscode:
             return _init_vscode(config, arguments)
+        _allow_files()
         if config.check:
             return _check(config)
         console = Console(config, wants_colour(os.environ, is_terminal(sys.stdout)))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
     except (ConfigError, ListenError) as error:
         return _refuse(error)
+
+
+def _allow_files() -> None:
+    """As many open files as this takes. Errors: ConfigError where there may not be so many."""
+    from devserver.process.platform import System
+
+    allowed = System.allow_files(FILES)
+    if allowed < FEWEST_FILES:
+        fewest = f"at least {FEWEST_FILES} are needed: raise it with ulimit -n {FILES}, or with the container's limit"
+        raise ConfigError(f"a process may open only {allowed} files here, and {fewest}")
 
 
 def _init_vscode(config: Config, arguments: Sequence[str]) -> int:

@@ -30,7 +30,7 @@ class State(Enum):
 
     STARTING = "starting"  # nothing yet: it loads, or it died and the next one waits for its start
     RUNNING = "running"  # answers
-    HOLDING = "holding"  # answers with the error, until the next change
+    HOLDING = "holding"  # answers with the error, until the next change; where no process can, the tool itself does
     STOPPING = "stopping"  # there is no current generation any more; the retired ones finish
     STOPPED = "stopped"  # nobody lives
 
@@ -47,8 +47,8 @@ class Retry(Enum):
 class Model:
     """All that is known of the generations; `Model()` is the world before the first one.
 
-    A generation is current from its launch until it is retired or has died. RUNNING and HOLDING have a current
-    generation, STOPPING and STOPPED have none.
+    A generation is current from its launch until it is retired or has died. RUNNING has a current generation, and so
+    has HOLDING unless the tool stands in for it; STOPPING and STOPPED have none.
     """
 
     state: State = State.STARTING
@@ -131,6 +131,14 @@ class Exited(News):
 
 
 @dataclass(frozen=True)
+class NotLaunched(News):
+    """No process could be made for it. `report` is handed through; `contended`: others may have been the reason."""
+
+    report: LoadReport | None = None
+    contended: bool = False
+
+
+@dataclass(frozen=True)
 class Settled(News):
     """It has answered for some seconds without dying."""
 
@@ -172,12 +180,20 @@ Message: TypeAlias = Starting | Restarting | Retrying | Ready | NotReady | Died 
 class Launch:
     """Start this generation; the `LaunchLater` that is pending, if any, is void. `hold`: do not load, answer with that.
 
-    `Exited` must follow once, however it ends, also when it cannot be started.
+    `Exited` must follow once, however it ends, or `NotLaunched` where it could not be started.
     """
 
     generation: int
     scope: Scope
     hold: Death | None = None
+
+
+@dataclass(frozen=True)
+class StandIn:
+    """Answer with this in the tool's own process, until the next `Launch` or the end."""
+
+    generation: int
+    report: LoadReport | None = None
 
 
 @dataclass(frozen=True)
@@ -229,7 +245,7 @@ class Quit:
     """Leave the loop: nobody lives, and nothing will be launched."""
 
 
-Action: TypeAlias = Launch | LaunchLater | Retire | SetDeadline | Kill | Replay | Show | Quit
+Action: TypeAlias = Launch | StandIn | LaunchLater | Retire | SetDeadline | Kill | Replay | Show | Quit
 Step: TypeAlias = tuple[Model, tuple[Action, ...]]
 
 
@@ -283,6 +299,12 @@ def _heard_of_current(model: Model, news: News) -> Step:
             # For good: of several workers one has failed, and what the others say later does not mend it.
             holding = replace(model, state=State.HOLDING, retry=_retry(model, contended))
             return holding, (Show(NotReady(generation, report, again=holding.retry is Retry.DUE)),)
+        case State.STARTING, NotLaunched(_, report, contended):
+            return _stand_in(model, report, contended)
+        case State.STARTING, Exited(_, death) if model.hold is not None:
+            # It could not even say what is wrong, and the next one could not either.
+            contended = death is not None and death.contended
+            return _stand_in(model, LoadReport(False, error=model.hold.report), contended)
         case _, Exited(_, death):
             return _died(model, death or Death(exit_code=0))
         case State.RUNNING | State.HOLDING, Settled():
@@ -295,7 +317,7 @@ def _heard_of_current(model: Model, news: News) -> Step:
 
 def _heard_of_retired(model: Model, news: News) -> Step:
     match news:
-        case Exited(generation):
+        case Exited(generation) | NotLaunched(generation):
             return _buried(replace(model, retired=model.retired - {generation}))
         case Overdue(generation):
             return model, (Kill(generation), Show(Overran(generation)))
@@ -358,6 +380,12 @@ def _died(model: Model, death: Death) -> Step:
     dead = replace(model, state=State.STARTING, alive=False, hold=hold, deaths=model.deaths + 1, retry=retry)
     show = Show(Died(model.generation, death, again_in, holding=hold is not None))
     return _first(show, then=(dead, (LaunchLater(again_in),)) if again_in else _launch(dead))
+
+
+def _stand_in(model: Model, report: LoadReport | None, contended: bool = False) -> Step:
+    standing = replace(model, state=State.HOLDING, alive=False, hold=None, retry=_retry(model, contended))
+    again = standing.retry is Retry.DUE
+    return standing, (StandIn(model.generation, report), Show(NotReady(model.generation, report, again)))
 
 
 def _reason_to_hold(model: Model, death: Death) -> Death | None:

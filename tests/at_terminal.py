@@ -6,6 +6,7 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -20,9 +21,32 @@ TAKE_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.executable, sys.argv[1:])"
 )
 
+# What a shell does that has job control: the command gets the keyboard on SIGUSR1, and loses it on SIGUSR2.
+BACKGROUND = """
+import fcntl, os, signal, sys, termios
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+mode = termios.tcgetattr(0)
+pid = os.fork()
+if pid == 0:
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+    os.setpgid(0, 0)
+    os.execv(sys.executable, sys.argv[1:])
+
+def take_back(*_):
+    os.tcsetpgrp(0, os.getpgrp())
+    termios.tcsetattr(0, termios.TCSADRAIN, mode)
+
+signal.signal(signal.SIGUSR1, lambda *_: os.tcsetpgrp(0, pid))
+signal.signal(signal.SIGUSR2, take_back)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+"""
+
 
 class AtTerminal(Loop):
     """The command in a terminal of its own, as if a person sat there; `output` is what is shown."""
+
+    starter = TAKE_TERMINAL
 
     def __enter__(self) -> AtTerminal:
         self.master, self.slave = pty.openpty()
@@ -30,7 +54,7 @@ class AtTerminal(Loop):
         self.before = termios.tcgetattr(self.slave)
         self._output.touch()
         self.process = subprocess.Popen(
-            [sys.executable, "-c", TAKE_TERMINAL, sys.executable, *self._argv[1:]],
+            [sys.executable, "-c", self.starter, sys.executable, *self._argv[1:]],
             cwd=self._cwd,
             env={**self._env, "TERM": "xterm", "INPUTRC": os.devnull},
             stdin=self.slave,
@@ -85,3 +109,13 @@ class AtTerminal(Loop):
     def mode(self) -> list[Any]:
         """The settings of the terminal."""
         return termios.tcgetattr(self.slave)
+
+
+class InBackground(AtTerminal):
+    """The command in the background of a shell, which is `process`."""
+
+    starter = BACKGROUND
+
+    def foreground(self, wanted: bool) -> None:
+        """As `fg` does, or the shell when it wants the keyboard back."""
+        self.process.send_signal(signal.SIGUSR1 if wanted else signal.SIGUSR2)

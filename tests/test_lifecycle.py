@@ -28,6 +28,7 @@ from devserver.lifecycle import (
     Model,
     News,
     Noted,
+    NotLaunched,
     NotReady,
     Overdue,
     Overran,
@@ -43,6 +44,7 @@ from devserver.lifecycle import (
     Settled,
     Show,
     Slow,
+    StandIn,
     StartAsked,
     Starting,
     State,
@@ -52,6 +54,7 @@ from devserver.lifecycle import (
     step,
 )
 from devserver.records.changes import ChangeSet, FileChange, Role, Scope, plan_reload
+from devserver.records.messages import LoadReport
 
 
 def change_set(*paths: str, role: Role = Role.CODE) -> ChangeSet:
@@ -84,6 +87,8 @@ SITUATIONS = {
     "running": replace(BORN, state=State.RUNNING, deaths=2, unreplayed=None),
     "holding": replace(BORN, state=State.HOLDING, deaths=1),
     "holding as told": replace(BORN, state=State.HOLDING, deaths=1, hold=SEGFAULT),
+    "stood in for": replace(BORN, state=State.HOLDING, alive=False, deaths=1),
+    "stood in for until 2 is gone": replace(BORN, state=State.HOLDING, alive=False, deaths=1, retry=Retry.DUE),
     "holding until 2 is gone": replace(BORN, state=State.HOLDING, deaths=1, retry=Retry.DUE),
     "pause until 2 is gone": replace(BORN, alive=False, deaths=2, hold=LOCKED_OUT, retry=Retry.DUE),
     "3 leaves": replace(BORN, alive=False, deaths=1, retired=frozenset({3}), retry=Retry.LEAVING),
@@ -92,6 +97,7 @@ SITUATIONS = {
 }
 AWAKE = list(SITUATIONS)[:-2]
 HOLDING = "holding, holding as told, holding until 2 is gone"
+STOOD = "stood in for, stood in for until 2 is gone"
 CURRENT = ["loading", "told to hold", "running", *HOLDING.split(", ")]
 WITH_2 = [name for name in AWAKE[1:] if name != "3 leaves"]
 
@@ -125,7 +131,8 @@ def reload_cells(event: Event, scope: Scope, changes: ChangeSet) -> list[Cell]:
         *cells("pause until 2 is gone, 3 leaves", event, show, launch, **joined, **calm),
         *cells("running", event, *farewell, show, launch, **{**joined, "unreplayed": changes}, **retired),
         *cells("pause", event, show, launch, **{**joined, "unreplayed": changes}),
-        *cells("pause of a holder", event, show, launch, **joined),
+        *cells("pause of a holder, stood in for", event, show, launch, **joined),
+        *cells("stood in for until 2 is gone", event, show, launch, **joined, **calm),
         *cells("stopping, stopped", event),
     ]
 
@@ -144,6 +151,10 @@ EXIT_0 = Death(exit_code=0)
 ALL_STOP = SetDeadline(2, "stop"), SetDeadline(3, "stop"), Show(Stopping())
 STOPPING: dict[str, Any] = {"state": State.STOPPING, "alive": False, "retired": frozenset({2, 3})}
 
+NO_REPORT = LoadReport(False)
+STANDS_IN = StandIn(3, NO_REPORT), Show(NotReady(3, NO_REPORT))
+STOOD_IN: dict[str, Any] = {"state": State.HOLDING, "alive": False, "hold": None}
+
 TABLE: list[Cell] = [
     *cells("before the first", StartAsked(), Show(Starting()), Launch(1, Scope.RELOAD), generation=1, alive=True),
     *ignored_but_in("before the first", StartAsked()),
@@ -161,10 +172,10 @@ TABLE: list[Cell] = [
         unreplayed=EARLIER | SAMPLE,
     ),
     *cells("running", changed("/p/s.json", role=Role.SAMPLE), Replay(3, SAMPLE)),
-    *cells(f"{HOLDING}, stopping, stopped", changed("/p/s.json", role=Role.SAMPLE)),
+    *cells(f"{HOLDING}, {STOOD}, stopping, stopped", changed("/p/s.json", role=Role.SAMPLE)),
     *cells([*SITUATIONS], changed()),
     #
-    *cells("before the first, stopped, 3 leaves", LaunchDue()),
+    *cells(f"before the first, stopped, 3 leaves, {STOOD}", LaunchDue()),
     *cells("pause until 2 is gone", LaunchDue(), Launch(4, Scope.CODE, LOCKED_OUT), **NEXT),
     *cells("pause", LaunchDue(), Launch(4, Scope.CODE), **NEXT),
     *cells("pause of a holder", LaunchDue(), Launch(4, Scope.CODE, SEGFAULT), **NEXT),
@@ -174,10 +185,15 @@ TABLE: list[Cell] = [
     *cells(CURRENT[:-1], StopAsked(), Retire(3), *ALL_STOP, **STOPPING),
     *cells(CURRENT[-1], StopAsked(), Retire(3), *ALL_STOP, **STOPPING, retry=Retry.NONE),
     *cells(
-        "pause, pause of a holder", StopAsked(), SetDeadline(2, "stop"), Show(Stopping()), state=State.STOPPING, **DEAD
+        "pause, pause of a holder, stood in for",
+        StopAsked(),
+        SetDeadline(2, "stop"),
+        Show(Stopping()),
+        state=State.STOPPING,
+        **DEAD,
     ),
     *cells(
-        "pause until 2 is gone",
+        "pause until 2 is gone, stood in for until 2 is gone",
         StopAsked(),
         *ALL_STOP[::2],
         state=State.STOPPING,
@@ -218,7 +234,7 @@ TABLE: list[Cell] = [
         **NEXT,
         **after(1, SEGFAULT),
     ),
-    *cells("told to hold", Exited(3, OOM), died(OOM, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
+    *cells("told to hold", Exited(3, OOM), *STANDS_IN, **STOOD_IN),
     *cells(
         "loading",
         Exited(3, LOCKED_OUT),
@@ -242,16 +258,29 @@ TABLE: list[Cell] = [
     ),
     *cells("3 leaves", Exited(3, OOM), Launch(4, Scope.CODE), **NEXT, retired=frozenset(), retry=Retry.NONE),
     *cells("stopping", Exited(3, OOM), retired=frozenset({2})),
-    *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3, OOM)),
+    *cells(f"before the first, pause, pause of a holder, pause until 2 is gone, {STOOD}, stopped", Exited(3, OOM)),
     *cells("loading", Exited(3, OOM), died(OOM, 0, False), Launch(4, Scope.CODE), **NEXT, **after(1)),
     #
     *cells("loading", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(1, EXIT_0)),
-    *cells("told to hold", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
+    *cells("told to hold", Exited(3), *STANDS_IN, **STOOD_IN),
     *cells("running", Exited(3), died(EXIT_0, 1, False), LaunchLater(1), **DEAD, **after(3)),
     *cells("holding", Exited(3), died(EXIT_0, 0, True), Launch(4, Scope.CODE, EXIT_0), **NEXT, **after(2, EXIT_0)),
     *cells("holding as told", Exited(3), died(EXIT_0, 0.5, True), LaunchLater(0.5), **DEAD, **after(2, SEGFAULT)),
     *cells("stopping", Exited(3), retired=frozenset({2})),
-    *cells("before the first, pause, pause of a holder, pause until 2 is gone, stopped", Exited(3)),
+    *cells(f"before the first, pause, pause of a holder, pause until 2 is gone, {STOOD}, stopped", Exited(3)),
+    #
+    *cells("loading, told to hold", NotLaunched(3, "r"), StandIn(3, "r"), Show(NotReady(3, "r")), **STOOD_IN),
+    *cells(
+        "loading, told to hold",
+        NotLaunched(3, "r", contended=True),
+        StandIn(3, "r"),
+        Show(NotReady(3, "r", again=True)),
+        **STOOD_IN,
+        retry=Retry.DUE,
+    ),
+    *cells("stopping", NotLaunched(3, "r"), retired=frozenset({2})),
+    *cells("3 leaves", NotLaunched(3, "r"), Launch(4, Scope.CODE), **NEXT, retired=frozenset(), retry=Retry.NONE),
+    *ignored_but_in("loading, told to hold, stopping, 3 leaves", NotLaunched(3, "r")),
     #
     *cells([name for name in WITH_2 if "until" not in name], Exited(2, OOM), retired=frozenset()),
     *cells(
@@ -266,11 +295,12 @@ TABLE: list[Cell] = [
         retry=Retry.LEAVING,
     ),
     *cells(
-        "pause until 2 is gone",
+        "pause until 2 is gone, stood in for until 2 is gone",
         Exited(2),
         Show(Retrying()),
         Launch(4, Scope.CODE),
         **NEXT,
+        state=State.STARTING,
         retired=frozenset(),
         hold=None,
         retry=Retry.NONE,
@@ -457,6 +487,7 @@ class World:
         # What the referee remembers; the numbers count events.
         self.stops = self.quits = self.last_change = self.last_launch = self.launches = 0
         self.must_hold, self.keeps_pace, self.good_since = False, True, 0.0
+        self.stands_in = False
         self.again = False  # a load has failed that something may have been in the way of
         self.samples_due: set[str] = set()
 
@@ -562,6 +593,9 @@ class World:
         match action:
             case Launch():
                 self.launch(action, event)
+            case StandIn(generation):
+                self.require(self.needs_stand_in(self.processes[generation]), "only where no process can answer")
+                self.stands_in, self.must_hold = True, False
             case LaunchLater(seconds):
                 self.launch_due = self.now + seconds
                 self.after(seconds, self.fall_due, self.launch_due)
@@ -594,8 +628,20 @@ class World:
         stubborn = self.random.random() < 0.3
         process = Process(action.generation, told_to_hold=action.hold is not None, stubborn=stubborn)
         self.processes[action.generation] = process
-        self.launch_due, self.last_launch = None, self.events
+        self.launch_due, self.last_launch, self.stands_in = None, self.events, False
+        if self.random.random() < 0.05:
+            process.alive = False
+            unborn = NotLaunched(action.generation, contended=self.random.random() < 0.5)
+            self.after(self.random.uniform(0, 0.3), self.deliver, unborn)
+            if self.random.random() < 0.3:
+                self.after(self.random.uniform(0, 60), self.deliver, unborn)
+            return
         self.begin(process)
+
+    def needs_stand_in(self, process: Process) -> bool:
+        """It is gone before it could even tell what is wrong."""
+        unable = NotLaunched in process.heard or (process.told_to_hold and LoadFailed not in process.heard)
+        return process is self.latest() and process.known_gone and unable
 
     def fall_due(self, due: float) -> None:
         if self.launch_due == due:
@@ -638,7 +684,9 @@ class World:
                 self.must_hold = process.told_to_hold or LoadFailed in process.heard or not loaded
                 contended = self.must_hold and news.death is not None and news.death.contended and not self.stops
                 self.again |= contended and bool(self.retired())
-        process.known_gone |= isinstance(news, Exited)
+            if isinstance(news, NotLaunched) and news.contended and not self.stops:
+                self.again |= bool(self.retired())
+        process.known_gone |= isinstance(news, Exited | NotLaunched)
 
     def retired(self) -> list[Process]:
         """Those that are told to end, as far as anybody knows."""
@@ -655,7 +703,8 @@ class World:
             self.require(process.killed or not self.must_be_killed(process, event), "the overdue are killed")
         latest = self.latest()
         if latest and latest.known_gone and not self.stops:
-            self.require(self.launch_due is not None, "the dead have a successor")
+            self.require(self.launch_due is not None or self.stands_in, "the dead have a successor")
+            self.require(self.stands_in == self.needs_stand_in(latest), "the tool stands in where nobody can answer")
 
     def must_be_killed(self, process: Process, event: Event) -> bool:
         overdue = isinstance(event, Overdue) and event.generation == process.generation and process.retired
@@ -666,6 +715,8 @@ class World:
         if self.stops:
             gone = all(process.known_gone for process in self.processes.values())
             return State.STOPPED if gone else State.STOPPING
+        if self.stands_in:
+            return State.HOLDING
         if latest is None or latest.known_gone or latest.retired or not latest.heard & {Loaded, LoadFailed}:
             return State.STARTING
         return State.HOLDING if LoadFailed in latest.heard else State.RUNNING
@@ -823,6 +874,9 @@ MUTANTS: dict[str, StepFunction] = {
     ),
     "what failed alone is tried again": mistaken(when((LoadFailed, Exited), *AWAKE_STATES), retry=Retry.DUE),
     "what is tried again holds": rewriting(Launch, hold=SEGFAULT),
+    "nobody stands in": without(StandIn, when((NotLaunched, Exited), State.STARTING)),
+    "who was not born is waited for": deaf(when(NotLaunched)),
+    "a holder that dies is born again and again": mistaken(when(Exited, State.STARTING), state=State.HOLDING),
     "Quit before the retired are gone": quits_before_the_retired_are_gone,
     "Quit twice": quits_twice,
     "no Quit": without(Quit, when((StopAsked, Exited))),

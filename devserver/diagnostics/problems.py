@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import errno
 import inspect
 import json
 import os
@@ -38,6 +39,22 @@ def config_problem(error: ConfigError) -> Diagnostic:
         column = error.column or 1
         place = Place(error.path, error.line or 1, column, column + 1 if error.column else 1)
     return problem("config", error.problem, place, code="configuration")
+
+
+def no_process(error: OSError, interpreter: str) -> Diagnostic:
+    """No process can be made, for want of something that is no matter of the script."""
+    why = error.strerror or str(error)
+    wants = {
+        errno.EMFILE: "this one has as many files open as it may (ulimit -n)",
+        errno.ENFILE: "all together have as many files open as the system allows",
+        errno.EAGAIN: "the system allows no more processes or threads (ulimit -u, or a container's limit)",
+        errno.ENOMEM: "there is no memory left",
+    }
+    if error.filename is not None:
+        wants = {errno.ENOENT: f"there is no {interpreter} any more"}
+        why = f"{error.filename}: {why}"
+    message = f"no process can be started: {wants.get(error.errno or 0, why)}"
+    return dataclasses.replace(problem("server", message, None, code="no-process"), type=type(error).__name__)
 
 
 def missing_function(path: str, name: str) -> Diagnostic:

@@ -85,7 +85,11 @@ def stopping(*, colour: bool = False) -> str:
 
 def not_ready(error: Diagnostic, seconds: float | None = None, again: bool = False, *, colour: bool = False) -> str:
     """The line that closes a load which failed; `again`: it is tried again when nothing else runs any more."""
-    what = {"init": "init() failed", "config": "the configuration is wrong"}.get(error.phase, "the script did not load")
+    what = {
+        "init": "init() failed",
+        "config": "the configuration is wrong",
+        "server": "no process to answer with",
+    }.get(error.phase, "the script did not load")
     after = f" after {seconds:.1f} s" if seconds is not None else ""
     then = "Save a change to try again."
     if again:

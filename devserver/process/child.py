@@ -7,12 +7,12 @@ import json
 import os
 import pickle
 import subprocess
-import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
+from devserver.process import threads
 from devserver.process.listener import Listener
 from devserver.process.platform import Process, System
 from devserver.process.scoreboard import Scoreboard
@@ -101,11 +101,14 @@ class Child:
             descriptors = [told, heard, *scoreboard.descriptors, origin.lifeline]
             command = [*launcher_command(), *words]
             process = System.start(command, descriptors, [*origin.sockets, *passed], origin.environ, folder)
+            undo.callback(process.wait)
+            undo.callback(System.kill_group, process)
+            control = Outbox(tell)
             undo.pop_all()
         os.close(told)
         os.close(heard)
-        child = cls(process, generation, scoreboard, Outbox(tell))
-        child._hear(hear, deliver)
+        child = cls(process, generation, scoreboard, control)
+        child._attend(hear, deliver)
         return child
 
     @classmethod
@@ -150,7 +153,7 @@ class Child:
     ) -> Child:
         """The handle of a process that was started by another; `hear` is where its link ends."""
         child = cls(process, generation, scoreboard, control)
-        child._hear(hear, deliver)
+        child._attend(hear, deliver)
         return child
 
     def close(self) -> None:
@@ -171,13 +174,28 @@ class Child:
         """Write to the pipe on which it is briefed; nothing happens where it is gone, `Gone` tells."""
         self._control.put(content)
 
-    def _hear(self, hear: int, deliver: Deliver) -> None:
-        threading.Thread(target=self._listen, args=(hear, deliver), daemon=True, name="listen").start()
+    def _attend(self, hear: int, deliver: Deliver) -> None:
+        """From now on it is heard, and known when it ends. Errors: OSError where that cannot be; it is ended then."""
+        with ExitStack() as undo:
+            undo.callback(self.close)
+            undo.callback(self._control.close)
+            undo.callback(os.close, hear)
+            undo.callback(self._end)
+            ended, end = pipe(undo)
+            ends = undo.enter_context(ExitStack())
+            ends.callback(os.close, own := os.dup(end))  # the thread closes it
+            threads.start("wait", self._wait, own)
+            ends.pop_all()
+            threads.start("listen", self._listen, hear, ended, deliver)
+            undo.pop_all()
+        os.close(end)
 
-    def _listen(self, hear: int, deliver: Deliver) -> None:
+    def _end(self) -> None:
+        self.kill()
+        self.process.wait()
+
+    def _listen(self, hear: int, ended: int, deliver: Deliver) -> None:
         """Until the process has ended; a grandchild that holds the pipe open does not count."""
-        ended, end = os.pipe()
-        threading.Thread(target=self._wait, args=(end,), daemon=True, name="wait").start()
         inbox = Inbox()
         sources = [hear, ended]
         while True:

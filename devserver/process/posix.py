@@ -144,6 +144,20 @@ class System:
         os._exit(KILLED)
 
     @staticmethod
+    def allow_files(wanted: int) -> int:
+        import resource
+
+        allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if allowed == resource.RLIM_INFINITY or allowed >= wanted:
+            return wanted
+        wanted = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+        except (OSError, ValueError):
+            return allowed
+        return wanted
+
+    @staticmethod
     def hear_stop_signals(tell: Callable[[], None]) -> None:
         for number in (signal.SIGTERM, *unless_ignored((signal.SIGINT, signal.SIGHUP))):
             signal.signal(number, lambda *_: tell())

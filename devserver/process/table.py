@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
+from devserver.process import threads
 from devserver.process.child import RUN_VARIABLE
 from devserver.process.platform import System
 
@@ -123,7 +123,10 @@ def end_strays(living: Collection[int]) -> None:
     strays = [pid for pid in _families(table, [os.getpid()]) if pid not in spared]
     kill_all(strays)
     if strays:
-        threading.Thread(target=_reap, args=(strays,), daemon=True, name="reap").start()
+        try:
+            threads.start("reap", _reap, strays)
+        except OSError:
+            pass  # they stay in the table until the tool ends
 
 
 def _processes() -> dict[int, int]:

@@ -41,15 +41,22 @@ class Terminal:
         except OSError:
             return False
 
+    @property
+    def is_there(self) -> bool:
+        """Whether what is typed may ever be for the tool."""
+        return self._saved is not None
+
     def quicken(self) -> None:
-        """From now on keys are handed out when they are pressed, and are not shown."""
+        """From now on keys are handed out when they are pressed, and are not shown; call it while it `is_ours`."""
         if self._saved is not None:
+            # until now the shell may have had it, with other settings
+            self._saved = settings() or self._saved
             self._mode = _quick(self._saved)
             self.settle()
 
     def settle(self) -> None:
         """The settings that the tool wants, if the keyboard is its."""
-        if self.is_ours():
+        if self.is_ours() and settings() != self._mode:
             _set_mode(self._mode)
 
     def take_back(self, group: int) -> None:

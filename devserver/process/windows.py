@@ -125,6 +125,11 @@ class System:
         assert isinstance(process, ProcessInJob)
         process.end()
 
+    @staticmethod
+    def allow_files(wanted: int) -> int:
+        """How many files this process may have open; as many as are wanted, where the system lets it choose."""
+        return wanted
+
     @classmethod
     def hear_stop_signals(cls, tell: Callable[[], None]) -> None:
         """From now on `tell` is called when somebody wants this process to end.

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO, TypeAlias
 
 from devserver.config.settings import Config
+from devserver.process import threads
 from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Became, Refused, Told, Warmed
@@ -97,13 +98,11 @@ class WarmOrder:
 class KeptOrder:
     """To the initialised stage: a generation of what it has loaded, with some of its source files as they are now.
 
-    `contents`: by the absolute path, the bytes and their stamp. `later`: files that generations have imported in
-    requests, when init() was over. The descriptors are those of a `Briefing`.
+    `contents`: by the absolute path, the bytes and their stamp. The descriptors are those of a `Briefing`.
     """
 
     briefing: Briefing
     contents: Mapping[str, tuple[bytes, Stamp]]
-    later: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -233,7 +232,7 @@ class Outbox:
     def __init__(self, pipe: int | None = None) -> None:
         self._waiting: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         if pipe is not None:
-            threading.Thread(target=self._write, args=(pipe,), daemon=True, name="tell").start()
+            threads.start("tell", self._write, pipe)
 
     def put(self, content: bytes) -> None:
         """To be written after what came before."""

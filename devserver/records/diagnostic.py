@@ -61,6 +61,7 @@ Code = Literal[
     "configuration",
     "time-limit",
     "process-end",
+    "no-process",
     "unserialisable",
     "result-none",
     "result-tuple",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 import time
 from collections.abc import Callable, Iterable
@@ -16,10 +17,12 @@ except ImportError:
 
 
 glance: Callable[[str], tuple[int, int, int] | None] | None
+is_link: Callable[[str], bool]
+read_link: Callable[[str], str]
 try:
-    from devserver.records.windows_files import glance
-except ImportError:
-    glance = None  # elsewhere a stat hinders nobody
+    from devserver.records.windows_files import glance, is_link, read_link
+except ImportError:  # elsewhere to look hinders nobody
+    glance, is_link, read_link = None, os.path.islink, os.readlink
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +107,10 @@ def full_stamp(path: str) -> Stamp | None:
 
 _READING_HINDERS = glance is not None
 _YOUNG_NS = 50_000_000  # a formatter's save follows an editor's in less than that
-_COARSE_NS = 2_000_000_000  # the coarsest clock of a file system
+_TICK_NS = 1_000_000  # a time of whole ticks is of a coarse clock, or was set: two versions may have it
+_KEPT = 5.0  # seconds: for one reload
 _LOOKS, _PAUSE = 10, 0.01  # at a file that was written a moment ago; seconds
-_read_before: dict[str, Stamp] = {}
+_read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
 
 
 def _read_once(path: str) -> Stamp | None:
@@ -119,22 +123,23 @@ def _read_once(path: str) -> Stamp | None:
         found = stat_stamp(path)
     if found is None or _age(found) < _YOUNG_NS:
         return found
-    known = _read_before.get(path)
-    if known is not None and known.same_stat(found):
+    at, known = _read_before.get(path, (-math.inf, None))
+    if time.monotonic() - at < _KEPT and found.same_stat(known):
+        assert known is not None
         return known
     try:
         stamp = read_stamped(path)[1]
     except OSError:
         return None
-    if _age(stamp) >= (_YOUNG_NS if stamp.mtime_ns % 1_000_000 else _COARSE_NS):
-        _read_before[path] = stamp
+    if stamp.mtime_ns % _TICK_NS and _age(stamp) >= _YOUNG_NS:
+        _read_before[path] = (time.monotonic(), stamp)
     return stamp
 
 
 def _age(stamp: Stamp) -> int:
     """Nanoseconds since it was written; a time that has yet to come says nothing, and counts as long ago."""
     age = time.time_ns() - stamp.mtime_ns
-    return age if age >= 0 else _COARSE_NS
+    return age if age >= 0 else _YOUNG_NS
 
 
 Versions: TypeAlias = dict[str, Stamp | None]
@@ -158,7 +163,7 @@ def data_stamp(path: str) -> Stamp | None:
 def link_stamp(path: str) -> Stamp | None:
     """The stamp of a symbolic link itself, by what it says; None where there is no link."""
     try:
-        text, found = os.readlink(path), os.lstat(path)
+        text, found = read_link(path), os.lstat(path)
     except (OSError, ValueError):
         return None
     return Stamp(found.st_mtime_ns, found.st_size, found.st_ino, digest_of(os.fsencode(text)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import ctypes
 import msvcrt  # noqa: F401  # elsewhere there is none, and nothing of the rest is loaded
+import os
 import stat
 from ctypes import wintypes
 
@@ -19,14 +20,33 @@ _kernel.FindFirstFileW.restype = wintypes.HANDLE
 _kernel.FindClose.argtypes = (wintypes.HANDLE,)
 
 
-def glance(path: str) -> tuple[int, int, int] | None:
-    """Mode, time of the last write (ns) and size (bytes); None where nothing is, or something that leads elsewhere."""
+def _entry(path: str) -> wintypes.WIN32_FIND_DATAW | None:
+    """What its folder says of it; None where nothing is."""
     found = wintypes.WIN32_FIND_DATAW()
     handle = _kernel.FindFirstFileW(path, ctypes.byref(found))
     if handle == _NO_HANDLE or handle is None:
         return None
     _kernel.FindClose(handle)
-    if found.dwFileAttributes & _LINK:
+    return found
+
+
+def is_link(path: str) -> bool:
+    """Whether it leads elsewhere."""
+    found = _entry(path)
+    return found is not None and bool(found.dwFileAttributes & _LINK)
+
+
+def read_link(path: str) -> str:
+    """What the link says. Errors: OSError where there is none."""
+    if not is_link(path):
+        raise FileNotFoundError(path)
+    return os.readlink(path)
+
+
+def glance(path: str) -> tuple[int, int, int] | None:
+    """Mode, time of the last write (ns) and size (bytes); None where nothing is, or something that leads elsewhere."""
+    found = _entry(path)
+    if found is None or found.dwFileAttributes & _LINK:
         return None
     written = (found.ftLastWriteTime.dwHighDateTime << 32) + found.ftLastWriteTime.dwLowDateTime
     mode = stat.S_IFDIR if found.dwFileAttributes & _FOLDER else stat.S_IFREG

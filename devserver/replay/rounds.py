@@ -74,7 +74,10 @@ class Replays:
         self._unsent = wanted
         self._wire = wire = Wire(address, config.replay is not None, self._cut)
         work = (generation, config, paths, remembered, wire)
-        threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
+        try:
+            threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()
+        except RuntimeError:  # the system allows no more threads
+            self._wire = None  # they are unsent still
 
     def cancel(self) -> None:
         """The generation is no longer the newest: nothing of its round is told from now on."""

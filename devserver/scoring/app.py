@@ -21,7 +21,6 @@ from devserver.scoring.logs import write_record
 from devserver.scoring.reporter import Report, Reporter
 from devserver.scoring.request import Request, current
 from devserver.scoring.responses import (
-    GENERATION,
     add_headers,
     drain,
     is_local,
@@ -32,7 +31,7 @@ from devserver.scoring.responses import (
 from devserver.scoring.script import Script
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.time_limit import TimeLimit
-from devserver.serve import AnswerFailed, WorkerAborted, WorkerLeaving
+from devserver.serve import GENERATION, AnswerFailed, WorkerAborted, WorkerLeaving
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."

@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass
-from ipaddress import ip_address
 from typing import Any
-from urllib.parse import urlsplit
 
 import flask
 from werkzeug.exceptions import HTTPException
 
 from devserver.scoring.compat import RUN_FAILED
+from devserver.serve import locality
 
 ID_LIMIT = 100
 SILENCE = 0.05  # seconds without a byte after which the rest of a body is not waited for
-GENERATION = "x-azmlinfsrv-generation"
-LEFT_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
 
 
 @dataclass(frozen=True)
@@ -75,34 +72,8 @@ def add_headers(response: flask.Response, request: flask.Request, ids: Ids, vers
 
 
 def is_local(request: flask.Request) -> bool:
-    """Whether the client sits on this machine and knows it: paths and source lines may be shown to it.
-
-    A web page of another origin, a name that was made to point here, and a proxy in between do not count.
-    """
-    headers = request.headers
-    if any(name in headers for name in LEFT_BY_PROXIES):
-        return False
-    origin = headers.get("Origin")
-    if origin is not None and not _is_loopback(_host_of(origin)):
-        return False
-    return _is_loopback(request.remote_addr) and _is_loopback(_host_of("//" + headers.get("Host", "")))
-
-
-def _host_of(address: str) -> str | None:
-    try:
-        return urlsplit(address).hostname
-    except ValueError:
-        return None
-
-
-def _is_loopback(name: str | None) -> bool:
-    if name == "localhost":
-        return True
-    try:
-        address = ip_address(name or "")
-    except ValueError:
-        return False
-    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
+    """Whether paths and source lines may be shown to the client."""
+    return locality.is_local(request.remote_addr, request.headers)
 
 
 def drain(request: flask.Request) -> None:

@@ -106,12 +106,17 @@ class ThreadLimit:
         ident = threading.get_ident()
         if self._running.pop(ident, None) is not None:
             return
-        for _pause in range(1000):
-            if self._latest[ident].thrown:
-                break
-            time.sleep(0.001)
-        # it may not have arrived: run() ended in the same moment
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), None)
+        try:
+            for _pause in range(1000):
+                if self._latest[ident].thrown:
+                    break
+                time.sleep(0.001)
+            # It may not have arrived: run() ended in the same moment. It cannot be taken back (the interpreter would
+            # look for it at each instruction for ever, and hang under a debugger): so it arrives here.
+            _throw_into(ident)
+            time.sleep(0)
+        except TimeoutError:
+            pass
 
     def _look(self) -> None:
         with self._change:
@@ -126,5 +131,9 @@ class ThreadLimit:
 
     def _throw(self, ident: int, call: _Call) -> None:
         call.over = True
-        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(TimeoutError))
+        _throw_into(ident)
         call.thrown = True
+
+
+def _throw_into(ident: int) -> None:
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(ident), ctypes.py_object(TimeoutError))

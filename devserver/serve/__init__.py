@@ -12,6 +12,8 @@ from typing import Any, Protocol
 Wsgi = Callable[..., Any]
 CLOSED_GATE_PAUSE = 0.004  # seconds until a closed gate is asked again
 
+GENERATION = "x-azmlinfsrv-generation"  # the header of every answer in the dev loop
+
 
 class WorkerLeaving(SystemExit):
     """Raised in a worker that was told to end, wherever it is."""

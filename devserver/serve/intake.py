@@ -170,12 +170,16 @@ class Intake:
 
     def refuse(self, one: Kept, status: str, text: str) -> bool:
         """Answer with this, and close. Returns False: the request is over."""
+        self.answer(one, plain_answer(status, text, self.headers))
+        return False
+
+    def answer(self, one: Kept, content: bytes) -> None:
+        """Send these few bytes, and close as soon as the client has them."""
         one.store.close()
         one.store = Store()
-        self._send(one, plain_answer(status, text, self.headers))
+        self._send(one, content)
         self._begin_to_linger(one)
         self._keep(one)
-        return False
 
     def _send(self, one: Kept, content: bytes) -> None:
         """A few bytes, which the system has room for unless the client is up to something."""
@@ -281,12 +285,14 @@ def _patience(one: Kept) -> float:
 # --- answers
 
 
-def plain_answer(status: str, text: str, headers: Headers = ()) -> bytes:
+def plain_answer(
+    status: str, text: str, headers: Headers = (), content_type: str = "text/plain; charset=utf-8"
+) -> bytes:
     """A whole answer of the server's own, after which the connection is closed."""
     body = f"{text}\n".encode()
     fields = [
         ("Connection", "close"),
-        ("Content-Type", "text/plain; charset=utf-8"),
+        ("Content-Type", content_type),
         ("Content-Length", str(len(body))),
     ]
     lines = [f"HTTP/1.1 {status}", *(f"{name}: {value}" for name, value in (*fields, *headers))]

@@ -16,12 +16,14 @@ from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
 from devserver.process.wire import Briefing
 from devserver.records.changes import Scope
+from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, WorkerDied
 from devserver.records.reasons import Reason
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.stand_in import StandIn
 
 
 @dataclass
@@ -31,11 +33,14 @@ class Life:
     child: Child
     files: Versions  # that it has loaded
     has_keyboard: bool = False
-    has_loaded: bool = False
     good_workers: int = 0
     ending: WorkerDied | None = None  # as its own parent told
     anew: Reason | None = None  # why it starts from nothing although only code has changed
     launched: float = field(default_factory=time.monotonic)
+
+    def load(self, files: dict[str, Stamp]) -> None:
+        """It has loaded these, too."""
+        self.files |= files
 
     def death(self, code: int, script: str | None, files: Iterable[str]) -> Death:
         """How it ended, although nobody had asked it to."""
@@ -59,12 +64,14 @@ class Generations:
         terminal: Terminal,
         reaper: Reaper | None,
         companions: Collection[int],
+        stand_in: StandIn | None = None,
     ) -> None:
         self.died_with: Versions = {}
         self._spawner = spawner
         self._keeping = keeping
         self._terminal = terminal
         self._reaper = reaper
+        self._stand_in = stand_in
         self._companions = set(companions)
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
@@ -82,6 +89,8 @@ class Generations:
     def launch(self, briefing: Briefing, files: Versions, scope: Scope) -> None:
         """Start it; `files` it will have loaded at least. Errors: OSError where no process can be made."""
         self._newest = briefing.generation
+        if self._stand_in is not None:
+            self._stand_in.end()
         kept = self._from_stage(briefing, scope)
         if isinstance(kept, Child):
             life = Life(kept, dict(files))
@@ -92,6 +101,11 @@ class Generations:
         self._lives[briefing.generation] = life
         if self._reaper is not None:
             self._reaper.watch_group(child.process.pid)
+
+    def stand_in(self, generation: int, error: Diagnostic | None) -> None:
+        """No process can answer for it: from now on this one does, until the next launch."""
+        if self._stand_in is not None:
+            self._stand_in.begin(generation, error)
 
     def _from_stage(self, briefing: Briefing, scope: Scope) -> Child | Reason | None:
         if scope > Scope.CODE:
@@ -109,9 +123,7 @@ class Generations:
         if loaded.kept_ms is None:
             self._keeping.learned(generation, loaded, is_current)
             self._spawner.learned(loaded, project.user_folders, variables_of(project.config))
-        life = self._lives[generation]
-        life.has_loaded = True
-        return replace(loaded, anew=life.anew)
+        return replace(loaded, anew=self._lives[generation].anew)
 
     def retire(self, generation: int, waits: bool) -> None:
         """It stops accepting at once, finishes what it has, and ends.
@@ -131,13 +143,6 @@ class Generations:
         life = self._lives.get(generation)
         if life is not None:
             life.child.kill()
-
-    def loads(self, generation: int, files: dict[str, Stamp]) -> None:
-        """It has loaded these, too; after its load it has imported them in a request."""
-        life = self._lives[generation]
-        life.files |= files
-        if life.has_loaded:
-            self._keeping.imported(generation, files)
 
     def slow(self, generation: int, loads: bool) -> Slow | None:
         """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""

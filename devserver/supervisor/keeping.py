@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from devserver.config.settings import Config
@@ -90,11 +90,6 @@ class Keeping:
             self._current, self._unkept = None, loaded.unkept
         self._wants_standby = loaded.could_stand_by and loaded.times.init_ms >= WORTH_MS
         self._end_standby()
-
-    def imported(self, generation: int, files: Iterable[str]) -> None:
-        """It has imported these in a request."""
-        if self._current is not None and generation in self._current.generations:
-            self._current.later |= set(files)
 
     def forget(self) -> None:
         """Something else than code is new."""
@@ -191,8 +186,7 @@ class Keeping:
         contents = _contents(files, briefing.config)
         if isinstance(contents, Reason):
             return contents
-        later = tuple(stage.later - files.keys())
-        order = KeptOrder(dataclasses.replace(briefing, warm=True), contents, later)
+        order = KeptOrder(dataclasses.replace(briefing, warm=True), contents)
         return Child.ask_for(briefing.generation, lambda passed: stage.launch(order, passed), self._deliver)
 
 

@@ -19,6 +19,7 @@ from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.messages import Look
 
 REST = 0.1  # seconds between two looks while somebody else has the keyboard
+LOOK = 0.5  # seconds between two looks whether somebody else has it
 JOIN = 1.0  # seconds to wait for the thread
 Asked: TypeAlias = Event | Look
 
@@ -59,14 +60,16 @@ class Keys:
         self._terminal = terminal
         self._deliver = deliver
         self._is_over = False
+        self._had_it = False  # the keyboard, ever
         self._end, self._ending = os.pipe()
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Keys:
         if System.has_console_keys():
+            self._deliver(Look("help", HINT))
             self._start(self._ask_console)
-        elif self._terminal.is_ours():
-            self._terminal.quicken()
+        elif self._terminal.is_there:
+            self._look()
             self._start(self._read)
         return self
 
@@ -80,7 +83,6 @@ class Keys:
         os.close(self._end)
 
     def _start(self, read: Callable[[], None]) -> None:
-        self._deliver(Look("help", HINT))
         self._thread = threading.Thread(target=read, daemon=True, name="keys")
         self._thread.start()
 
@@ -88,15 +90,26 @@ class Keys:
         # a read while the keyboard is lent fails then, instead of stopping the whole tool
         signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTTIN])
         while True:
-            if self._end in select.select([KEYBOARD, self._end], [], [])[0]:
+            is_ours = self._look()
+            ready = select.select([self._end, KEYBOARD][: 1 + is_ours], [], [], LOOK if is_ours else REST)[0]
+            if self._end in ready:
                 return
-            typed = self._typed()
+            typed = self._typed() if ready else None
             if typed == b"":
                 return
             if typed is not None:
                 self._tell(typed)
-            elif select.select([self._end], [], [], REST)[0]:
-                return
+
+    def _look(self) -> bool:
+        """Whether the keyboard is the tool's; when it comes from the shell, by `fg`, it has other settings."""
+        is_ours = self._terminal.is_ours()
+        if is_ours and not self._had_it:
+            self._had_it = True
+            self._terminal.quicken()
+            self._deliver(Look("help", HINT))
+        elif is_ours:
+            self._terminal.settle()
+        return is_ours
 
     def _typed(self) -> bytes | None:
         """What was typed; empty at the end of the terminal, None if the keyboard is somebody else's now."""
@@ -106,7 +119,7 @@ class Keys:
             typed = os.read(KEYBOARD, 1024)
         except OSError:
             return None
-        self._terminal.settle()  # after a pause in the background it may have other settings
+        self._terminal.settle()  # after a stop it may have other settings
         return typed
 
     def _tell(self, typed: bytes) -> None:

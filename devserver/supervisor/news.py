@@ -68,7 +68,7 @@ class News:
         generation, life, record = heard.generation, self._generations[heard.generation], heard.record
         match record:
             case FilesLoaded(files):
-                self._generations.loads(generation, files)
+                life.load(files)
                 self._learn(generation == model.generation, files)
             case Dependencies():
                 self._depend(generation == model.generation, record)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from devserver.process import threads
 from devserver.process.platform import Process
 from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_answer, send
 from devserver.records.messages import Kept
@@ -27,14 +28,13 @@ LOST = Reason(Why.LOST)
 class StageProcess:
     """A stage that `generation` may make, by the descriptor of `given`; it may never come to be.
 
-    `generations` are those that still live of the one that made it and those that came from it; `later` are files
-    that they imported in requests. Only the supervisor's thread uses it; the one that listens only delivers.
+    `generations` are those that still live of the one that made it and those that came from it. Only the supervisor's
+    thread uses it; the one that listens only delivers.
     """
 
     def __init__(self, generation: int, ready: Callable[[Kept], None]) -> None:
         self._ready = ready
         self.generations = {generation}
-        self.later: set[str] = set()
         self._made: Initialised | None = None
         self._is_settled = threading.Event()  # it waits for orders, or never will
         self._answers: queue.SimpleQueue[Process | Reason] = queue.SimpleQueue()
@@ -43,8 +43,7 @@ class StageProcess:
         limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._channel.send(TURN)
-        self._thread = threading.Thread(target=self._listen, daemon=True, name="stage")
-        self._thread.start()
+        self._thread = threads.start("stage", self._listen)
 
     @property
     def made(self) -> Initialised | None:

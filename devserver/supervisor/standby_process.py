@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping
 
+from devserver.process import threads
 from devserver.process.child import Child, Deliver
 from devserver.process.wire import KeptOrder
 from devserver.records.messages import ColdWanted, FileWritten, Gone, Kept, StandsBy, Taken, Told
@@ -81,7 +82,10 @@ class StandbyProcess:
         """It is not needed: it ends by itself, or is ended."""
         self._is_over.set()
         self._child.let_go()
-        threading.Thread(target=self._see_to_end, daemon=True, name="standby").start()
+        try:
+            threads.start("standby", self._see_to_end)
+        except OSError:
+            self._child.kill()
 
     def join(self) -> None:
         """After `end`: until it is gone."""

@@ -27,6 +27,7 @@ from devserver.supervisor.keys import Keys
 from devserver.supervisor.page import PageRoom
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
+from devserver.supervisor.stand_in import StandIn
 from devserver.supervisor.supervisor import Supervisor
 from devserver.watch.watcher import Watch
 
@@ -57,7 +58,10 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
             poll=config.reload_poll,
         )
         stack.callback(watch.close)
-        origin = Origin([*listeners, *_handoff(stack)], environ, lifeline.descriptor)
+        everything = [*listeners, *_handoff(stack)]
+        stand_in = StandIn([each.socket for each in everything])
+        stack.callback(stand_in.close)
+        origin = Origin(everything, environ, lifeline.descriptor)
 
         def deliver(generation: int, record: Told | Gone) -> None:
             arrivals.put(Heard(generation, record))
@@ -77,7 +81,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         stack.callback(keeping.close)
         console.keeps(lambda: keeping.kept)
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
-        generations = Generations(spawner, keeping, terminal, reaper, companions)
+        generations = Generations(spawner, keeping, terminal, reaper, companions, stand_in)
         console.share_line(generations.take_line)
         address = listeners[-1].address
         where = (address, console.feed, environ, lifeline.descriptor)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.diagnostics import contention, exceptions
+from devserver.diagnostics import problems
 from devserver.display.console import Console
 from devserver.lifecycle import Action, Death, Event, Model, State
 from devserver.process import debugger
@@ -20,6 +20,7 @@ from devserver.records.changes import ChangeSet, Scope, plan_reload
 from devserver.records.messages import (
     FileWritten,
     Kept,
+    LoadReport,
     Look,
     Note,
     PageAt,
@@ -120,6 +121,8 @@ class Supervisor:
                 self._debugger_came(attached)
             case LookDue(generation):
                 self._look_at(generation)
+            case Heard(generation) if self._generations.get(generation) is None:
+                pass  # it could be started by half only
             case Heard():
                 for event in self._news.events_of(arrival, self._model):
                     self._step(event)
@@ -162,6 +165,8 @@ class Supervisor:
         match action:
             case lifecycle.Launch(generation, scope, hold):
                 self._launch(generation, scope, hold)
+            case lifecycle.StandIn(generation, report):
+                self._generations.stand_in(generation, report.error if report is not None else None)
             case lifecycle.LaunchLater(seconds):
                 self._deadlines.launch_in(seconds)
             case lifecycle.Retire(generation):
@@ -192,9 +197,8 @@ class Supervisor:
         try:
             self._generations.launch(briefing, files, scope)
         except OSError as error:
-            report = exceptions.describe(error, "server", script=self._project.config.script)
-            death = Death(report=report, contended=contention.is_possible(report))
-            self._arrivals.put(lifecycle.Exited(generation, death))
+            failed = LoadReport(False, error=problems.no_process(error, sys.executable))
+            self._arrivals.put(lifecycle.NotLaunched(generation, failed, error.filename is None))
         else:
             self._deadlines.look_at(generation)
             self._edits.launched(generation)

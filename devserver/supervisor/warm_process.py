@@ -6,9 +6,9 @@ import dataclasses
 import queue
 import signal
 import socket
-import threading
 from collections.abc import Callable, Sequence
 
+from devserver.process import threads
 from devserver.process.child import Child, Deliver, Origin, launcher_command
 from devserver.process.platform import Process, System
 from devserver.process.wire import Briefing, Ended, Forked, WarmOrder, receive_answer, send
@@ -41,7 +41,7 @@ class WarmProcess:
 
     def listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
         """Begin to hear it; `deliver` is called from a thread when its imports are done, and when it is gone."""
-        threading.Thread(target=self._listen, args=(deliver,), daemon=True, name="warm").start()
+        threads.start("warm", self._listen, deliver)
 
     def _listen(self, deliver: Callable[[WarmProcess, Warmed], None]) -> None:
         try:

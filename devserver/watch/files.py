@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 
 from devserver.records.changes import Role
-from devserver.records.stamps import SMALL, Stamp, full_stamp, link_stamp, stat_stamp
+from devserver.records.stamps import SMALL, Stamp, full_stamp, is_link, link_stamp, stat_stamp
 from devserver.watch.links import ResolvedPath, nearest, resolve
 from devserver.watch.snapshot import changed
 
@@ -94,7 +94,7 @@ class TrackedFiles:
         folder, name = os.path.split(path)
         if folder not in ways:
             ways[folder] = resolve(folder)
-        way = resolve(os.path.join(ways[folder].real, name)) if os.path.islink(path) else None
+        way = resolve(os.path.join(ways[folder].real, name)) if is_link(path) else None
         return (*ways[folder].links, *(way.marks() if way else (os.path.join(ways[folder].real, name),)))
 
     def _believe(self, path: str, stamp: Stamp | None) -> None:

@@ -6,6 +6,8 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 
+from devserver.records.stamps import read_link
+
 _MOST_LINKS = 40  # as the kernel: more is a circle
 
 
@@ -68,6 +70,6 @@ def _split(path: str) -> tuple[str, list[str]]:
 
 def _target(step: str) -> str | None:
     try:
-        return os.readlink(step)
+        return read_link(step)
     except (OSError, ValueError):
         return None

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from devserver.records.changes import ChangeSet, FileChange, Role, Targets
-from devserver.records.stamps import Stamp
+from devserver.records.stamps import Stamp, is_link
 from devserver.watch.debounce import Debounce, Finish, Pending
 from devserver.watch.files import TrackedFiles
 from devserver.watch.links import within
@@ -257,7 +257,7 @@ class _Watcher:
         if not files:
             self._on_event_elsewhere(event, at)
         above = event.folder and any(within(place, event.path) for place in self._files.places())
-        if above or (files and os.path.islink(event.path)):
+        if above or (files and is_link(event.path)):
             self._sweep_at = self._observe_at = at  # what we know may be somewhere else from now on
 
     def _on_event_elsewhere(self, event: FileEvent, at: float) -> None:

@@ -37,11 +37,10 @@ from devserver.replay.capture import knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
-from devserver.scoring.responses import GENERATION
 from devserver.scoring.script import Script, load
 from devserver.scoring.telemetry import Telemetry
 from devserver.scoring.time_limit import time_limit
-from devserver.serve import WorkerAborted, WorkerLeaving, Wsgi
+from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds
@@ -49,7 +48,7 @@ from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Made, Resumption, stands_in
+from devserver.worker.kept import Keeper, Made, Resumption
 from devserver.worker.reporter import LoadReporter, RequestReporter
 from devserver.worker.standby import Standby
 
@@ -93,7 +92,6 @@ class Generation:
         self.headers: list[tuple[str, str]] = []
         self.unkept: Reason | None = None
         self.could_stand_by = False
-        self.folder: str | None = post.briefing.config.base
         config = self.config = post.briefing.config
         self.recorder = self.board = post.recorder or Scoreboard()  # the second one is what the supervisor looks at
         self.place = 0  # of this process's calls on the board
@@ -225,8 +223,9 @@ class Generation:
     def _keep(self) -> None:
         """Leave the stage behind from which the next generations may come; it never returns from here."""
         keeper, go_on = self.post.keeper, self.go_on
+        if debugger.is_loaded():
+            return
         if keeper is not None and go_on is not None:
-            self.folder = stands_in()
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
             self.could_stand_by = keeper.could_stand_by
         elif self.in_loop and self.config.keep and not self.post.standby:

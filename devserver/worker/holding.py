@@ -8,7 +8,8 @@ import flask
 
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
-from devserver.scoring.responses import GENERATION, add_headers, drain, is_local, message_answer, read_ids
+from devserver.scoring.responses import add_headers, drain, is_local, message_answer, read_ids
+from devserver.serve import GENERATION
 
 HERE = os.path.dirname(__file__)
 MESSAGE = "The scoring script could not be loaded. Check the terminal for more info."

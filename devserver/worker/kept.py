@@ -92,11 +92,22 @@ def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by
     changed = libraries.changed()
     if changed is not None:
         return Reason(Why.LIBRARY, path=changed)
+    if (lost := _stands_nowhere()) is not None:
+        return lost
     other = next((path for path in made.differences() if path not in order.contents), None)
     if other is not None:
         return Reason(Why.DATA, path=other)
     contents = {path: content for path, (content, _) in order.contents.items()}
-    return decide(state.history, contents, order.later, by_fork)
+    return decide(state.history, contents, by_fork=by_fork)
+
+
+def _stands_nowhere() -> Reason | None:
+    """The working directory may have been removed, and made again or not: a fresh start stands in the new one."""
+    try:
+        os.getcwd()
+    except OSError:
+        return Reason(Why.SYSTEM, fact="the working directory is gone")
+    return None
 
 
 class Keeper:
@@ -132,7 +143,8 @@ class Keeper:
             self.give_up()
             return None
         state = self._observer.initialised()
-        reason = state.forkable if isinstance(state.forkable, Reason) else why_never(state.history, by_fork=True)
+        lost = state.forkable if isinstance(state.forkable, Reason) else why_never(state.history, by_fork=True)
+        reason = lost or _stands_nowhere()
         if reason is not None:
             self.give_up()
             never = why_never(state.history, by_fork=False)
@@ -219,14 +231,6 @@ class _Stage:
             self._become(resumption)
         lead_group(pid)
         self._office.tell_process(Forked(pid), pid)
-
-
-def stands_in() -> str | None:
-    """The working directory; None where it is nowhere."""
-    try:
-        return os.getcwd()
-    except OSError:
-        return None
 
 
 def _forget_signals() -> None:

@@ -87,9 +87,8 @@ def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoRetu
         System.adopt_orphans()
         link.move(heard)
         scoreboard = Scoreboard((page, dump))
+        lines.follow(scoreboard.leave_line)
         scoreboard.answer_when_asked()
-        if generation.folder is not None:  # else the script stands nowhere, and so does this process
-            _stand_in(generation.folder)
         _hear_keyboard(lambda: link.send(StopWanted()))
         keeper = generation.post.keeper
         listeners = [socket.socket(fileno=listener) for listener in keeper.listeners] if keeper is not None else []

@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from at_terminal import AtTerminal
+from at_terminal import AtTerminal, InBackground
+from live import DEADLINE
 from loop import Loop, answering
 
 from devserver.lifecycle import ReloadAsked, StopAsked
@@ -166,3 +167,20 @@ def test_without_a_terminal(tmp_path: Path) -> None:
         loop.save("score.py", answering(2))
         assert loop.ask().json() == 2
         assert "press h" not in loop.output()
+
+
+def test_a_start_in_the_background(tmp_path: Path) -> None:
+    """Keys are the shell's until `fg`, and again when it takes the keyboard back; the settings are always right."""
+    with InBackground(tmp_path, score=answering(1)) as loop:
+        assert loop.mode() == loop.before and "press h" not in loop.output()
+        for times in (1, 2):
+            loop.foreground(True)
+            loop.wait_until(lambda: loop.mode() != loop.before, "keys are read one by one")
+            loop.press("h")
+            loop.sees("[azmlinfsrv] keys:", times)
+            loop.foreground(False)
+            loop.wait_until(lambda: loop.mode() == loop.before, "the shell has the keyboard")
+        loop.foreground(True)
+        loop.press("q")
+        assert loop.process.wait(DEADLINE) == 0
+        assert loop.mode() == loop.before and loop.output().count("press h") == 1

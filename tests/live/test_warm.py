@@ -21,6 +21,7 @@ from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
+from devserver.process import child as child_module
 from devserver.process import wire
 from devserver.process.child import Origin
 from devserver.process.lifeline import Lifeline
@@ -451,8 +452,8 @@ def test_a_generation_that_is_gone_before_it_is_told_to_begin(monkeypatch: pytes
     monkeypatch.setattr(warm_process, "send", lambda *_: None)
     monkeypatch.setattr(warm_process.WarmProcess, "_order", lambda *_: StillBorn())
     order = wire.WarmOrder((), (str(tmp_path),), (), (), False)
-    warm = warm_process.WarmProcess(order, Origin([], {}, -1), lambda *record: told.put(record))
-    child = warm.launch(Briefing(7, Config()))
+    warm = warm_process.WarmProcess(order, Origin([], {}, -1))
+    child = warm.launch(Briefing(7, Config()), lambda *record: told.put(record))
     assert not isinstance(child, Refused)
     assert told.get(timeout=DEADLINE) == (7, Gone(-signal.SIGKILL))
     child.close()
@@ -499,12 +500,13 @@ def test_nothing_is_loaded_before_it_is_told(tmp_path: Path, monkeypatch: pytest
         order = wire.WarmOrder(tuple(sys.path), (str(tmp_path),), (), ("azmlinfsrv",), False)
         told: queue.Queue[object] = queue.Queue()
         origin = Origin([listener], dict(os.environ), lifeline.descriptor)
-        warm = warm_process.WarmProcess(order, origin, lambda _, record: told.put(record))
+        warm = warm_process.WarmProcess(order, origin)
         heard_of: queue.Queue[Warmed] = queue.Queue()
         warm.listen(lambda _, warmed: heard_of.put(warmed))
         assert heard_of.get(timeout=DEADLINE) == Warmed(None)
-        monkeypatch.setattr(warm_process, "_tell_to_begin", os.close)
-        child = warm.launch(Briefing(1, config, warm=True, path=tuple(sys.path)))
+        monkeypatch.setattr(child_module, "GO", b"")
+        briefing = Briefing(1, config, warm=True, path=tuple(sys.path))
+        child = warm.launch(briefing, lambda _, record: told.put(record))
         assert not isinstance(child, Refused)
         assert told.get(timeout=DEADLINE) == Gone(-signal.SIGKILL), "it was to end in silence"
         assert not (tmp_path / "loaded").exists()

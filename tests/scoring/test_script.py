@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import subprocess
 import sys
 import textwrap
 import threading
@@ -408,6 +409,28 @@ def test_ends_at_the_deadline(limit_of: Callable[[int], TimeLimit]) -> None:
     with limit:
         pass
     assert interrupted < 120
+
+
+TRACED_AFTERWARDS = """
+import sys
+from devserver.scoring.time_limit import ThreadLimit
+limit = ThreadLimit(20)
+try:
+    with limit:
+        while True: pass
+except TimeoutError:
+    pass
+sys.settrace(lambda *_: None)
+(lambda: None)()
+sys.settrace(None)
+print("traced")
+"""
+
+
+def test_a_debugger_works_after_a_call_that_was_interrupted() -> None:
+    """What was thrown has arrived when the call is over: the interpreter does not look for it at each instruction."""
+    command = [sys.executable, "-c", TRACED_AFTERWARDS]
+    assert subprocess.run(command, capture_output=True, text=True, timeout=DEADLINE).stdout == "traced\n"
 
 
 def test_threads_that_end_at_the_deadline() -> None:

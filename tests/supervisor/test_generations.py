@@ -77,7 +77,7 @@ def test_who_is_not_there(generations: Generations, spawner: FakeSpawner) -> Non
 def test_what_it_had_loaded_when_it_died(generations: Generations) -> None:
     """Of the newest generation only; an older one that ends later changes nothing."""
     launched(generations, 1, 2, files={"/p/score.py": SOME})
-    generations.loads(2, {"/p/helper.py": SOME})
+    generations[2].load({"/p/helper.py": SOME})
     generations.bury(2)
     assert generations.died_with == {"/p/score.py": SOME, "/p/helper.py": SOME}
     generations.bury(1)

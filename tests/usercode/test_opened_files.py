@@ -47,7 +47,7 @@ class Heard:
         return self.relative(self.opened.absent)
 
     def relative(self, paths: object) -> set[str]:
-        return {os.path.relpath(path, self.project) for path in paths}  # type: ignore[attr-defined]
+        return {os.path.relpath(path, self.project).replace(os.sep, "/") for path in paths}  # type: ignore[attr-defined]
 
 
 @pytest.fixture

@@ -81,11 +81,11 @@ class Desk:
     def next(self) -> dict[str, str]:
         """The next change set: name -> kind."""
         changes = self._arrived.get(timeout=DEADLINE).changes
-        return {os.path.relpath(change.path, self.project): change.kind for change in changes}
+        return {os.path.relpath(change.path, self.project).replace(os.sep, "/"): change.kind for change in changes}
 
     def next_roles(self) -> dict[str, Role]:
         changes = self._arrived.get(timeout=DEADLINE).changes
-        return {os.path.relpath(change.path, self.project): change.role for change in changes}
+        return {os.path.relpath(change.path, self.project).replace(os.sep, "/"): change.role for change in changes}
 
     def nothing_yet(self) -> bool:
         return self._arrived.empty()

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import configparser
+import dataclasses
 import fcntl
 import hashlib
 import json
@@ -343,31 +344,74 @@ def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
 
 
 def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
-    """The tests of the file; where they did not come to their end, one failure that tells so."""
+    """The tests of the file. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
+    done: dict[str, str] = {}  # name -> how it ended, of runs that were cut off
+    output = ""
+    while (left := FILE_LIMIT - (time.monotonic() - begun)) > 0:
+        ran = _run_tests(job, wine, folder, lane, left, list(done))
+        seconds = time.monotonic() - begun
+        output += ran.output if ran.code != 0 else ""
+        if ran.report is not None:
+            return _joined(_read_report(job, ran.report, seconds, output), done)
+        wine.end()  # what it left running
+        wine.begin()
+        before = len(done)
+        done |= verdicts(ran.output)
+        if len(done) == before:
+            break
+    cut_off = Result(job, 0, (f"{job.name} did not end within {FILE_LIMIT:g} s",), 0, time.monotonic() - begun, output)
+    return _joined(cut_off, done)
+
+
+@dataclass(frozen=True)
+class RanTests(Ran):
+    report: Path | None  # None where it did not come to its end
+
+
+def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, but: Sequence[str]) -> RanTests:
     report = folder / f"report-{lane}.xml"
     report.unlink(missing_ok=True)
     python = environment_python(folder) if job.in_environment else base_python(folder)
-    options = ["-o", "addopts=", "-ra", "-q", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
-    options += [f"--deselect=tests/{row.name}" for row in deselected() if row.name.startswith(job.path + "::")]
+    options = ["-o", "addopts=", "-ra", "-v", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
+    left_out = [f"tests/{row.name}" for row in deselected() if row.name.startswith(job.path + "::")]
+    options += [f"--deselect={name}" for name in (*left_out, *but)]
     # the tests themselves are UTF-8, what they start is as Windows makes it
     variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
     command = [str(python), "-m", "pytest", *options, f"--junitxml={windows_path(report)}", f"tests/{job.path}"]
-    ran = wine.run(command, FILE_LIMIT, variables, ROOT)
-    seconds = time.monotonic() - begun
-    if ran.code is None or not report.exists():
-        wine.end()  # what it left running
-        wine.begin()
-        how = f"did not end within {FILE_LIMIT:g} s" if ran.code is None else f"ended with {ran.code} and no report"
-        return Result(job, 0, (f"{job.name} {how}",), 0, seconds, ran.output)
-    return _read_report(job, report, seconds, ran)
+    ran = wine.run(command, limit, variables, ROOT)
+    return RanTests(ran.code, ran.output, report if ran.code is not None and report.exists() else None)
 
 
-def _read_report(job: Job, report: Path, seconds: float, ran: Ran) -> Result:
+def verdicts(output: str) -> dict[str, str]:
+    """Name -> how it ended, of the tests in what `pytest -v` has written; the last one may not have ended."""
+    found: dict[str, str] = {}
+    for line in output.splitlines():
+        if ended := re.match(r"(tests/\S+?\.py::.*?) (PASSED|FAILED|ERROR|SKIPPED)\b", line):
+            found[ended[1]] = ended[2]
+        elif begun := re.match(r"(tests/\S+?\.py::.*?)\s*(\+{20,}.*)?$", line):
+            found.setdefault(begun[1], "did not end")
+    return found
+
+
+def _joined(result: Result, done: Mapping[str, str]) -> Result:
+    """With what was done before in processes that were cut off."""
+    passed = sum(how == "PASSED" for how in done.values())
+    skipped = sum(how == "SKIPPED" for how in done.values())
+    failed = tuple(f"{name} {how}" for name, how in done.items() if how not in ("PASSED", "SKIPPED"))
+    return dataclasses.replace(
+        result,
+        passed=result.passed + passed,
+        skipped=result.skipped + skipped,
+        failed=(*failed, *result.failed),
+    )
+
+
+def _read_report(job: Job, report: Path, seconds: float, output: str) -> Result:
     cases = list(ElementTree.parse(report).iter("testcase"))
     failed = tuple(_case_name(job, case) for case in cases if _has(case, "failure", "error"))
     skipped = sum(_has(case, "skipped") for case in cases)
-    return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, ran.output if failed else "")
+    return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, output)
 
 
 def _case_name(job: Job, case: ElementTree.Element) -> str:

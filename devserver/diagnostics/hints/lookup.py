@@ -58,7 +58,7 @@ def find(facts: Facts, tail: Sequence[str], roots: Iterable[str] | None = None) 
 
 def _agreement(path: str, tail: Sequence[str]) -> int:
     count = 0
-    for mine, wanted in zip(reversed(path.split(os.sep)), reversed(tail), strict=False):
+    for mine, wanted in zip(reversed(os.path.normpath(path).split(os.sep)), reversed(tail), strict=False):
         if mine != wanted:
             break
         count += 1

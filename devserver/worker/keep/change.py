@@ -227,11 +227,11 @@ class Holders:
     classes: tuple[type, ...]
 
 
-def find_holders(loaded: Iterable[Loaded], frozen_before: int = 0) -> Holders:
-    """All holders in this process. `frozen_before`: gc.get_freeze_count() before the load; what froze since thaws."""
+def find_holders(loaded: Iterable[Loaded], has_frozen: bool = False) -> Holders:
+    """All holders in this process. `has_frozen`: the script may have hidden some from the collector; they thaw."""
     known = {id(code) for one in loaded for code in everything(one.code)}
     paths = {one.code.co_filename for one in loaded}
-    if gc.get_freeze_count() != frozen_before:
+    if has_frozen:
         gc.unfreeze()
     functions: dict[int, list[FunctionType]] = defaultdict(list)
     suspended: set[int] = set()

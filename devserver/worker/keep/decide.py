@@ -49,8 +49,6 @@ def decide(
         return reason
     changes: list[Change] = []
     differences: list[Difference] = []
-    if (read := next((path for path in imported_later if _reader_of(history, path)), None)) is not None:
-        return Reason(Why.TEXT_READ, path=read, fact=_reader_of(history, read))
     for path, content in contents.items():
         for found in _changes_of(history, path, content, path in imported_later):
             if isinstance(found, Reason):

@@ -129,8 +129,9 @@ def threads_left() -> Reason | None:
     """Those that a fork would lose, after runtimes and libraries were given the chance to end theirs."""
     if not System.sees_itself:
         return Reason(Why.SYSTEM, fact="there is no /proc")
-    if len(os.listdir("/proc/self/task")) > 1:
-        pause_openmp()
+    if len(os.listdir("/proc/self/task")) == 1:
+        return None
+    pause_openmp()
     _throw_away_fork()
     names = _other_threads()
     return Reason(Why.THREADS, fact=", ".join(names)) if names else None
@@ -160,6 +161,10 @@ def _system_name(thread: int) -> str:
 
 def _children() -> Reason | None:
     """Also one that has ended and was not waited for: a fork could not wait for it."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return None
     own = str(os.getpid())
     numbers = [name for name in os.listdir("/proc") if name.isdigit()]
     found = [text for text in (_read(f"/proc/{number}/stat") for number in numbers) if _parent(text) == own]

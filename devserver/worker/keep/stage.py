@@ -45,7 +45,6 @@ class Observer:
         self._sources: dict[str, Source] = {}
 
     def __enter__(self) -> Observer:
-        self._frozen = gc.get_freeze_count()
         self._before: State = state_now(self._ignore)
         self._finalizers = finalizers_now()
         self._record = start_record()
@@ -75,7 +74,7 @@ class Observer:
         if self._record is not None:
             self._record.stop()
         may_fork = forkable(self._before, self._ignore) if by_fork else Reason(Why.SYSTEM)
-        holders = find_holders(self._loaded, self._frozen)
+        holders = find_holders(self._loaded, seen.has_frozen)
         history = History(tuple(self._loaded), seen, self._record, holders)
         return Initialised(
             history, may_fork, left(seen, self._finalizers, may_fork if isinstance(may_fork, Forkable) else Forkable())

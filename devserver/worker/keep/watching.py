@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import functools
+import gc
 import linecache
 import os
 import random
@@ -41,6 +42,7 @@ class Seen:
     numpy_seeded: bool
     exit_handlers: tuple[Callable[..., Any], ...]
     exits_unknown: bool
+    has_frozen: bool  # gc.freeze() was called
 
 
 class Watch:
@@ -59,6 +61,7 @@ class Watch:
         self._numpy_was_marked = _numpy_is_marked()
         self._exits: list[Callable[..., Any]] = []
         self._exit_count = atexit._ncallbacks()
+        self._has_frozen = False
         self._undo: list[Callable[[], None]] = []
 
     def __enter__(self) -> Watch:
@@ -80,6 +83,7 @@ class Watch:
         if hasattr(os, "register_at_fork"):
             self._stand_in(os, "register_at_fork", self._register_at_fork)
         self._stand_in(atexit, "register", self._register)
+        self._stand_in(gc, "freeze", self._freeze)
         for name in ("seed", "setstate"):
             self._stand_in(random, name, self._seed)
         for module in ("numpy.random", "numpy.random.mtrand"):
@@ -109,6 +113,7 @@ class Watch:
             self._numpy_seeded or (_numpy_is_marked() and not self._numpy_was_marked),
             tuple(self._exits),
             atexit._ncallbacks() != known,
+            self._has_frozen,
         )
 
     def _stand_in(self, module: Any, name: str, make: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
@@ -215,6 +220,14 @@ class Watch:
             return original(func, *args, **kwargs)
 
         return register
+
+    def _freeze(self, original: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(original)
+        def freeze() -> Any:
+            self._has_frozen = True
+            return original()
+
+        return freeze
 
     def _seed(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)

@@ -1,0 +1,45 @@
+"""Which clients may be told more of an error than its message: those that sit on this machine, and know it."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+from typing import Protocol
+from urllib.parse import urlsplit
+
+LEFT_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+
+
+class Fields(Protocol):
+    """The headers of a request, by names in any case."""
+
+    def get(self, name: str, /) -> str | None: ...
+
+
+def is_local(address: str | None, headers: Fields) -> bool:
+    """Whether the client sits on this machine and knows it: paths and source lines may be shown to it.
+
+    A web page of another origin, a name that was made to point here, and a proxy in between do not count.
+    """
+    if any(headers.get(name) is not None for name in LEFT_BY_PROXIES):
+        return False
+    origin = headers.get("Origin")
+    if origin is not None and not _is_loopback(_host_of(origin)):
+        return False
+    return _is_loopback(address) and _is_loopback(_host_of("//" + (headers.get("Host") or "")))
+
+
+def _host_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).hostname
+    except ValueError:
+        return None
+
+
+def _is_loopback(name: str | None) -> bool:
+    if name == "localhost":
+        return True
+    try:
+        address = ip_address(name or "")
+    except ValueError:
+        return False
+    return (getattr(address, "ipv4_mapped", None) or address).is_loopback
