@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from devserver import __version__
 from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
-from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
+from devserver.config.setting import Setting
+from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config
 
 if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment

@@ -1,0 +1,26 @@
+"""Who reads the event stream: the file of --events, and in the loop whoever comes later, as the page does.
+
+An event is made into its line once for all of them, and not at all where nobody reads.
+"""
+
+from __future__ import annotations
+
+from devserver.display.events import Event, EventStream, as_line
+from devserver.display.feed import Feed
+
+
+class Readers:
+    """`path` is the file of --events; None where there is none. Errors: ConfigError where it cannot be written."""
+
+    def __init__(self, path: str | None, feed: Feed | None) -> None:
+        self.feed = feed
+        self._file = EventStream(path) if path else None
+
+    def tell(self, what: Event) -> str | None:
+        """Returns why the file could not be written, once."""
+        if self._file is None and self.feed is None:
+            return None
+        line = as_line(what)
+        if self.feed is not None:
+            self.feed.put(what.name, line)
+        return self._file.write(line) if self._file is not None else None
