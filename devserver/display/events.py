@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from devserver.config.files import ConfigError
@@ -27,6 +27,7 @@ class Event:
 
     name: str
     facts: dict[str, Any]
+    at: float = field(default_factory=lambda: round(time.time(), 3))
 
 
 def event(name: str, /, **facts: Any) -> Event:
@@ -80,8 +81,8 @@ def replayed(report: ReplayReport, generation: int) -> Event:
 
 
 def as_line(what: Event) -> str:
-    """The event as it is written, with the time of now."""
-    return as_json.event(what.name, at=round(time.time(), 3), **what.facts)
+    """The event as it is written."""
+    return as_json.event(what.name, at=what.at, **what.facts)
 
 
 class EventStream:

@@ -2,7 +2,7 @@
 
 The loop only puts lines in; a thread of its own writes them to the reader, who may be slow, hang, or be gone. What a
 slow reader has missed it gets as far as it is still kept, which is enough to know the present state: the latest line of
-each event, the last requests, and what else fits.
+each event, the last requests, and what else fits. Requests may be many: they become lines only when one is written.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+
+from devserver.display.events import Event, as_line
 
 MOST_REQUESTS = 50
 MOST_BYTES = 256 * 1024  # of other lines, beside the latest of each event
@@ -19,33 +21,40 @@ EXTRA = 1 << 20  # bytes; a single line that is longer than this is not kept
 
 
 class Feed:
-    """The lines of the event stream that are kept, and the pipe of the reader, where there is one."""
+    """The events that are kept, each with its number, and the pipe of the reader, where there is one."""
 
     def __init__(self) -> None:
         self._change = threading.Condition()
         self._count = 0
         self._latest: dict[str, tuple[int, bytes]] = {}
-        self._requests: deque[tuple[int, bytes]] = deque(maxlen=MOST_REQUESTS)
+        self._requests: deque[tuple[int, Event]] = deque(maxlen=MOST_REQUESTS)
         self._others: deque[tuple[int, bytes]] = deque()
         self._bytes = 0
-        self._urgent = 0  # the number of the latest line that is no request
+        self._urgent = 0  # the number of the latest event that is no request
+        self._is_resting = False  # whether the reader is waiting for more requests
         self._reader = 0  # counts the readers; a newer one takes the place of the one before
 
-    def put(self, name: str, line: str) -> None:
-        """A line of the stream; never waits for the reader."""
-        content = line.encode() + b"\n"
+    def put(self, what: Event) -> None:
+        """It has happened; never waits for the reader."""
+        if what.name == REQUEST:
+            self._put_request(what)
+            return
+        content = _encoded(what)
         if len(content) > EXTRA:
             return
         with self._change:
             self._count += 1
-            entry = (self._count, content)
-            if name == REQUEST:
-                self._requests.append(entry)
-            else:
-                self._urgent = self._count
-                self._latest[name] = entry
-                self._keep(entry)
+            self._urgent = self._count
+            self._latest[what.name] = (self._count, content)
+            self._keep((self._count, content))
             self._change.notify_all()
+
+    def _put_request(self, what: Event) -> None:
+        with self._change:
+            self._count += 1
+            self._requests.append((self._count, what))
+            if not self._is_resting:
+                self._change.notify_all()
 
     def _keep(self, entry: tuple[int, bytes]) -> None:
         self._others.append(entry)
@@ -58,6 +67,7 @@ class Feed:
         with self._change:
             self._reader += 1
             reader = self._reader
+            self._is_resting = False
             self._change.notify_all()
         threading.Thread(target=self._write, args=(descriptor, reader), daemon=True, name="feed").start()
 
@@ -71,9 +81,10 @@ class Feed:
         sent = 0
         try:
             while True:
-                sent, content = self._next(sent, reader)
-                if not content:
+                sent, events = self._next(sent, reader)
+                if not events:
                     return
+                content = b"".join(_encoded(each) if isinstance(each, Event) else each for each in events)
                 while content:
                     content = content[os.write(descriptor, content) :]
         except OSError:
@@ -81,13 +92,19 @@ class Feed:
         finally:
             os.close(descriptor)
 
-    def _next(self, sent: int, reader: int) -> tuple[int, bytes]:
-        """The lines after the one of this number, and the number of the last; nothing for a reader that is replaced."""
+    def _next(self, sent: int, reader: int) -> tuple[int, list[bytes | Event]]:
+        """What comes after the event of this number, and the number of the last; nothing for one that is replaced."""
         with self._change:
             self._change.wait_for(lambda: self._count > sent or reader != self._reader)
             if self._urgent <= sent:
+                self._is_resting = True
                 self._change.wait_for(lambda: self._urgent > sent or reader != self._reader, REST)
+                self._is_resting = False
             if reader != self._reader:
-                return sent, b""
-            lines = {*self._latest.values(), *self._requests, *self._others}
-            return self._count, b"".join(content for number, content in sorted(lines) if number > sent)
+                return sent, []
+            kept: dict[int, bytes | Event] = dict(self._latest.values()) | dict(self._requests) | dict(self._others)
+            return self._count, [kept[number] for number in sorted(kept) if number > sent]
+
+
+def _encoded(what: Event) -> bytes:
+    return as_line(what).encode() + b"\n"

@@ -1,6 +1,6 @@
 """Who reads the event stream: the file of --events, and in the loop whoever comes later, as the page does.
 
-An event is made into its line once for all of them, and not at all where nobody reads.
+Neither is there where nobody has asked for it, and then nothing is written down.
 """
 
 from __future__ import annotations
@@ -18,9 +18,6 @@ class Readers:
 
     def tell(self, what: Event) -> str | None:
         """Returns why the file could not be written, once."""
-        if self._file is None and self.feed is None:
-            return None
-        line = as_line(what)
         if self.feed is not None:
-            self.feed.put(what.name, line)
-        return self._file.write(line) if self._file is not None else None
+            self.feed.put(what)
+        return self._file.write(as_line(what)) if self._file is not None else None

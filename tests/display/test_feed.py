@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from devserver.display import feed
+from devserver.display.events import event
 from devserver.display.feed import Feed
 
 
@@ -20,8 +21,8 @@ def ends() -> Iterator[tuple[int, int]]:
     os.close(reading)
 
 
-def line(name: str, number: int, filling: str = "") -> str:
-    return json.dumps({"event": name, "number": number, "filling": filling})
+def put(kept: Feed, name: str, number: int, filling: str = "") -> None:
+    kept.put(event(name, number=number, filling=filling))
 
 
 def numbers(reading: int, last: int) -> list[int]:
@@ -37,11 +38,11 @@ def numbers(reading: int, last: int) -> list[int]:
 
 def test_a_late_reader_gets_what_was_and_what_comes(ends: tuple[int, int]) -> None:
     kept = Feed()
-    kept.put("ready", line("ready", 1))
-    kept.put("note", line("note", 2))
+    put(kept, "ready", 1)
+    put(kept, "note", 2)
     kept.write_to(ends[1])
     assert numbers(ends[0], 2) == [1, 2]
-    kept.put("request", line("request", 3))
+    put(kept, "request", 3)
     assert numbers(ends[0], 3) == [3]
     kept.close()
     assert os.read(ends[0], 1) == b""  # its end
@@ -51,13 +52,13 @@ def test_nobody_waits_for_a_reader_that_hangs(ends: tuple[int, int]) -> None:
     """What it reads at last is the latest of each event, the last requests and as much else as is kept."""
     kept = Feed()
     kept.write_to(ends[1])
-    kept.put("ready", line("ready", 1))
+    put(kept, "ready", 1)
     begun = time.monotonic()
     for number in range(2, 3000):
         name = "request" if number % 2 else "note"
-        kept.put(name, line(name, number, "x" * 500))
+        put(kept, name, number, "x" * 500)
     assert time.monotonic() - begun < 5.0
-    kept.put("stopped", line("stopped", 3000))
+    put(kept, "stopped", 3000)
     found = numbers(ends[0], 3000)
     assert found == sorted(set(found)) and found[0] == 1
     assert len(found) < 2000  # some were dropped
@@ -68,8 +69,8 @@ def test_nobody_waits_for_a_reader_that_hangs(ends: tuple[int, int]) -> None:
 def test_memory_is_bounded() -> None:
     kept = Feed()
     for number in range(3000):
-        kept.put("note", line("note", number, "x" * 2000))
-        kept.put("request", line("request", number))
+        put(kept, "note", number, "x" * 2000)
+        put(kept, "request", number)
     assert sum(len(content) for _, content in kept._others) <= feed.MOST_BYTES
     assert len(kept._requests) == feed.MOST_REQUESTS
 
@@ -80,9 +81,24 @@ def test_a_reader_that_is_gone_and_the_next_one() -> None:
     reading, writing = os.pipe()
     kept.write_to(writing)
     os.close(reading)
-    kept.put("ready", line("ready", 1))
+    put(kept, "ready", 1)
     reading, writing = os.pipe()
     kept.write_to(writing)
     assert numbers(reading, 1) == [1]
     kept.close()
     os.close(reading)
+
+
+def test_requests_are_written_down_only_for_a_reader(ends: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of many at once no more than are kept; a burst costs the loop next to nothing."""
+    written = []
+    whole = feed.as_line
+    monkeypatch.setattr(feed, "as_line", lambda what: written.append(what) or whole(what))
+    kept = Feed()
+    for number in range(1, 1001):
+        put(kept, "request", number)
+    assert written == []
+    kept.write_to(ends[1])
+    assert numbers(ends[0], 1000) == list(range(951, 1001))
+    assert len(written) == feed.MOST_REQUESTS
+    kept.close()

@@ -30,7 +30,7 @@ TOKEN_HEADER = "X-Azmlinfsrv-Token"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MOST_READERS = 16  # streams at once
 HEARTBEAT = 5.0  # seconds; a browser that is gone is noticed when something is sent to it
-REST = 0.5  # seconds after news of requests alone: a browser takes longer to show them than a server to answer
+REST = 1.0  # seconds after news of requests alone: a browser takes longer to show them than a server to answer
 MOST_BYTES = 100 * 1024 * 1024  # of a request to this server
 # VS Code shows pages in a frame of its own; scripts and styles come from files only, and data: is for images answered
 POLICY = "; ".join(

@@ -8,6 +8,7 @@ const memory = {
 };
 let token = "";
 let address = "";
+let base = ""; // the folder of the project
 let version = null;
 let state = {};
 let problem = null;
@@ -30,12 +31,19 @@ function fill(parent, ...children) {
   parent.replaceChildren(...children.filter((child) => child !== null));
 }
 
-const clock = (at) => new Date(at * 1000).toLocaleTimeString();
+// one for all: making one takes longer than all else about a row
+const time = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
+const clock = (at) => time.format(at * 1000);
 const seconds = (value) => (value < 1 ? `${Math.round(value * 1000)} ms` : `${value.toFixed(1)} s`);
 const milliseconds = (value) => (value < 10 ? `${Number(value).toFixed(1)} ms` : seconds(value / 1000));
 function bytes(size) {
-  if (size < 10000) return `${size} bytes`;
+  if (size < 10000) return `${size} B`;
   return size < 1e6 ? `${(size / 1e3).toFixed(1)} kB` : `${(size / 1e6).toFixed(1)} MB`;
+}
+
+function shortPath(path) {
+  const rest = path.startsWith(base) ? path.slice(base.length) : "";
+  return base && /^[\\/]./.test(rest) ? rest.slice(1) : path;
 }
 
 function placeLink(text, path, line, column) {
@@ -156,7 +164,7 @@ function framesOf(error) {
   const list = make("ul", undefined, "frames");
   for (const frame of error.frames) {
     const item = make("li");
-    item.append(placeLink(`${frame.path}:${frame.line}`, frame.path, frame.line, frame.column));
+    item.append(placeLink(`${shortPath(frame.path)}:${frame.line}`, frame.path, frame.line, frame.column));
     item.append(frame.function ? ` in ${frame.function}` : "", frame.source ? `: ${frame.source}` : "");
     list.append(item);
   }
@@ -166,14 +174,14 @@ function framesOf(error) {
 function causeOf(cause) {
   const line = make("p");
   line.append(make("span", `${cause.relation}: `, "dim"), cause.message ? `${cause.type}: ${cause.message}` : cause.type);
-  if (cause.path) line.append(" at ", placeLink(`${cause.path}:${cause.line}`, cause.path, cause.line, 1));
+  if (cause.path) line.append(" at ", placeLink(`${shortPath(cause.path)}:${cause.line}`, cause.path, cause.line, 1));
   return line;
 }
 
 function requestOf(error) {
   const request = error.request;
   if (!request) return null;
-  const status = error.status ? ` -> ${error.status}` : "";
+  const status = error.status ? ` → ${error.status}` : "";
   const text = `request: ${request.method} ${request.path} ${request.content_type || "no content type"} ${bytes(request.size)}${status}`;
   const line = make("p", text, "dim");
   if (new TextEncoder().encode(request.body).length !== request.size) return line;
@@ -189,7 +197,7 @@ function requestOf(error) {
 function rowOf(request) {
   const row = make("tr");
   const what = make("td", `${request.method} ${request.target}`);
-  if (request.headline) what.append(make("div", request.headline, "error-of", request.status >= 400 ? "bad" : "warn"));
+  if (request.headline) what.append(make("div", request.headline, request.status >= 400 ? "bad" : "warn"));
   row.append(make("td", clock(request.at)), what, make("td", request.status, request.status < 400 ? "good" : "bad"));
   row.append(make("td", milliseconds(request.milliseconds)), make("td", bytes(request.size)));
   return row;
@@ -203,6 +211,7 @@ function showRequests(requests) {
 }
 
 function showNotes(notes) {
+  $("no-notes").hidden = notes.length > 0;
   fill($("notes"), ...notes.map((each) => make("li", `${clock(each.at)} ${each.text}`)));
 }
 
@@ -461,7 +470,7 @@ function typeOf(schema) {
 function hello(facts) {
   if (version !== null && version !== facts.version) return location.reload();
   const isNew = token !== facts.token;
-  [version, token, address] = [facts.version, facts.token, facts.address];
+  [version, token, address, base] = [facts.version, facts.token, facts.address, facts.base];
   $("connection").textContent = `connected to ${facts.base}`;
   $("connection").className = "dim";
   if (isNew) {
