@@ -1,16 +1,22 @@
 """What the page costs: throughput of the server with it open, its memory, and how late it is after the terminal.
 
 python benchmarks/page.py            (Linux; needs chromium, chromedriver and selenium)
+
+Where other programs have the machine's cores, a rate says more of them than of the page. So the time that tool, browser
+and clients have a processor is counted, too, and how much of it is the page's process and the browser's: this is what
+the clients' rate can lose on a machine that has nothing else to do.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -53,9 +59,39 @@ def page_process(loop: Loop) -> int:
     return next(pid for pid, words in commands.items() if b"page" in words)
 
 
+def family(pid: int) -> list[int]:
+    """This process and all that descend from it."""
+    found, parents = [pid], {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            parents[int(name)] = int(_stat(int(name))[1])
+        except OSError:
+            continue
+    for each in found:
+        found += [child for child, parent in parents.items() if parent == each]
+    return found
+
+
+def _stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def busy(pids: Iterable[int]) -> float:
+    """Seconds for which these processes have had a processor."""
+    ticks = 0
+    for pid in pids:
+        try:
+            ticks += sum(int(each) for each in _stat(pid)[11:13])
+        except OSError:
+            continue
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
 def throughput(loop: Loop, driver: Any, rounds: int, count: int) -> None:
     url = loop.wait_for("page")["url"]
-    ratios = []
+    rates: list[float] = []
+    shares: list[float] = []
     rate(loop, count)
     for number in range(rounds):
         found = {}
@@ -64,10 +100,18 @@ def throughput(loop: Loop, driver: Any, rounds: int, count: int) -> None:
                 Tab(driver, url).wait_until_answering()
             else:
                 driver.get("about:blank")
+            time.sleep(1)  # until the browser has done what it does with a new page
+            shown = {page_process(loop), *family(driver.service.process.pid)}
+            everybody = {*family(os.getpid()), *loop.processes()}
+            before = busy(shown), busy(everybody)
             found[is_open] = rate(loop, count)
-        ratios.append(found[True] / found[False])
-        print(f"  closed {found[False]:.0f}/s, open {found[True]:.0f}/s: {ratios[-1]:.3f}", flush=True)
-    print(f"throughput with the page open: {statistics.median(ratios):.3f} of that without, median of {rounds}")
+            if is_open:
+                shares.append((busy(shown) - before[0]) / (busy(everybody) - before[1]))
+        rates.append(found[True] / found[False])
+        both = f"closed {found[False]:.0f}/s, open {found[True]:.0f}/s: {rates[-1]:.3f}"
+        print(f"  {both}; {shares[-1]:.1%} of the time for the page", flush=True)
+    print(f"throughput with the page open: {statistics.median(rates):.3f} of that without, median of {rounds}")
+    print(f"page and browser had {statistics.median(shares):.1%} of the time, worst {max(shares):.1%}")
 
 
 def growth(loop: Loop, driver: Any) -> None:

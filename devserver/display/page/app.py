@@ -30,7 +30,8 @@ TOKEN_HEADER = "X-Azmlinfsrv-Token"
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 MOST_READERS = 16  # streams at once
 HEARTBEAT = 5.0  # seconds; a browser that is gone is noticed when something is sent to it
-REST = 1.0  # seconds after news of requests alone: a browser takes longer to show them than a server to answer
+REST = 0.1  # seconds for each new request, before the next are told: to show them takes longer than to answer them
+LONGEST_REST = 2.0  # seconds; nobody reads more of them than are shown in that
 MOST_BYTES = 100 * 1024 * 1024  # of a request to this server
 # VS Code shows pages in a frame of its own; scripts and styles come from files only, and data: is for images answered
 POLICY = "; ".join(
@@ -149,10 +150,11 @@ class _Views:
         yield f"retry: 1000\n{_message('hello', hello)}"
         seen = 0
         while True:
+            before = seen
             seen, changed = self.page.state.news(seen, HEARTBEAT)
             yield _message("news", changed) if changed else ": still here\n\n"
             if [*changed] == ["requests"]:
-                self.page.state.rest(seen, REST)
+                self.page.state.rest(seen, min(LONGEST_REST, REST * (seen - before)))
 
     def samples(self) -> ResponseReturnValue:
         place = self.page.place
