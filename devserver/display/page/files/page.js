@@ -62,7 +62,7 @@ function showStatus(status) {
   state = status;
   $("state").textContent = status.state;
   $("state").className = COLOURS[status.state] || "";
-  const generation = status.generation ? `generation ${status.generation}` : "";
+  const generation = status.generation && status.state !== "starting" ? `generation ${status.generation}` : "";
   $("since").textContent = [generation, status.at ? `since ${clock(status.at)}` : ""].filter(Boolean).join(", ");
   $("where").textContent = status.url ? `POST ${status.url}` : "";
   document.title = `${status.state} – azmlinfsrv`;
@@ -194,19 +194,27 @@ function requestOf(error) {
 
 // --- requests and notes
 
-function rowOf(request) {
+function rowsOf(request) {
+  const rows = make("tbody");
   const row = make("tr");
-  const what = make("td", `${request.method} ${request.target}`);
-  if (request.headline) what.append(make("div", request.headline, request.status >= 400 ? "bad" : "warn"));
-  row.append(make("td", clock(request.at)), what, make("td", request.status, request.status < 400 ? "good" : "bad"));
+  row.append(make("td", clock(request.at)), make("td", `${request.method} ${request.target}`));
+  row.append(make("td", request.status, request.status < 400 ? "good" : "bad"));
   row.append(make("td", milliseconds(request.milliseconds)), make("td", bytes(request.size)));
-  return row;
+  rows.append(row);
+  if (request.headline) {
+    const error = make("td", request.headline, "error-of", request.status >= 400 ? "bad" : "warn");
+    error.colSpan = 5;
+    const second = make("tr");
+    second.append(error);
+    rows.append(second);
+  }
+  return rows;
 }
 
 function showRequests(requests) {
-  const rows = $("requests").tBodies[0];
-  rows.prepend(...requests.filter((each) => each.number > shownRequest).map(rowOf));
-  while (rows.rows.length > requests.length) rows.lastElementChild.remove();
+  const table = $("requests");
+  table.tHead.after(...requests.filter((each) => each.number > shownRequest).map(rowsOf));
+  while (table.tBodies.length > requests.length) table.lastElementChild.remove();
   shownRequest = requests.length ? requests[0].number : 0;
 }
 
@@ -438,7 +446,8 @@ function parametersOf(facts) {
   if (!facts.parameters?.length) return [];
   const list = make("ul");
   for (const each of facts.parameters) {
-    list.append(make("li", `${each.name} (${each.in}${each.required ? ", required" : ""}): ${each.description || ""}`));
+    const facts = [`${each.name}: ${typeOf(resolved(each.schema))}, in the ${each.in}`, each.required ? ", required" : ""];
+    list.append(make("li", `${facts.join("")}${each.description ? `. ${each.description}` : ""}`));
   }
   return [make("h4", "Parameters"), list];
 }
@@ -453,9 +462,10 @@ function schemaOf(title, content, isInput) {
     parts.push(list);
   } else parts.push(make("p", typeOf(schema)));
   const example = content.example ?? schema.example;
-  const sample = isInput && (example === undefined || !Object.keys(Object(example)).length) ? (samples || []).find((each) => each.body) : null;
+  const isEmpty = example === undefined || (typeof example === "object" && !Object.keys(Object(example)).length);
+  const sample = isInput && isEmpty ? (samples || []).find((each) => each.body) : null;
   if (sample) parts.push(make("p", `example (${sample.name})`, "dim"), make("pre", sample.body));
-  else if (example !== undefined) parts.push(make("p", "example", "dim"), make("pre", JSON.stringify(example, null, 2)));
+  else if (!isEmpty) parts.push(make("p", "example", "dim"), make("pre", JSON.stringify(example, null, 2)));
   return parts;
 }
 
@@ -475,7 +485,7 @@ function hello(facts) {
   $("connection").className = "dim";
   if (isNew) {
     [swagger, answeredFor, shownRequest] = [null, null, 0];
-    fill($("requests").tBodies[0]);
+    for (const rows of [...$("requests").tBodies]) rows.remove();
     fetchChoices();
   }
 }
