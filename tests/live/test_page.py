@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from at_terminal import AtTerminal
-from live import ROOT, Server
+from live import ROOT
 from loop import Loop, answering
 
 MIXED = """
@@ -98,7 +98,7 @@ def test_every_answered_request_is_told(tmp_path: Path, server: str) -> None:
 
 
 def test_the_page_beside_the_loop(tmp_path: Path) -> None:
-    """It is named in the first lines, bound to this machine only, knows what was, and ends with the tool."""
+    """Named in the first lines, bound to this machine only, knows what was, and ends with a tool that is killed."""
     with Loop(tmp_path, "--page", "0", score=answering(1)) as loop:
         url, port = page_of(loop)
         assert f"Page:                 GET  {url}" in loop.output()
@@ -109,34 +109,15 @@ def test_the_page_beside_the_loop(tmp_path: Path) -> None:
         assert found["status"]["state"] == "ready" and found["problem"] is None
         listening = Path("/proc/net/tcp").read_text()
         assert f"0100007F:{port:04X} 00000000:0000 0A" in listening and f"00000000:{port:04X} 00000000" not in listening
+        loop.process.kill()
+        loop.process.wait()
+        assert loop.survivors() == []
     with pytest.raises(OSError):
         get(port)
 
 
-def test_the_tool_is_killed(tmp_path: Path) -> None:
-    """Nothing of the page is left."""
-    loop = Loop(tmp_path, "--page", "0", score=answering(1))
-    with loop:
-        port = page_of(loop)[1]
-        get(port)
-        loop.process.kill()
-        loop.process.wait()
-        assert loop.survivors() == []
-
-
-def test_a_crash_of_the_page_ends_nothing_else(tmp_path: Path) -> None:
-    with Loop(tmp_path, "--page", "0", score=answering(1)) as loop:
-        port = page_of(loop)[1]
-        get(port)
-        os.kill(page_process(loop), signal.SIGSEGV)
-        loop.wait_until(lambda: "the page has ended" in loop.output(), "the page's end is told")
-        assert loop.ask().json() == 1
-        loop.save("score.py", answering(2))
-        loop.wait_for_nth("ready", 2)
-        assert loop.ask().json() == 2
-
-
-def test_a_page_that_hangs_stops_nothing(tmp_path: Path) -> None:
+def test_a_page_that_hangs_or_crashes_stops_nothing(tmp_path: Path) -> None:
+    """Nobody waits for it, and its end is told."""
     with Loop(tmp_path, "--page", "0", score=answering("x" * 2000), server="waitress") as loop:
         get(page_of(loop)[1])
         page = page_process(loop)
@@ -148,7 +129,13 @@ def test_a_page_that_hangs_stops_nothing(tmp_path: Path) -> None:
         loop.save("score.py", answering(2))
         loop.wait_for_nth("ready", 2)
         assert loop.ask().json() == 2
+        os.kill(page, signal.SIGSEGV)
         os.kill(page, signal.SIGCONT)
+        loop.wait_until(lambda: "the page has ended" in loop.output(), "the page's end is told")
+        assert loop.ask().json() == 2
+        loop.save("score.py", answering(3))
+        loop.wait_for_nth("ready", 3)
+        assert loop.ask().json() == 3
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
@@ -188,9 +175,3 @@ def test_the_key_starts_it_and_opens_a_browser(tmp_path: Path) -> None:
         assert left
         for pid in left:
             os.kill(pid, signal.SIGKILL)
-
-
-def test_without_the_loop_it_has_no_effect(tmp_path: Path) -> None:
-    (tmp_path / "score.py").write_text(answering(1))
-    with Server("--entry_script", "score.py", "--page", folder=tmp_path) as server:
-        assert "--page has no effect without --reload" in server.output()

@@ -182,24 +182,6 @@ def test_a_run_that_hangs_is_cancelled(tab: Tab, loop: Loop) -> None:
     assert not tab.find("#cancel").is_displayed()
 
 
-def test_the_tool_ends_and_is_back(driver: Any, tmp_path: Path) -> None:
-    """The page says so, and goes on with the next run on the same port, with a token of that."""
-    with Loop(tmp_path / "one", "--page", "0", score=SUMMING) as loop:
-        url = loop.wait_for("page")["url"]
-        tab = Tab(driver, url)
-        tab.wait_until_answering()
-    tab.wait_for("#state", "stopped")
-    tab.wait_for("#connection", "ended")
-    port = url.rsplit(":")[-1].strip("/")
-    with Loop(tmp_path / "two", "--page", port, score=answering("second")) as loop:
-        assert loop.wait_for("page")["url"] == url
-        tab.wait_until_answering()
-        tab.wait_for("#connection", str(loop.project))
-        tab.write("#body", "{}")
-        tab.click("#send")
-        tab.wait_for("#answer-text", "second")
-
-
 def test_nothing_serious_for_assistive_tools(tab: Tab, loop: Loop) -> None:
     """axe-core finds nothing serious, light or dark, with a problem and an answer shown."""
     axe = pytest.importorskip("axe_core_python", reason="axe-core-python is not installed (extra test)")
@@ -238,3 +220,18 @@ def test_as_soon_as_in_the_terminal(tab: Tab, loop: Loop) -> None:
         at = next(at for at, text in shown if f"no_such_module_{number}" in text)
         late.append(at - told * 1000)
     assert statistics.median(late) < 150, late
+
+
+def test_the_tool_ends_and_is_back(tab: Tab, loop: Loop, tmp_path: Path) -> None:
+    """The page says so, and goes on with the next run on the same port, with a token of that. The last test here."""
+    url = loop.wait_for("page")["url"]
+    assert loop.stop() == 0
+    tab.wait_for("#state", "stopped")
+    tab.wait_for("#connection", "ended")
+    with Loop(tmp_path, "--page", url.rsplit(":")[-1].strip("/"), score=answering("second")) as second:
+        assert second.wait_for("page")["url"] == url
+        tab.wait_until_answering()
+        tab.wait_for("#connection", str(second.project))
+        tab.write("#body", "{}")
+        tab.click("#send")
+        tab.wait_for("#answer-text", "second")
