@@ -282,7 +282,7 @@ def test_nothing_is_kept_elsewhere(page: Page, tmp_path: Path, name: str) -> Non
 
 def events(state: State) -> Callable[..., None]:
     times = iter(range(1, 1000))
-    return lambda name, **facts: state.apply({"event": name, "at": next(times), **facts})
+    return lambda event, /, **facts: state.apply({"event": event, "at": next(times), **facts})
 
 
 def sections(state: State) -> dict[str, Any]:
@@ -335,6 +335,30 @@ def test_a_crash_is_shown_until_it_is_repaired() -> None:
     happens("restarting", changes=[])
     happens("ready", generation=3, seconds=0.1, kept_ms=5)
     assert sections(state)["problem"] is None and sections(state)["status"]["state"] == "kept"
+
+
+def test_what_else_the_terminal_shows() -> None:
+    """A deployment that cannot be used, samples that fail or differ, the command of --run, a lent keyboard."""
+    state = State("/p")
+    happens = events(state)
+    happens("ready", generation=1, seconds=0.1)
+    happens("config_kept", error=ERROR)
+    assert sections(state)["problem"]["headline"].startswith("s.py:3:5: error")
+    happens("sample", ok=True, name="a", problem=None, status=200, difference=[])
+    happens("sample", ok=True, name="b", problem=None, status=200, difference=["$.a: 1 -> 2", "x", "y", "z"])
+    happens("sample", ok=False, name="c", problem="no such file", status=None, difference=None)
+    happens("command", command="pytest", exit_code=1, seconds=2.0, line="E assert")
+    happens("keyboard", lent=True)
+    assert [each["text"] for each in reversed(sections(state)["notes"])] == [
+        "the deployment cannot be used; the values from before stay",
+        "sample b: 200; $.a: 1 -> 2; x; y; and 1 more",
+        "sample c: not answered: no such file",
+        "pytest: failed with exit code 1 after 2.0 s: E assert",
+        "a debugger, or input() in the script, has the keyboard of the terminal",
+    ]
+    happens("restarting", changes=[])
+    happens("ready", generation=2, seconds=0.1)
+    assert sections(state)["problem"] is None
 
 
 def test_only_what_has_changed_is_told_again() -> None:

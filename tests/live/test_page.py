@@ -7,6 +7,8 @@ import os
 import signal
 import socket
 import stat
+import subprocess
+import sys
 import time
 from contextlib import closing
 from http.client import HTTPConnection
@@ -63,6 +65,14 @@ def first_news(port: int) -> dict[str, Any]:
                 pass
             found: dict[str, Any] = json.loads(answer.readline()[6:])
             return found
+
+
+def test_the_supervisor_imports_no_server() -> None:
+    """What the page stands on costs memory in the page's own process only."""
+    servers = {"flask", "waitress", "requests", "webbrowser"}
+    asked = f"import sys, devserver.supervisor.start; print({servers} & {{*sys.modules}})"
+    found = subprocess.run([sys.executable, "-c", asked], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert found.stdout.strip() == "set()", found.stderr
 
 
 @pytest.mark.parametrize("server", ["gunicorn", "waitress"])

@@ -14,10 +14,12 @@ from typing import Any
 
 from devserver.display import blocks
 from devserver.records import as_json
+from devserver.records.commands import CommandRan
 
 MOST_REQUESTS = 50
 MOST_RELOADS = 30
 MOST_NOTES = 30
+MOST_DIFFERENCES = 3  # of a sample's answer, in a note
 Event = Mapping[str, Any]
 Json = dict[str, Any]
 
@@ -69,6 +71,9 @@ class State:
                     self._show_problem(event["error"], event)
                 case "request_failed" | "warning":
                     self._show_problem(event["error"], event)
+                case "config_kept":
+                    self._show_problem(event["error"], event)
+                    self._note(event, "the deployment cannot be used; the values from before stay")
                 case "request":
                     self._answered += 1
                     self._requests.appendleft({"number": self._answered, **_only(event, *_OF_REQUEST)})
@@ -77,6 +82,12 @@ class State:
                     self._note(event, f"{event['phase']} goes on for {event['seconds']:g} s")
                 case "overran":
                     self._note(event, "work in flight was not finished in time after a save, and was cut off")
+                case "sample" if not event["ok"] or event["difference"]:
+                    self._note(event, _of_sample(event))
+                case "command":
+                    self._note(event, _of_command(event))
+                case "keyboard" if event["lent"]:
+                    self._note(event, "a debugger, or input() in the script, has the keyboard of the terminal")
                 case "note":
                     self._note(event, event["text"])
                 case "stopping" | "stopped":
@@ -142,6 +153,18 @@ class State:
         generation = event.get("generation") or 0
         headline = blocks.headline(as_json.from_json(error), cwd=self._base, count=event.get("count", 1))
         self._set("problem", {"headline": headline, "at": event["at"], "generation": generation, "error": error})
+
+
+def _of_sample(event: Event) -> str:
+    came = f"not answered: {event['problem']}" if event["problem"] else f"{event['status']}"
+    differences = event["difference"] or ()
+    more = [f"and {len(differences) - MOST_DIFFERENCES} more"] if len(differences) > MOST_DIFFERENCES else []
+    return "; ".join([f"sample {event['name']}: {came}", *differences[:MOST_DIFFERENCES], *more])
+
+
+def _of_command(event: Event) -> str:
+    ran = CommandRan(event["command"], event["exit_code"], event["seconds"], event["line"])
+    return ": ".join(filter(None, (ran.command, ran.outcome, ran.line)))
 
 
 _OF_REQUEST = ("at", "generation", "method", "target", "status", "milliseconds", "size", "headline")
