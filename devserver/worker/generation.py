@@ -55,6 +55,7 @@ from devserver.worker.standby import Standby
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
 LOAD_FAILED = 3
+WORTH_MS = 10.0  # of load and init(); what takes less is done again sooner than a stage is made and asked
 COLD_PATIENCE = 10.0  # seconds
 Result = TypeVar("Result")
 
@@ -143,6 +144,10 @@ class Generation:
         if not self.in_loop and self.forks > self.config.worker_count:
             self.tell(WorkerReplaced())
 
+    def has_forked(self) -> None:
+        if self.post.keeper is not None and self.forks == self.config.worker_count:
+            self.post.keeper.give_up()  # the workers have it, and it ends with the one that makes the stage
+
     def forked(self, worker: Any) -> None:
         self.recorder, self.place = worker.recorder, worker.place
         self.recorder.watch_crashes()  # with preload the app is made already
@@ -222,10 +227,11 @@ class Generation:
 
     def _keep(self) -> None:
         """Leave the stage behind from which the next generations may come; it never returns from here."""
-        keeper, go_on = self.post.keeper, self.go_on
-        if debugger.is_loaded():
-            return
-        if keeper is not None and go_on is not None:
+        keeper, go_on, times = self.post.keeper, self.go_on, self._times()
+        if debugger.is_loaded() or times.script_ms + times.init_ms < WORTH_MS:
+            if keeper is not None:
+                keeper.give_up()
+        elif keeper is not None and go_on is not None:
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
             self.could_stand_by = keeper.could_stand_by
         elif self.in_loop and self.config.keep and not self.post.standby:

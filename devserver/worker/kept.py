@@ -73,6 +73,7 @@ class Made:
     init_ms: float
 
 
+PREPARE_AFTER = 0.1  # seconds without orders
 Become = Callable[[Resumption], NoReturn]
 
 
@@ -89,6 +90,10 @@ def watching(observer: Observer) -> Iterator[None]:
 
 def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by_fork: bool) -> Plan | Reason:
     """What to change for this order, or why init() has to run again."""
+    contents = {path: content for path, (content, _) in order.contents.items()}
+    plan = decide(state.history, contents, by_fork=by_fork)
+    if isinstance(plan, Reason):
+        return plan
     changed = libraries.changed()
     if changed is not None:
         return Reason(Why.LIBRARY, path=changed)
@@ -97,8 +102,7 @@ def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by
     other = next((path for path in made.differences() if path not in order.contents), None)
     if other is not None:
         return Reason(Why.DATA, path=other)
-    contents = {path: content for path, (content, _) in order.contents.items()}
-    return decide(state.history, contents, by_fork=by_fork)
+    return plan
 
 
 def _stands_nowhere() -> Reason | None:
@@ -170,6 +174,7 @@ class Keeper:
 
     def give_up(self) -> None:
         """There will be no stage of this process's making, beside one that is there."""
+        self._observer.stop()
         self._channel.close()
         for listener in self.listeners:
             os.close(listener)
@@ -190,12 +195,14 @@ class _Stage:
         self._state = state
         self._become = become
         self._made = made
-        self._libraries = imported_libraries()
+        self._libraries: Imported | None = None
 
     def serve(self) -> NoReturn:
         """Take orders until there are no more; then what load and init() have left is cleared away."""
         try:
             self._office.tell_process(Initialised(os.getpid(), self._made.files, self._made.init_ms), os.getpid())
+            self._office.wait(PREPARE_AFTER)  # meanwhile the generation begins to answer
+            self._libraries = imported_libraries()
             while True:
                 ordered, ended = self._office.wait(None)
                 for pid, status in ended_children() if ended else ():
@@ -210,6 +217,7 @@ class _Stage:
     def _take_order(self) -> None:
         order, descriptors = receive_order(self._office.channel)
         assert isinstance(order, KeptOrder)
+        assert self._libraries is not None
         plan = plan_for(order, self._state, self._made, self._libraries, by_fork=True)
         try:
             if isinstance(plan, Reason):

@@ -13,6 +13,7 @@ from devserver.config.settings import Config
 from devserver.process.platform import System
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
+from devserver.worker.keep import ran
 from devserver.worker.keep.forkable import threads_left
 
 
@@ -46,6 +47,7 @@ def rehearse() -> None:
         from devserver.serve import with_gunicorn
 
         with_gunicorn.prepare()
+    ran.prepare()
     environ = {
         **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
         **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},

@@ -7,6 +7,7 @@ looked at what is left. Linux only: everything is read in /proc/self.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found,unused-ignore]  # signal.getsignal() makes an enum of each
 import ctypes
 import mmap
 import os
@@ -198,13 +199,15 @@ def _opened(number: int) -> Opened | None:
         target, status = os.readlink(f"/proc/self/fd/{number}"), os.fstat(number)
     except OSError:
         return None  # the listing's own
-    text = _read(f"/proc/self/fdinfo/{number}")
+    kind = stat.S_IFMT(status.st_mode)
+    # nothing but a file has a position, or locks that anybody could share
+    text = _read(f"/proc/self/fdinfo/{number}") if kind in (stat.S_IFREG, stat.S_IFDIR) else ""
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     return Opened(
         number,
         target,
         (status.st_dev, status.st_ino),
-        stat.S_IFMT(status.st_mode),
+        kind,
         int(facts.get("flags", "0"), 8),
         int(facts.get("pos", "0")),
         "\nlock:" in text,
@@ -250,14 +253,17 @@ def reopen(descriptors: Collection[Opened]) -> None:
 
 
 def _shared_memory() -> frozenset[Shared]:
-    with quiet(), open("/proc/self/maps") as maps:
-        rows = [line.rstrip("\n").split(None, 5) for line in maps]
-    return frozenset(_shared(row) for row in rows if row[1][1] == "w" and row[1][3] == "s")
+    with quiet(), open("/proc/self/maps", "rb") as maps:
+        found = _WRITABLE.findall(maps.read())
+    return frozenset(_shared(row.decode(errors="replace").split(None, 5)) for row in found)
 
 
 def _shared(row: list[str]) -> Shared:
     start, end = (int(address, 16) for address in row[0].split("-"))
     return Shared(start, end, row[1], row[5] if len(row) > 5 else "a mapping without a name")
+
+
+_WRITABLE = re.compile(rb"^\S+ .w.s .*$", re.MULTILINE)
 
 
 def _is_nobody_else_s(shared: Shared) -> bool:
@@ -291,7 +297,7 @@ _MAP_FIXED = 0x10
 
 
 def _signal_handlers() -> dict[int, object]:
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: _signal.getsignal(number) for number in range(1, signal.NSIG)}
 
 
 def _timers() -> tuple[str, ...]:

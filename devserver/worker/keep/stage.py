@@ -20,7 +20,7 @@ from devserver.worker.keep.decide import Plan
 from devserver.worker.keep.executed import History
 from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
 from devserver.worker.keep.mend import Left, finalizers_now, left, mend
-from devserver.worker.keep.ran import start_record
+from devserver.worker.keep.ran import Record, start_record
 from devserver.worker.keep.watching import Watch
 
 
@@ -41,6 +41,7 @@ class Observer:
     ) -> None:
         self._watch = Watch(is_user, is_ours)
         self._ignore = ignore
+        self._record: Record | None = None
         self._loaded: list[Loaded] = []
         self._sources: dict[str, Source] = {}
 
@@ -53,7 +54,12 @@ class Observer:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         self._watch.__exit__()
-        if kind is not None and self._record is not None:
+        if kind is not None:
+            self.stop()
+
+    def stop(self) -> None:
+        """Nothing is recorded any more; what was stays known."""
+        if self._record is not None:
             self._record.stop()
 
     def executing(self, path: str, text: str, code: CodeType, module: ModuleType) -> None:
@@ -71,8 +77,7 @@ class Observer:
         """
         gc.collect()
         seen = self._watch.seen()
-        if self._record is not None:
-            self._record.stop()
+        self.stop()
         may_fork = forkable(self._before, self._ignore) if by_fork else Reason(Why.SYSTEM)
         holders = find_holders(self._loaded, seen.has_frozen)
         history = History(tuple(self._loaded), seen, self._record, holders)
