@@ -370,6 +370,30 @@ def test_only_what_has_changed_is_told_again() -> None:
     assert list(state.news(seen, 0.0)[1]) == ["notes"]
 
 
+def test_a_rest_after_requests_ends_with_other_news() -> None:
+    """A problem is shown at once, also amid a thousand requests; more of these do not end the rest."""
+    state = State("/p")
+    happens = events(state)
+    request = {"generation": 1, "method": "POST", "target": "/score", "status": 200, "milliseconds": 1.0, "size": 1}
+    happens("request", **request)
+    seen, _ = state.news(0, 0.0)
+    taken: list[float] = []
+
+    def rest(seconds: float) -> None:
+        begun = time.monotonic()
+        state.rest(seen, seconds)
+        taken.append(time.monotonic() - begun)
+
+    happens("request", **request)
+    rest(0.05)
+    assert taken.pop() >= 0.04
+    resting = threading.Thread(target=rest, args=(60.0,))
+    resting.start()
+    happens("request_failed", generation=1, error=ERROR, count=1)
+    resting.join(30)
+    assert taken and list(state.news(seen, 0.0)[1]) == ["problem", "requests"]
+
+
 def test_it_does_not_grow() -> None:
     state = State("/p")
     happens = events(state)

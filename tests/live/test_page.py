@@ -20,6 +20,8 @@ from at_terminal import AtTerminal
 from live import ROOT
 from loop import Loop, answering
 
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc, and presses keys in a terminal")
+
 MIXED = """
 import json
 import flask

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,6 +16,20 @@ from browser import Tab
 from loop import Loop, answering
 
 SUMMING = 'import json\n\ndef init():\n    pass\n\ndef run(data):\n    return {"sum": sum(json.loads(data)["data"])}\n'
+KINDS = """
+import base64
+import flask
+PNG = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+def init(): pass
+def run(data):
+    if "large" in data:
+        return "x" * 20_000_000
+    if "image" in data:
+        return flask.Response(PNG, mimetype="image/png")
+    return flask.Response(bytes(range(256)), mimetype="application/octet-stream")
+"""
 BROKEN = SUMMING.replace('["data"]', '["data"')
 
 
@@ -171,6 +186,37 @@ def test_script_text_is_shown_as_letters(tab: Tab, loop: Loop) -> None:
     tab.wait_for("#answer-text", "onerror=")
     assert tab.driver.find_elements("css selector", "section script, section img[src='x']") == []
     assert "taken" not in tab.driver.title
+
+
+def test_answers_that_are_no_short_text(tab: Tab, loop: Loop) -> None:
+    """Of 20 MB the first part and the size, an image as such, of other bytes the size and the type."""
+    save(loop, KINDS)
+    for body, told, size in (("large", "20.0 MB", 65536), ("image", "image/png", 0), ("else", "256 B", 0)):
+        tab.write("#body", body)
+        tab.click("#send")
+        tab.wait_for("#answer-line", told)
+        assert len(tab.text("#answer-text")) == size
+        shown = tab.driver.execute_script("return document.querySelector('#image').naturalWidth")
+        assert tab.find("#image").is_displayed() == (body == "image") and (shown == 1) == (body == "image")
+        assert "not JSON" in tab.text("#answer-notes")
+    assert "application/octet-stream" in tab.text("#answer-line") and "no text" in tab.text("#answer-line")
+
+
+def test_kept_and_copied(tab: Tab, loop: Loop) -> None:
+    """The request as a file of the project, and as a command line that does the same; no file is written elsewhere."""
+    tab.write("#body", """{"data": [4, 5], "it's": 1}""")
+    tab.click("#curl")
+    tab.wait_for("#form-note", "command line")
+    command = tab.find("#curl-text").get_attribute("value")
+    assert command.startswith(f"curl 'http://127.0.0.1:{loop.port}/score' -H 'Content-Type: application/json' ")
+    assert shlex.split(command)[-2:] == ["--data-raw", """{"data": [4, 5], "it's": 1}"""]
+    for name, told in (("../kept.json", "inside the project"), ("kept.json", "kept as")):
+        tab.write("#sample-name", name)
+        tab.click("#keep")
+        tab.wait_for("#form-note", told)
+    assert (loop.project / "kept.json").read_text() == """{"data": [4, 5], "it's": 1}"""
+    assert not (loop.project.parent / "kept.json").exists()
+    tab.wait_for("#fill", "kept.json")
 
 
 def test_a_run_that_hangs_is_cancelled(tab: Tab, loop: Loop) -> None:
