@@ -143,8 +143,8 @@ def lateness(loop: Loop, driver: Any, saves: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--rounds", type=int, default=9)
+    parser.add_argument("--count", type=int, default=4000)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         driver = browser.start(Path(folder) / "profile")
