@@ -128,14 +128,12 @@ def _init_vscode(base: str, arguments: Sequence[str]) -> int:
 
 
 def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
-    import uuid
-
     from devserver.config.rules import prepared
     from devserver.process import debugger
     from devserver.process.systems import RUN_VARIABLE
     from devserver.supervisor import start
 
-    mark = uuid.uuid4().hex
+    mark = os.urandom(16).hex()
     environ = dict(os.environ)
 
     def reread() -> Config:

@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from devserver import __version__
 from devserver.config.files import ConfigError
-from devserver.config.settings import PROGRAM, SETTINGS, Setting
+from devserver.config.setting import Setting
+from devserver.config.settings import PROGRAM, SETTINGS
 
 GROUPS: Mapping[str, tuple[str, ...]] = {
     "serving": (
@@ -19,7 +20,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "reloading": (
         *("reload", "reload_include", "reload_exclude", "reload_poll", "no_warm", "no_keep", "graceful_timeout"),
     ),
-    "trying": ("request", "request_content_type", "replay", "run", "run_timeout"),
+    "trying": ("page", "request", "request_content_type", "replay", "run", "run_timeout"),
     "checking": ("check", "check_format"),
     "debugging": ("debug", "debug_wait", "init_vscode", "full_traceback", "events"),
     "telemetry": ("appinsights_key",),
@@ -87,6 +88,8 @@ def _argument(setting: Setting) -> dict[str, Any]:
     if setting.switch:
         return {**facts, "action": "store_true"}
     facts |= {"type": _for_argparse(setting.parse), "metavar": setting.metavar}
+    if setting.alone is not None:
+        facts |= {"nargs": "?", "const": setting.alone}
     return {**facts, "action": "append"} if setting.repeated else facts
 
 

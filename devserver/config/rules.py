@@ -48,6 +48,8 @@ def _without_effect(config: Config) -> list[str]:
         found.append("--request has no effect without --reload or --check")
     if config.run and not config.reload and not config.check:
         found.append("--run has no effect without --reload or --check")
+    if config.page is not None and not config.reload:
+        found.append("--page has no effect without --reload")
     if config.worker_preload and config.reload:
         found.append("WORKER_PRELOAD has no effect with --reload: each generation loads the script by itself")
     if config.replay and not config.reload:

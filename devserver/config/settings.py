@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devserver import __version__
 from devserver.config.files import KINDS, Kind
+from devserver.config.setting import Setting
+from devserver.config.setting import setting as _setting
 from devserver.config.values import (
     TEN_YEARS,
     OneOf,
@@ -29,35 +31,8 @@ if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment, Limits
 
 PROGRAM = "azmlinfsrv"
+PAGE_PORT = 5002
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
-
-
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table: where a value may come from and how it is read.
-
-    `flag` on the command line, `variables` in the environment (the first that is set counts), the first of them as key
-    of the JSON file where `in_file`. A flag is a key of the table in pyproject.toml, too, but for `only_flag`; what
-    `is_path` is relative to that file then. `error_code` is the exit code for a bad value that came from no flag.
-    """
-
-    name: str
-    parse: Callable[[Any], Any]
-    default: Any
-    flag: str | None = None
-    variables: tuple[str, ...] = ()
-    in_file: bool = False
-    help: str | None = None
-    metavar: str | None = None
-    switch: bool = False
-    repeated: bool = False
-    only_flag: bool = False
-    is_path: bool = False
-    error_code: int = 3
-
-
-def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts: Any) -> Any:
-    return field(default=default, metadata={"variables": variables, "parse": parse, **facts})
 
 
 @dataclass(frozen=True, repr=False)  # it holds keys, and making the text costs at every start
@@ -171,6 +146,10 @@ class Config:
     )  # fmt: skip
     run_timeout: float = _setting(
         600.0, seconds, flag="--run_timeout", metavar="SECONDS", help="how long the command of --run may take",
+    )  # fmt: skip
+    page: int | None = _setting(
+        None, port_or_any, flag="--page", metavar="PORT", alone=PAGE_PORT,
+        help=f"with --reload: a page in the browser to look at and try from, on this port ({PAGE_PORT}; 0: any free)",
     )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",

@@ -12,7 +12,8 @@ from devserver.config.command_line import command_line_parser, help_text, parsed
 from devserver.config.files import CONFIG, ConfigError, read_json_object
 from devserver.config.found_script import find_script, is_script_wanted
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
-from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
+from devserver.config.setting import Setting
+from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config
 
 if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
@@ -44,12 +44,17 @@ from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds
+from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Made, Resumption
+from devserver.worker.keep.observing import Made
+from devserver.worker.kept import Keeper
 from devserver.worker.reporter import LoadReporter, RequestReporter
-from devserver.worker.standby import Standby
+
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Resumption
+    from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
@@ -368,13 +373,16 @@ class Generation:
         if self.post.number is None:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
-        app = holding_app(problem, self.post.number, self.config.server_version)
+        app = self._telling(holding_app(problem, self.post.number, self.config.server_version), problem)
         return self._remembering(app) if self.config.replay == "last" else app
+
+    def _telling(self, app: Wsgi, problem: Diagnostic | None = None) -> Wsgi:
+        return telling(app, Together(self.post.tell), self.config.base, problem)
 
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:
             return app
-        app = knowing_samples(app, self.config.samples)
+        app = knowing_samples(self._telling(app), self.config.samples)
         if self.config.replay is None:
             return app
         return remembering(app, self.tell, only_failed=self.config.replay == "failed")

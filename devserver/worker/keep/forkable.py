@@ -15,6 +15,7 @@ import re
 import signal
 import stat
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.hook import quiet
 
 OMP_PAUSE_HARD = 2
+ENDING_LIMIT = 0.2  # seconds for threads that may be about to end
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
 _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
@@ -134,6 +136,7 @@ def threads_left() -> Reason | None:
         return None
     pause_openmp()
     _throw_away_fork()
+    _wait_for_ending()
     names = _other_threads()
     return Reason(Why.THREADS, fact=", ".join(names)) if names else None
 
@@ -148,12 +151,32 @@ def _throw_away_fork() -> None:
     os.waitpid(pid, 0)
 
 
+def _wait_for_ending() -> None:
+    """A thread that was joined may still have its last steps to go, on a busy machine for a while."""
+    limit = time.monotonic() + ENDING_LIMIT
+    while any(_runs(number) for number in _others() if number not in _named()) and time.monotonic() < limit:
+        time.sleep(0.001)
+
+
+def _runs(thread: int) -> bool:
+    text = _read(f"/proc/self/task/{thread}/stat")
+    return text[text.rfind(")") + 1 :].split()[:1] == ["R"]
+
+
 def _other_threads() -> list[str]:
     """Names of all threads but this one: Python's, else the system's."""
+    named = _named()
+    return sorted({named.get(number) or _system_name(number) for number in _others()} - {""})
+
+
+def _others() -> list[int]:
+    return [int(number) for number in os.listdir("/proc/self/task") if int(number) != os.getpid()]
+
+
+def _named() -> dict[int | None, str]:
+    """Python's threads that are not over."""
     threading = sys.modules.get("threading")
-    named = {found.native_id: found.name for found in threading.enumerate()} if threading is not None else {}
-    others = [int(number) for number in os.listdir("/proc/self/task") if int(number) != os.getpid()]
-    return sorted({named.get(number) or _system_name(number) for number in others} - {""})
+    return {found.native_id: found.name for found in threading.enumerate()} if threading is not None else {}
 
 
 def _system_name(thread: int) -> str:
