@@ -20,6 +20,7 @@ from devserver.records.messages import (
     Note,
     ProgramStarted,
     Remembered,
+    RequestsAnswered,
     SawChange,
     StopWanted,
     WorkerDied,
@@ -91,7 +92,7 @@ class News:
                 self._replays.remember(request)
             case LoadReport():
                 return self._loaded(generation, life, record, model.generation)
-            case Diagnostic() | Note():
+            case Diagnostic() | Note() | RequestsAnswered():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
                 self._edits.ends()
