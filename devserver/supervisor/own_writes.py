@@ -80,7 +80,9 @@ class OwnWrites:
     root_of: Callable[[str], str] = os.path.dirname
     is_mapped: Callable[[str], bool] = lambda _: False
     _written: dict[str, int] = field(default_factory=dict)
-    _closed: dict[str, int] = field(default_factory=dict)  # when they changed last before they were seen to be closed
+    _closed: dict[str, int] = field(
+        default_factory=dict
+    )  # of those told to be opened: the last change until they were closed
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
     _left_out: set[str] = field(default_factory=set)
@@ -110,6 +112,8 @@ class OwnWrites:
         closed = self._closed.pop(path, -1)
         if done and closed >= self._written.get(path, 0):
             at_ns = closed  # what came after that was another's
+        elif not done:
+            self._closed[path] = -1
         self._written.pop(path, None)
         self._written[path] = at_ns + (APART_NS if apart else 0)
         if len(self._written) > MOST:
@@ -176,7 +180,8 @@ class OwnWrites:
         if self.is_held(change.path):
             return True
         if at_ns is not None and at_ns <= told + LATE_NS:
-            self._closed[change.path] = max(at_ns, told)
+            if change.path in self._closed:
+                self._closed[change.path] = max(at_ns, told)
             return True
         if any(generation.works_since(told) for generation in self._generations):
             return at_ns is None or self._is_of_one_piece(change.path, told, at_ns)
@@ -184,7 +189,9 @@ class OwnWrites:
 
     def _is_of_one_piece(self, path: str, told: int, at_ns: int) -> bool:
         """Whether it was written on without a pause, in work that goes on; once closed it would have been told anew."""
-        closed = self._closed.get(path, -1)
+        closed = self._closed.get(path)
+        if closed is None:
+            return True  # it was told in another way than by its own name, or is told at the end of the work
         if told <= closed < at_ns - AGAIN_NS and not self.is_mapped(path):
             return False
         self._closed[path] = at_ns

@@ -116,6 +116,18 @@ def test_an_edit_during_the_work_that_writes_the_file(story: Story) -> None:
     assert story.judge("/m/a", "/m/b") == set()
 
 
+def test_what_is_told_at_the_end_of_each_work(story: Story) -> None:
+    """As a database is, which is told by no opening: each time it is the script's own, until the end."""
+    for _ in range(3):
+        story.now += SECOND
+        story.write("/m/store")
+        story.now += MS
+        story.own.wrote("/m/store", story.now, done=True)
+        assert story.judge("/m/store") == set()
+    story.write("/m/store", after=1)
+    assert story.judge("/m/store") == {"/m/store"}
+
+
 def test_what_is_kept_open_to_write(story: Story) -> None:
     """A log that a thread writes while nothing is asked is the script's; a file that it only could write is not."""
     story.held |= {"/m/log", "/m/model"}
