@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -11,12 +9,15 @@ from typing import TYPE_CHECKING
 from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
+from devserver.display.cells import filled
+from devserver.display.colour import Line, paint
 from devserver.display.counting import Repeats, Slowness
 from devserver.display.events import Event, EventStream, event
 from devserver.display.reasons import Whys
+from devserver.display.screen import Screen
+from devserver.display.standing import Standing
 from devserver.process import table
-from devserver.process.streams import is_terminal, write_whole
-from devserver.records.changes import ChangeSet
+from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
@@ -31,15 +32,18 @@ FIRST_SLOW = 2.0  # seconds after which a terminal shows that it goes on
 class Console:
     """The only writer of the tool's own lines. Each message is one write, so that no other output comes between."""
 
-    def __init__(self, config: Config, colour: bool, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, config: Config, colour: bool, clock: Callable[[], float] = time.monotonic, for_editor: bool = False
+    ) -> None:
         self._config = config
         self._colour = colour
+        self._for_editor = for_editor  # a problem is one whole line, with all that can be marked
         self._clock = clock
         self._begun = clock()
-        self._moving = False
         self._address = self._health = ""
         self._is_lent = False
         self._repeats = Repeats()
+        self._standing = Standing()
         self._slowness = Slowness()
         self._last: Diagnostic | None = None
         self._is_past = False  # whether a load has gone well since the last error
@@ -49,12 +53,11 @@ class Console:
         self._kept: Callable[[], Kept | None] = lambda: None
         self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
-        self._is_terminal = is_terminal(sys.stdout)
-        self._take_line: Callable[[], bool] = lambda: False
+        self._screen = Screen()
 
     def share_line(self, take: Callable[[], bool]) -> None:
         """The script writes here, too; `take` says whether it has left a line unfinished, which we finish then."""
-        self._take_line = take
+        self._screen.share_line(take)
 
     # --- from the supervisor
 
@@ -88,22 +91,22 @@ class Console:
                 self._tell(event("kept", pid=message.pid, init_ms=message.init_ms, files=message.files))
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
-                self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
+                self._screen.write(lines.command_ran(ran, colour=self._colour, width=self._screen.width))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
                 self._tell(event("overran", generation=generation))
-                self._write(lines.overran(self._config.graceful_timeout, colour=self._colour))
+                self._screen.write(lines.overran(self._config.graceful_timeout, colour=self._colour))
             case lifecycle.Slow():
                 self._slow(message)
             case lifecycle.Stopping():
                 self._tell(event("stopping"))
-                self._write(lines.stopping(colour=self._colour))
+                self._screen.write(lines.stopping(colour=self._colour))
 
     def note(self, text: str) -> None:
         """A plain line for the person."""
         self._tell(event("note", text=text))
-        self._write(self._line(text))
+        self._screen.write(self._line(text))
 
     def _note_once(self, text: str) -> None:
         if text not in self._noted:
@@ -112,9 +115,10 @@ class Console:
 
     def config_kept(self, error: Diagnostic) -> None:
         """The deployment cannot be used as it is now, and its values from before stay."""
+        self._standing.config(error)
         self._tell(event("config_kept", error=error))
-        self._last = error
-        self._write(self._block(error), self._line("the values from before stay", "warning"))
+        self._keep(error)
+        self._screen.write(self._block(error), self._line("the values from before stay", "warning"))
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
@@ -158,7 +162,7 @@ class Console:
 
     def facts(self) -> None:
         """The server's settings and routes, once, before anything is loaded."""
-        self._write(banner.banner(self._config, self._address, self._health))
+        self._screen.write(banner.banner(self._config, self._address, self._health))
         for note in self._config.notes:
             self.note(note)
 
@@ -169,21 +173,24 @@ class Console:
         self._begun = self._clock()
         self.facts()
         self._tell(event("starting", generation=1))
-        self._write(lines.starting(self._config.script or "main", colour=self._colour))
+        self._screen.write(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
         self._begin_again()
+        if any(change.role is Role.CONFIG for change in changes.changes):
+            self._standing.config(None)  # it is read again; `config_kept` is called if it is not well yet
         self._tell(events.restarting(changes))
-        self._write(lines.restarting(changes, self._config.base, colour=self._colour))
+        self._screen.write(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _retrying(self) -> None:
         self._begin_again()
         self._tell(events.restarting(ChangeSet(), retry=True))
-        self._write(lines.retrying(colour=self._colour))
+        self._screen.write(lines.retrying(colour=self._colour))
 
     def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
+        self._standing.load()
         self._serving = None
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
@@ -192,7 +199,7 @@ class Console:
         self._tell(events.ready(loaded, generation, seconds, self._url()))
         why = self._whys.of(loaded, self._config.base)
         self._serving = generation
-        self._write(lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
+        self._screen.write(*self._others(), lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
 
     def _keep(self, error: Diagnostic) -> None:
         self._last, self._is_past = error, False
@@ -207,15 +214,24 @@ class Console:
             else lines.given_up(error, colour=self._colour)
         )
         self._keep(error)
-        self._write(self._block(error), end)
+        self._standing.tell(error)
+        self._screen.write(self._block(error), *self._others(), end)
+
+    def _others(self) -> list[str]:
+        """The headlines of all other problems that are still true: whoever marks them takes back what is not named."""
+        heads = [self._headline(error) for error in self._standing.rest()]
+        return [paint([[("dim", text) for _, text in head]], self._colour) for head in heads]
 
     def _failed(self, error: Diagnostic, generation: int | None) -> None:
         count = self._repeats.count(error, generation)
         self._tell(events.failed(error, generation, count))
         self._keep(error)
         serves = generation is not None and generation == self._serving
+        self._standing.report()
+        self._standing.tell(error, stays=serves or generation is None)
         begin = lines.request_failed(error, colour=self._colour)
-        self._write(begin, self._block(error, count), lines.end_of_report(serves, colour=self._colour))
+        end = lines.end_of_report(serves, colour=self._colour)
+        self._screen.write(begin, self._block(error, count), *self._others(), end)
 
     def _died(self, died: lifecycle.Died) -> None:
         self._serving = None
@@ -224,24 +240,28 @@ class Console:
         self._tell(events.died(died))
         if died.holding:
             return  # the generation that holds shows it
+        self._standing.report()
         block = [self._block(error)] if isinstance(error, Diagnostic) else []
         if isinstance(error, Diagnostic):
             self._keep(error)
-        self._write(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
+            self._standing.tell(error)
+        self._screen.write(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
         self._begun = self._clock() + died.again_in
 
     def _worker_died(self, error: Diagnostic) -> None:
         """Where there is no supervisor: gunicorn starts another, unless it died while it was loading."""
         self._keep(error)
         self._repeats.forget()
+        self._standing.report()
+        self._standing.tell(error)
         if error.phase == "run":
             begin, end = (
                 lines.request_failed(error, colour=self._colour),
                 lines.end_of_report(False, colour=self._colour),
             )
-            self._write(begin, self._block(error), end)
+            self._screen.write(begin, self._block(error), *self._others(), end)
         else:
-            self._write(self._block(error), lines.given_up(error, colour=self._colour))
+            self._screen.write(self._block(error), lines.given_up(error, colour=self._colour))
         self._begun = self._clock()
 
     def _slow(self, slow: lifecycle.Slow) -> None:
@@ -250,21 +270,19 @@ class Console:
         due = self._slowness.due(slow)
         if due is not None:
             self._tell(event("slow", generation=slow.generation, seconds=due, phase=slow.phase))
-        if self._is_terminal and slow.seconds >= FIRST_SLOW:
-            # the cursor goes back to the left edge, so that whatever comes next writes over it
-            self._raw(f"\r\x1b[K{lines.still(slow.phase, slow.seconds)}\r")
-            self._moving = True
+        if self._screen.is_terminal and slow.seconds >= FIRST_SLOW:
+            self._screen.move(lines.still(slow.phase, slow.seconds))
         elif due is not None:
-            self._write(lines.still(slow.phase, due, colour=self._colour))
+            self._screen.write(lines.still(slow.phase, due, colour=self._colour))
 
     def _sample(self, sent: SampleSent, generation: int) -> None:
         self._tell(events.sample(sent, generation))
-        self._write(lines.sample_sent(sent, colour=self._colour, width=self._width()))
+        self._screen.write(lines.sample_sent(sent, colour=self._colour, width=self._screen.width))
 
     def _replayed(self, replayed: ReplayReport, generation: int) -> None:
         self._tell(events.replayed(replayed, generation))
         if replayed.sent > 1:
-            self._write(lines.replayed(replayed, colour=self._colour))
+            self._screen.write(lines.replayed(replayed, colour=self._colour))
 
     # --- what people ask for
 
@@ -272,15 +290,17 @@ class Console:
         match look.what:
             case "clear":
                 self._repeats.forget()  # what was shown whole is gone
-                self._raw("\x1b[H\x1b[2J\x1b[3J")
+                self._screen.raw("\x1b[H\x1b[2J\x1b[3J")
             case "help":
-                self._write(look.text)
+                self._screen.write(look.text)
             case "watched" if self._targets is not None:
-                self._write(lines.watched(self._targets, self._config.base), *self._kept_lines())
+                self._screen.write(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
-                self._write(self._full_traceback())
+                self._screen.write(self._full_traceback())
             case "samples" if not (self._config.request or self._config.replay):
-                self._write(self._line("nothing to send: name a sample with --request FILE, or give --replay last"))
+                self._screen.write(
+                    self._line("nothing to send: name a sample with --request FILE, or give --replay last")
+                )
 
     def _kept_lines(self) -> list[str]:
         kept = self._kept()
@@ -290,8 +310,7 @@ class Console:
     def _full_traceback(self) -> str:
         if self._last is None:
             return self._line("there was no error yet")
-        width, folder = self._width(), self._config.base
-        block = blocks.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
+        block = self._block(self._last, full=True)
         if not self._is_past:
             return block
         return f"{lines.past(self._last, colour=self._colour)}\n{block}"
@@ -304,27 +323,25 @@ class Console:
     def _line(self, text: str, role: str = "") -> str:
         return lines.bracket(role, text, self._colour)
 
-    def _width(self) -> int:
-        return shutil.get_terminal_size().columns if self._is_terminal else 120
+    def _block(self, error: Diagnostic, count: int = 1, full: bool = False) -> str:
+        return blocks.block(
+            error,
+            colour=self._colour,
+            width=self._screen.width,
+            cwd=self._config.base,
+            full_traceback=self._config.full_traceback or full,
+            count=count,
+            head=self._headline(error, count),
+            breaks=self._screen.is_terminal,
+        )
 
-    def _block(self, error: Diagnostic, count: int = 1) -> str:
-        width = self._width()
-        full, folder = self._config.full_traceback, self._config.base
-        return blocks.block(error, colour=self._colour, width=width, cwd=folder, full_traceback=full, count=count)
-
-    def _write(self, *texts: str) -> None:
-        clear = "\r\x1b[K" if self._moving else ""
-        self._moving = False
-        self._raw(clear + "\n".join(texts) + "\n")
-
-    def _raw(self, text: str) -> None:
-        try:
-            sys.stdout.flush()  # where the script's own text waits, when it runs in this process
-            write_whole(sys.stdout, "\n" + text if self._take_line() else text)
-        except (OSError, ValueError, AttributeError):
-            pass  # nobody reads it any more
+    def _headline(self, error: Diagnostic, count: int = 1) -> Line:
+        if self._for_editor:
+            return blocks.headline_for_editor(error, self._config.base, count)
+        line = blocks.headline_of(error, self._config.base, count)
+        return filled(line, self._screen.width) if self._screen.is_terminal else line
 
     def _tell(self, what: Event) -> None:
         failure = self._events.write(what) if self._events is not None else None
         if failure is not None:
-            self._write(self._line(failure, "warning"))
+            self._screen.write(self._line(failure, "warning"))
