@@ -6,10 +6,33 @@ from importlib.util import find_spec
 
 from devserver import __version__
 from devserver.config.settings import Config
+from devserver.display.cells import wrapped
+from devserver.records.messages import Listening
+from devserver.text import path_for_people
+
+NOT_OUTSIDE = "not reachable from outside"
+KEYS = "press h for help and details, r to send again, q to quit"
 
 
-def banner(config: Config, address: str, health: str) -> str:
-    """The settings and routes of the server, a line each; `address` and `health` as host:port."""
+def short(config: Config, on: Listening, keys: bool) -> str:
+    """What one has to know, in at most four lines: the script, the model, where to call, and that there are `keys`."""
+    script = path_for_people(config.script, config.base) if config.script else "the module main"
+    model = path_for_people(config.model_dir, config.base) if config.model_dir else "none"
+    health = f" (health: http://{on.health}/)" if on.health else ""
+    rows = [
+        f"azmlinfsrv {__version__}: {script}, model {model}",
+        f"  Local    http://{on.address}{health}",
+        f"  Network  {f'http://{on.network}' if on.network else NOT_OUTSIDE}",
+        *([f"  Keys     {KEYS}"] if keys else []),
+    ]
+    return "\n".join(rows)
+
+
+def banner(config: Config, address: str, health: str, width: int | None = None) -> str:
+    """All settings and routes of the server, a line each; `address` and `health` as host:port.
+
+    Values are broken at words where a line is longer than `width`.
+    """
     rows = [
         ("Entry script", config.script or "the module main"),
         ("Model directory", config.model_dir or "none (give one with --model_dir)"),
@@ -25,7 +48,8 @@ def banner(config: Config, address: str, health: str) -> str:
         ("Score", f"POST http://{address}/score"),
     ]
     head = f"Azure ML inference HTTP server v{__version__}"
-    return "\n".join([head, *(f"  {name + ':':<22}{value}" for name, value in rows)])
+    texts = [head, *(f"  {name + ':':<22}{value}" for name, value in rows)]
+    return "\n".join(row for text in texts for row in (wrapped(text, width, " " * 24) if width else [text]))
 
 
 def _health_address(config: Config, address: str) -> str:

@@ -51,8 +51,9 @@ def block(
     head = headline_of(error, cwd, count) if head is None else head
     if count > 1:
         return paint([head], colour)
-    hint = _hint_lines(error.hint, width if breaks else _UNCUT)
-    below = _everything(error, width, cwd, hint) if full_traceback else _essentials(error, width, cwd, hint)
+    row = width if breaks else _UNCUT
+    hint = _hint_lines(error.hint, row)
+    below = _everything(error, width, cwd, hint, row) if full_traceback else _essentials(error, width, cwd, hint)
     return paint([head, *map(no_headline, below)], colour)
 
 
@@ -118,12 +119,20 @@ def _essentials(error: Diagnostic, width: int, cwd: str | None, hint: list[Line]
     return [*message, *_excerpt_lines(error, width, max(0, context)), *frames, *library, *causes, *ends]
 
 
-def _everything(error: Diagnostic, width: int, cwd: str | None, hint: list[Line]) -> list[Line]:
-    message = [indented(text, _UNCUT) for text in _message_lines(error)[1:]]
-    trace = [indented(line, _UNCUT) for line in _with_sources(error.traceback.rstrip().split("\n")) if error.traceback]
+def _everything(error: Diagnostic, width: int, cwd: str | None, hint: list[Line], row: int) -> list[Line]:
+    message = [line for text in _message_lines(error)[1:] for line in _uncut(text, row)]
+    traceback = error.traceback.rstrip().split("\n") if error.traceback else []
+    trace = [line for text in _with_sources(traceback) for line in _uncut(text, row)]
     causes = [] if trace else [_cause_line(cause, width, cwd) for cause in error.causes]
     ends = [*hint, *_request_line(error, width)]
     return [*message, *_excerpt_lines(error, width, 3), *(trace or _frame_lines(error, width)), *causes, *ends]
+
+
+def _uncut(text: str, row: int) -> list[Line]:
+    """The whole text, in rows that are broken at words; a place stays whole, for terminals make a link of it."""
+    if _FILE_LINE.match(text):
+        return [indented(text, _UNCUT)]
+    return [indented(part, _UNCUT) for part in wrapped(text.rstrip(), row - 2, f"{_indent_of(text)}  ")]
 
 
 _FILE_LINE = re.compile(r'(\s*(?:\| )*)\s\sFile "([^"]+)", line (\d+)')

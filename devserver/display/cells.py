@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import groupby
 
 from devserver.display.colour import Line
 from devserver.records.diagnostic import Request
@@ -116,13 +117,14 @@ _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
     """The line in rows of at most `width` cells, broken at spaces, the later ones indented; colours take no cells.
 
-    A word that is longer than a row stays whole.
+    A word that is longer than a row stays where it is.
     """
     first, *words = text.split(" ")
     rows, row = [], first
     for word in words:
         longer = f"{row} {word}"
-        if cells_of(_COLOUR.sub("", longer)) > width and row.strip():
+        fits_below = cells_of(_COLOUR.sub("", indent + word)) <= width
+        if fits_below and row.strip() and cells_of(_COLOUR.sub("", longer)) > width:
             rows.append(row)
             longer = indent + word
         row = longer
@@ -144,7 +146,7 @@ def filled(line: Line, width: int) -> Line:
             used += left + len(_LATER_ROW)
         found += word
         used += cells_of("".join(text for _, text in word))
-    return found
+    return [(role, "".join(text for _, text in parts)) for role, parts in groupby(found, key=lambda part: part[0])]
 
 
 _LATER_ROW = "    "

@@ -8,25 +8,25 @@ from typing import TYPE_CHECKING
 
 from devserver import lifecycle
 from devserver.config.settings import Config
-from devserver.display import banner, blocks, events, lines
-from devserver.display.cells import filled
-from devserver.display.colour import Line, paint
+from devserver.display import banner, events, lines
 from devserver.display.counting import Repeats, Slowness
 from devserver.display.events import Event, EventStream, event
 from devserver.display.reasons import Whys
+from devserver.display.reports import Reports
 from devserver.display.screen import Screen
-from devserver.display.standing import Standing
 from devserver.process import table
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
 from devserver.records.samples import ReplayReport, SampleSent
+from devserver.replay.reader import offered
+from devserver.text import shown
 
 if TYPE_CHECKING:
     from devserver.records.changes import Targets
 
-FIRST_SLOW = 2.0  # seconds after which a terminal shows that it goes on
+FIRST_SLOW = 1.0  # seconds after which a terminal shows that it goes on
 
 
 class Console:
@@ -37,16 +37,13 @@ class Console:
     ) -> None:
         self._config = config
         self._colour = colour
-        self._for_editor = for_editor  # a problem is one whole line, with all that can be marked
         self._clock = clock
         self._begun = clock()
-        self._address = self._health = ""
+        self._on = Listening("", 0, "")
+        self._has_keys = self._has_begun = self._has_offered = False
         self._is_lent = False
         self._repeats = Repeats()
-        self._standing = Standing()
         self._slowness = Slowness()
-        self._last: Diagnostic | None = None
-        self._is_past = False  # whether a load has gone well since the last error
         self._noted: set[str] = set()
         self._serving: int | None = None  # the generation that answers new requests
         self._targets: Targets | None = None
@@ -54,6 +51,7 @@ class Console:
         self._whys = Whys()
         self._events = EventStream(config.events) if config.events else None
         self._screen = Screen()
+        self._reports = Reports(config, self._screen, colour, for_editor)
 
     def share_line(self, take: Callable[[], bool]) -> None:
         """The script writes here, too; `take` says whether it has left a line unfinished, which we finish then."""
@@ -64,8 +62,8 @@ class Console:
     def show(self, message: object) -> None:
         """One message of the lifecycle, or `Listening`."""
         match message:
-            case Listening(_, _, address, health):
-                self._address, self._health = address, health
+            case Listening():
+                self._on = message
                 self._tell(events.listening(message))
             case lifecycle.Starting():
                 self.starting()
@@ -115,10 +113,10 @@ class Console:
 
     def config_kept(self, error: Diagnostic) -> None:
         """The deployment cannot be used as it is now, and its values from before stay."""
-        self._standing.config(error)
+        self._reports.standing.config(error)
         self._tell(event("config_kept", error=error))
-        self._keep(error)
-        self._screen.write(self._block(error), self._line("the values from before stay", "warning"))
+        self._reports.keep(error)
+        self._screen.write(self._reports.block(error), self._line("the values from before stay", "warning"))
 
     def keyboard(self, lent: bool) -> None:
         """A debugger or input() in the script took, or gave back, the keyboard."""
@@ -161,10 +159,18 @@ class Console:
                 self._worker_died(error)
 
     def facts(self) -> None:
-        """The server's settings and routes, once, before anything is loaded."""
-        self._screen.write(banner.banner(self._config, self._address, self._health))
+        """What is served where, once, before anything is loaded; with `--reload` in short, unless all is logged."""
+        if self._config.reload:
+            self._screen.write(banner.short(self._config, self._on, self._has_keys))
+        if not self._config.reload or self._config.log_level == "DEBUG":
+            self._screen.write(self._details())
+        self._has_begun = True
         for note in self._config.notes:
             self.note(note)
+
+    def _details(self) -> str:
+        width = self._screen.width if self._screen.is_terminal else None
+        return banner.banner(self._config, self._on.address, self._on.health, width)
 
     # --- each kind
 
@@ -173,36 +179,44 @@ class Console:
         self._begun = self._clock()
         self.facts()
         self._tell(event("starting", generation=1))
-        self._screen.write(lines.starting(self._config.script or "main", colour=self._colour))
+        self._screen.report(lines.starting(self._config.script or "main", colour=self._colour))
 
     def _restarting(self, changes: ChangeSet) -> None:
         self._begin_again()
         if any(change.role is Role.CONFIG for change in changes.changes):
-            self._standing.config(None)  # it is read again; `config_kept` is called if it is not well yet
+            self._reports.standing.config(None)  # it is read again; `config_kept` is called if it is not well yet
         self._tell(events.restarting(changes))
-        self._screen.write(lines.restarting(changes, self._config.base, colour=self._colour))
+        self._screen.report(lines.restarting(changes, self._config.base, colour=self._colour))
 
     def _retrying(self) -> None:
         self._begin_again()
         self._tell(events.restarting(ChangeSet(), retry=True))
-        self._screen.write(lines.retrying(colour=self._colour))
+        self._screen.report(lines.retrying(colour=self._colour))
 
     def _begin_again(self) -> None:
         self._begun = self._clock()
         self._repeats.forget()
-        self._standing.load()
+        self._reports.standing.load()
         self._serving = None
 
     def _ready(self, loaded: LoadReport, generation: int | None) -> None:
         seconds = self._clock() - self._begun
-        self._is_past = True
+        self._reports.load_went_well()
         self._tell(events.ready(loaded, generation, seconds, self._url()))
         why = self._whys.of(loaded, self._config.base)
         self._serving = generation
-        self._screen.write(*self._others(), lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
+        self._screen.write(*self._reports.others(), lines.ready(loaded, seconds, self._url(), why, colour=self._colour))
+        self._offer()
 
-    def _keep(self, error: Diagnostic) -> None:
-        self._last, self._is_past = error, False
+    def _offer(self) -> None:
+        """Once: the sample that could be sent."""
+        config = self._config
+        if not self._has_keys or self._has_offered or config.samples or config.replay:
+            return
+        self._has_offered = True
+        path = offered(config.script)
+        if path is not None:
+            self._screen.write(self._line(f"press r to send {shown(path, config.base)}"))
 
     def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
@@ -213,25 +227,20 @@ class Console:
             if waits
             else lines.given_up(error, colour=self._colour)
         )
-        self._keep(error)
-        self._standing.tell(error)
-        self._screen.write(self._block(error), *self._others(), end)
-
-    def _others(self) -> list[str]:
-        """The headlines of all other problems that are still true: whoever marks them takes back what is not named."""
-        heads = [self._headline(error) for error in self._standing.rest()]
-        return [paint([[("dim", text) for _, text in head]], self._colour) for head in heads]
+        self._reports.keep(error)
+        self._reports.standing.tell(error)
+        self._screen.write(self._reports.block(error), *self._reports.others(), end)
 
     def _failed(self, error: Diagnostic, generation: int | None) -> None:
         count = self._repeats.count(error, generation)
         self._tell(events.failed(error, generation, count))
-        self._keep(error)
+        self._reports.keep(error)
         serves = generation is not None and generation == self._serving
-        self._standing.report()
-        self._standing.tell(error, stays=serves or generation is None)
+        self._reports.standing.report()
+        self._reports.standing.tell(error, stays=serves or generation is None)
         begin = lines.request_failed(error, colour=self._colour)
         end = lines.end_of_report(serves, colour=self._colour)
-        self._screen.write(begin, self._block(error, count), *self._others(), end)
+        self._screen.report(begin, self._reports.block(error, count), *self._reports.others(), end)
 
     def _died(self, died: lifecycle.Died) -> None:
         self._serving = None
@@ -240,28 +249,28 @@ class Console:
         self._tell(events.died(died))
         if died.holding:
             return  # the generation that holds shows it
-        self._standing.report()
-        block = [self._block(error)] if isinstance(error, Diagnostic) else []
+        self._reports.standing.report()
+        block = [self._reports.block(error)] if isinstance(error, Diagnostic) else []
         if isinstance(error, Diagnostic):
-            self._keep(error)
-            self._standing.tell(error)
-        self._screen.write(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
+            self._reports.keep(error)
+            self._reports.standing.tell(error)
+        self._screen.report(lines.restarting_after_death(died.again_in, colour=self._colour), *block)
         self._begun = self._clock() + died.again_in
 
     def _worker_died(self, error: Diagnostic) -> None:
         """Where there is no supervisor: gunicorn starts another, unless it died while it was loading."""
-        self._keep(error)
+        self._reports.keep(error)
         self._repeats.forget()
-        self._standing.report()
-        self._standing.tell(error)
+        self._reports.standing.report()
+        self._reports.standing.tell(error)
         if error.phase == "run":
             begin, end = (
                 lines.request_failed(error, colour=self._colour),
                 lines.end_of_report(False, colour=self._colour),
             )
-            self._screen.write(begin, self._block(error), *self._others(), end)
+            self._screen.report(begin, self._reports.block(error), *self._reports.others(), end)
         else:
-            self._screen.write(self._block(error), lines.given_up(error, colour=self._colour))
+            self._screen.write(self._reports.block(error), lines.given_up(error, colour=self._colour))
         self._begun = self._clock()
 
     def _slow(self, slow: lifecycle.Slow) -> None:
@@ -271,7 +280,7 @@ class Console:
         if due is not None:
             self._tell(event("slow", generation=slow.generation, seconds=due, phase=slow.phase))
         if self._screen.is_terminal and slow.seconds >= FIRST_SLOW:
-            self._screen.move(lines.still(slow.phase, slow.seconds))
+            self._screen.move(lines.still(slow.phase, slow.seconds, colour=self._colour))
         elif due is not None:
             self._screen.write(lines.still(slow.phase, due, colour=self._colour))
 
@@ -291,55 +300,31 @@ class Console:
             case "clear":
                 self._repeats.forget()  # what was shown whole is gone
                 self._screen.raw("\x1b[H\x1b[2J\x1b[3J")
+            case "keys":
+                self._has_keys = True  # the banner says so, if it is to come yet
+                if self._has_begun:
+                    self._screen.write(self._line(banner.KEYS))
             case "help":
-                self._screen.write(look.text)
+                self._screen.report(lines.bracket("", "keys:", False), look.text, self._details())
             case "watched" if self._targets is not None:
-                self._screen.write(lines.watched(self._targets, self._config.base), *self._kept_lines())
+                self._screen.report(lines.watched(self._targets, self._config.base), *self._kept_lines())
             case "traceback":
-                self._screen.write(self._full_traceback())
-            case "samples" if not (self._config.request or self._config.replay):
-                self._screen.write(
-                    self._line("nothing to send: name a sample with --request FILE, or give --replay last")
-                )
+                self._screen.report(self._reports.last_in_full())
+            case "samples" if look.text:
+                self._screen.write(self._line(look.text))
 
     def _kept_lines(self) -> list[str]:
         kept = self._kept()
         memory = table.own_memory(kept.pid) if kept is not None else None
         return [lines.kept(kept, memory, self._config.base)] if self._config.keep else []
 
-    def _full_traceback(self) -> str:
-        if self._last is None:
-            return self._line("there was no error yet")
-        block = self._block(self._last, full=True)
-        if not self._is_past:
-            return block
-        return f"{lines.past(self._last, colour=self._colour)}\n{block}"
-
     # --- writing
 
     def _url(self) -> str:
-        return f"http://{self._address}/score"
+        return f"http://{self._on.address}/score"
 
     def _line(self, text: str, role: str = "") -> str:
         return lines.bracket(role, text, self._colour)
-
-    def _block(self, error: Diagnostic, count: int = 1, full: bool = False) -> str:
-        return blocks.block(
-            error,
-            colour=self._colour,
-            width=self._screen.width,
-            cwd=self._config.base,
-            full_traceback=self._config.full_traceback or full,
-            count=count,
-            head=self._headline(error, count),
-            breaks=self._screen.is_terminal,
-        )
-
-    def _headline(self, error: Diagnostic, count: int = 1) -> Line:
-        if self._for_editor:
-            return blocks.headline_for_editor(error, self._config.base, count)
-        line = blocks.headline_of(error, self._config.base, count)
-        return filled(line, self._screen.width) if self._screen.is_terminal else line
 
     def _tell(self, what: Event) -> None:
         failure = self._events.write(what) if self._events is not None else None

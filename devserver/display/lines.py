@@ -49,7 +49,7 @@ def restarting_after_death(pause: float, *, colour: bool = False) -> str:
 def still(phase: str, seconds: float, *, colour: bool = False) -> str:
     """What takes long goes on; `phase` as in `lifecycle.Slow`."""
     what = "loading" if phase == "load" else f"in {phase}()"
-    return bracket("", f"still {what}, {int(seconds)} s", colour)
+    return bracket("dim", f"still {what}, {int(seconds)} s", colour)
 
 
 def ready(loaded: LoadReport, seconds: float, url: str, why: str = "", *, colour: bool = False) -> str:

@@ -56,6 +56,10 @@ class Standing:
         self._told.update(left)
         return tuple(left.values())
 
+    def is_of_config(self, error: Diagnostic) -> bool:
+        """Whether it is the one of the configuration, which no load of code mends."""
+        return error == self._of_config
+
 
 def _place(error: Diagnostic) -> Place:
     return error.path, error.line, error.column

@@ -16,6 +16,7 @@ from typing import Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
+from devserver.display.requests import request_formatter
 from devserver.process import debugger
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
@@ -33,7 +34,7 @@ from devserver.records.messages import (
 )
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp
-from devserver.replay.capture import knowing_samples, remembering
+from devserver.replay.capture import Latest, knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
@@ -195,7 +196,8 @@ class Generation:
         return self._remembering(app)
 
     def _load(self) -> Wsgi:
-        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
+        requests = request_formatter(os.environ)
+        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop, requests)
         self._connect_debugger()
         insights = start_telemetry(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
@@ -363,12 +365,13 @@ class Generation:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
         app = holding_app(problem, self.post.number, self.config.server_version)
-        return self._remembering(app) if self.config.replay == "last" else app
+        return self._remembering(app) if self.config.replay != "failed" else app
 
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:
             return app
         app = knowing_samples(app, self.config.samples)
-        if self.config.replay is None:
+        if self.config.check:
             return app
-        return remembering(app, self.tell, only_failed=self.config.replay == "failed")
+        tell = self.tell if self.config.replay is not None else Latest(self.tell)
+        return remembering(app, tell, only_failed=self.config.replay == "failed")
