@@ -20,7 +20,7 @@ def short(config: Config, on: Listening, keys: bool) -> str:
     model = path_for_people(config.model_dir, config.base) if config.model_dir else "none"
     health = f" (health: http://{on.health}/)" if on.health else ""
     rows = [
-        f"azmlinfsrv {__version__}: {script}, model {model}",
+        f"azmlinfsrv {__version__}: {script}, model_dir {model}",
         f"  Local    http://{on.address}{health}",
         f"  Network  {f'http://{on.network}' if on.network else NOT_OUTSIDE}",
         *([f"  Keys     {KEYS}"] if keys else []),

@@ -121,8 +121,8 @@ def _essentials(error: Diagnostic, width: int, cwd: str | None, hint: list[Line]
 
 def _everything(error: Diagnostic, width: int, cwd: str | None, hint: list[Line], row: int) -> list[Line]:
     message = [line for text in _message_lines(error)[1:] for line in _uncut(text, row)]
-    traceback = error.traceback.rstrip().split("\n") if error.traceback else []
-    trace = [line for text in _with_sources(traceback) for line in _uncut(text, row)]
+    texts = _with_sources(error.traceback.rstrip().split("\n")) if error.traceback else ()
+    trace = [line for text in texts for line in _uncut(text, row)]
     causes = [] if trace else [_cause_line(cause, width, cwd) for cause in error.causes]
     ends = [*hint, *_request_line(error, width)]
     return [*message, *_excerpt_lines(error, width, 3), *(trace or _frame_lines(error, width)), *causes, *ends]

@@ -226,7 +226,7 @@ def test_the_banner_of_the_loop(on: Listening, network: str) -> None:
     """Four lines: what is served, where it can be called, and that there are keys."""
     config = Config(entry_script="src/score.py", model_dir="model", base="/p", reload=True)
     assert banner.short(config, on, keys=True).splitlines() == [
-        f"azmlinfsrv {__version__}: src/score.py, model model",
+        f"azmlinfsrv {__version__}: src/score.py, model_dir model",
         "  Local    http://127.0.0.1:5001",
         f"  Network  {network}",
         "  Keys     press h for help and details, r to send again, q to quit",

@@ -80,7 +80,7 @@ def test_the_first_minutes(tmp_path: Path, columns: int) -> None:
 def look(rows: list[str], loop: Server) -> None:
     """What stands there, row by row."""
     banner = rows[:4]
-    assert re.fullmatch(r"azmlinfsrv \S+: score\.py, model model", banner[0])
+    assert re.fullmatch(r"azmlinfsrv \S+: score\.py, model_dir model", banner[0])
     assert banner[1:3] == [f"  Local    http://127.0.0.1:{loop.port}", "  Network  not reachable from outside"]
     assert banner[3] == "  Keys     press h for help and details, r to send again, q to quit"
     assert rows[4] == "" and rows[5] == "[azmlinfsrv] starting score.py"
