@@ -10,7 +10,9 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, events, lines
 from devserver.display.counting import Repeats, Slowness
-from devserver.display.events import Event, EventStream, event
+from devserver.display.events import Event, event
+from devserver.display.feed import Feed
+from devserver.display.readers import Readers
 from devserver.display.reasons import Whys
 from devserver.display.reports import Reports
 from devserver.display.screen import Screen
@@ -18,10 +20,18 @@ from devserver.process import table
 from devserver.records.changes import ChangeSet, Role
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
+from devserver.records.messages import (
+    Kept,
+    Listening,
+    LoadReport,
+    Look,
+    Note,
+    PageAt,
+    RequestsAnswered,
+    WorkerDied,
+    WorkerReplaced,
+)
 from devserver.records.samples import ReplayReport, SampleSent
-from devserver.replay.reader import offered
-from devserver.text import shown
 
 if TYPE_CHECKING:
     from devserver.records.changes import Targets
@@ -49,7 +59,8 @@ class Console:
         self._targets: Targets | None = None
         self._kept: Callable[[], Kept | None] = lambda: None
         self._whys = Whys()
-        self._events = EventStream(config.events) if config.events else None
+        self._readers = Readers(config.events, Feed() if config.reload else None)
+        self._page = ""
         self._screen = Screen()
         self._reports = Reports(config, self._screen, colour, for_editor)
 
@@ -83,6 +94,9 @@ class Console:
                 self._note_once(text)
             case lifecycle.Noted(generation, SampleSent() as sent):
                 self._sample(sent, generation)
+            case lifecycle.Noted(generation, RequestsAnswered(requests)):
+                for answered in requests:
+                    self._tell(events.request(answered, generation))
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
             case Kept():
@@ -90,6 +104,9 @@ class Console:
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
                 self._screen.write(lines.command_ran(ran, colour=self._colour, width=self._screen.width))
+            case PageAt(url):
+                self._page = url
+                self._tell(event("page", url=url))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -135,6 +152,12 @@ class Console:
         """What is watched from now on."""
         self._targets = targets
 
+    @property
+    def feed(self) -> Feed:
+        """What is told, for a reader that may come later; only with `--reload`."""
+        assert self._readers.feed is not None
+        return self._readers.feed
+
     def stopped(self) -> None:
         """The last event: nothing is left."""
         self._tell(event("stopped"))
@@ -161,7 +184,7 @@ class Console:
     def facts(self) -> None:
         """What is served where, once, before anything is loaded; with `--reload` in short, unless all is logged."""
         if self._config.reload:
-            self._screen.write(banner.short(self._config, self._on, self._has_keys))
+            self._screen.write(banner.short(self._config, self._on, self._has_keys, self._page))
         if not self._config.reload or self._config.log_level == "DEBUG":
             self._screen.write(self._details())
         self._has_begun = True
@@ -170,7 +193,7 @@ class Console:
 
     def _details(self) -> str:
         width = self._screen.width if self._screen.is_terminal else None
-        return banner.banner(self._config, self._on.address, self._on.health, width)
+        return banner.banner(self._config, self._on.address, self._on.health, self._page, width)
 
     # --- each kind
 
@@ -210,13 +233,10 @@ class Console:
 
     def _offer(self) -> None:
         """Once: the sample that could be sent."""
-        config = self._config
-        if not self._has_keys or self._has_offered or config.samples or config.replay:
-            return
-        self._has_offered = True
-        path = offered(config.script)
-        if path is not None:
-            self._screen.write(self._line(f"press r to send {shown(path, config.base)}"))
+        text = banner.offer(self._config) if self._has_keys and not self._has_offered else None
+        self._has_offered |= self._has_keys
+        if text is not None:
+            self._screen.write(self._line(text))
 
     def _not_ready(self, error: Diagnostic, generation: int | None, again: bool = False) -> None:
         seconds = self._clock() - self._begun
@@ -264,10 +284,8 @@ class Console:
         self._reports.standing.report()
         self._reports.standing.tell(error)
         if error.phase == "run":
-            begin, end = (
-                lines.request_failed(error, colour=self._colour),
-                lines.end_of_report(False, colour=self._colour),
-            )
+            begin = lines.request_failed(error, colour=self._colour)
+            end = lines.end_of_report(False, colour=self._colour)
             self._screen.report(begin, self._reports.block(error), *self._reports.others(), end)
         else:
             self._screen.write(self._reports.block(error), lines.given_up(error, colour=self._colour))
@@ -327,6 +345,6 @@ class Console:
         return lines.bracket(role, text, self._colour)
 
     def _tell(self, what: Event) -> None:
-        failure = self._events.write(what) if self._events is not None else None
+        failure = self._readers.tell(what)
         if failure is not None:
             self._screen.write(self._line(failure, "warning"))

@@ -7,12 +7,13 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
@@ -45,16 +46,23 @@ from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds
+from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Made, Resumption
+from devserver.worker.keep.observing import Made
+from devserver.worker.kept import Keeper
+from devserver.worker.libraries import imported_since
 from devserver.worker.reporter import LoadReporter, RequestReporter
-from devserver.worker.standby import Standby
+
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Resumption
+    from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
 LOAD_FAILED = 3
+WORTH_MS = 10.0  # of load and init(); what takes less is done again sooner than a stage is made and asked
 COLD_PATIENCE = 10.0  # seconds
 Result = TypeVar("Result")
 
@@ -106,6 +114,7 @@ class Generation:
         self.depends = Dependence(config, briefing.known, briefing.left_out, self.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.lazy: tuple[str, ...] = ()
         self.forks = 0
         self.gate = self._gate() if self.in_loop else None
         self._serve_as(post)
@@ -142,6 +151,10 @@ class Generation:
         self.forks += 1
         if not self.in_loop and self.forks > self.config.worker_count:
             self.tell(WorkerReplaced())
+
+    def has_forked(self) -> None:
+        if self.post.keeper is not None and self.forks == self.config.worker_count:
+            self.post.keeper.give_up()  # the workers have it, and it ends with the one that makes the stage
 
     def forked(self, worker: Any) -> None:
         self.recorder, self.place = worker.recorder, worker.place
@@ -193,7 +206,7 @@ class Generation:
         if self.in_loop and not self.post.briefing.warm and not self.config.check and not self.is_kept:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
-        return self._remembering(app)
+        return self._remembering(self._telling(app) if self.in_loop else app)
 
     def _load(self) -> Wsgi:
         requests = request_formatter(os.environ)
@@ -206,6 +219,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         if self.in_loop:
             self.depends.look()
+        before = frozenset(sys.modules)
         try:
             opened = self.depends.opened if self.in_loop else nullcontext()
             with self.preparations, opened, self._watching():
@@ -214,6 +228,8 @@ class Generation:
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
         finally:
+            if self.in_loop and self.preparations.sets_nothing:
+                self.lazy = imported_since(before)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -223,10 +239,11 @@ class Generation:
 
     def _keep(self) -> None:
         """Leave the stage behind from which the next generations may come; it never returns from here."""
-        keeper, go_on = self.post.keeper, self.go_on
-        if debugger.is_loaded():
-            return
-        if keeper is not None and go_on is not None:
+        keeper, go_on, times = self.post.keeper, self.go_on, self._times()
+        if debugger.is_loaded() or times.script_ms + times.init_ms < WORTH_MS:
+            if keeper is not None:
+                keeper.give_up()
+        elif keeper is not None and go_on is not None:
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
             self.could_stand_by = keeper.could_stand_by
         elif self.in_loop and self.config.keep and not self.post.standby:
@@ -339,6 +356,8 @@ class Generation:
                 files=dict(loader.loaded),
                 depends=self.depends.found(),
                 modules=tuple(loader.modules),
+                indirect=frozenset(loader.indirect),
+                lazy=self.lazy,
                 times=self._times(),
                 error=error,
                 warm=self.post.briefing.warm,
@@ -364,8 +383,11 @@ class Generation:
         if self.post.number is None:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
-        app = holding_app(problem, self.post.number, self.config.server_version)
+        app = self._telling(holding_app(problem, self.post.number, self.config.server_version), problem)
         return self._remembering(app) if self.config.replay != "failed" else app
+
+    def _telling(self, app: Wsgi, problem: Diagnostic | None = None) -> Wsgi:
+        return telling(app, Together(self.post.tell), self.config.base, problem)
 
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:

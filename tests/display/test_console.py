@@ -232,6 +232,9 @@ def test_the_banner_of_the_loop(on: Listening, network: str) -> None:
         "  Keys     press h for help and details, r to send again, q to quit",
     ]
     assert len(banner.short(config, on, keys=False).splitlines()) == 3
+    assert "  Local    http://127.0.0.1:5001 (page: http://127.0.0.1:5002/)" in banner.short(
+        config, on, True, "http://127.0.0.1:5002/"
+    )
     with_health = banner.short(config, replace(on, health="127.0.0.1:5000"), keys=True).splitlines()
     assert with_health[1].endswith(" (health: http://127.0.0.1:5000/)") and len(with_health) == 4
 
