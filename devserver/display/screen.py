@@ -1,6 +1,7 @@
 """The terminal, or the file in its place, as the tool writes to it.
 
-Whole messages at once, so that nothing comes between; a blank line before each report; no word broken at the edge.
+Whole messages at once, so that nothing comes between. In a terminal a blank line stands before each report, and no word
+is broken at the edge.
 """
 
 from __future__ import annotations
@@ -34,8 +35,8 @@ class Screen:
         return shutil.get_terminal_size().columns if self.is_terminal else FILE_WIDTH
 
     def report(self, *texts: str) -> None:
-        """Texts that begin something new, each ended by a newline."""
-        self.write("", *texts)
+        """Texts that begin something new, each ended by a newline; a person sees a blank line before them."""
+        self.write(*([""] if self.is_terminal else []), *texts)
 
     def write(self, *texts: str) -> None:
         """Texts, each ended by a newline."""
