@@ -47,12 +47,12 @@ from devserver.usercode.import_times import import_seconds
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.keep.observing import Made
-from devserver.worker.kept import Keeper
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 if TYPE_CHECKING:
     from devserver.worker.initialised import Resumption
+    from devserver.worker.keep.observing import Made
+    from devserver.worker.kept import Keeper
     from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
@@ -253,6 +253,8 @@ class Generation:
             self._serve_as(replace(self.post, briefing=order.briefing, standby=None))
 
     def _made(self) -> Made:
+        from devserver.worker.keep.observing import Made
+
         return Made(self.depends.known.differences, dict(loader.loaded), self.times["init"])
 
     def _resume(self, resumption: Resumption) -> Wsgi:
