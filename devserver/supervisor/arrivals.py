@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from devserver.lifecycle import Event
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, Told, Warmed
+from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, PageAt, Told, Warmed
 from devserver.supervisor.spawner import Warm
 
 
@@ -40,6 +40,11 @@ class PauseOver:
 
 
 @dataclass(frozen=True)
+class WaitOver:
+    """The libraries that a start waits for should have been imported by now."""
+
+
+@dataclass(frozen=True)
 class DebuggerCame:
     """A debugger is attached to the tool, or (`attached` is false) has gone."""
 
@@ -67,6 +72,7 @@ Arrival: TypeAlias = (
     | FilesChanged
     | NothingPending
     | PauseOver
+    | WaitOver
     | DebuggerCame
     | LookDue
     | WarmedUp
@@ -74,5 +80,6 @@ Arrival: TypeAlias = (
     | Kept
     | Note
     | Look
+    | PageAt
 )
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

@@ -18,7 +18,9 @@ from devserver.records.messages import (
     Keyboard,
     LoadReport,
     Note,
+    ProgramStarted,
     Remembered,
+    RequestsAnswered,
     SawChange,
     StopWanted,
     WorkerDied,
@@ -71,8 +73,10 @@ class News:
                 self._learn(generation == model.generation, files)
             case Dependencies():
                 self._depend(generation == model.generation, record)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
+            case FileWritten():
+                self._edits.wrote(record)
+            case ProgramStarted(at_ns):
+                self._edits.started(at_ns)
             case SawChange(paths):
                 self._watch.look(paths, generation)
             case WorkerDied():
@@ -88,7 +92,7 @@ class News:
                 self._replays.remember(request)
             case LoadReport():
                 return self._loaded(generation, life, record, model.generation)
-            case Diagnostic() | Note():
+            case Diagnostic() | Note() | RequestsAnswered():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
                 self._edits.ends()

@@ -7,9 +7,10 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -44,6 +45,7 @@ from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds
+from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
@@ -110,6 +112,7 @@ class Generation:
         self.depends = Dependence(config, briefing.known, briefing.left_out, self.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.lazy: tuple[str, ...] = ()
         self.forks = 0
         self.gate = self._gate() if self.in_loop else None
         self._serve_as(post)
@@ -213,6 +216,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         if self.in_loop:
             self.depends.look()
+        before = frozenset(sys.modules)
         try:
             opened = self.depends.opened if self.in_loop else nullcontext()
             with self.preparations, opened, self._watching():
@@ -221,6 +225,8 @@ class Generation:
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
         finally:
+            if self.in_loop and self.preparations.sets_nothing:
+                self.lazy = _imported_since(before)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -349,6 +355,8 @@ class Generation:
                 files=dict(loader.loaded),
                 depends=self.depends.found(),
                 modules=tuple(loader.modules),
+                indirect=frozenset(loader.indirect),
+                lazy=self.lazy,
                 times=self._times(),
                 error=error,
                 warm=self.post.briefing.warm,
@@ -374,13 +382,22 @@ class Generation:
         if self.post.number is None:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
-        app = holding_app(problem, self.post.number, self.config.server_version)
+        app = self._telling(holding_app(problem, self.post.number, self.config.server_version), problem)
         return self._remembering(app) if self.config.replay == "last" else app
+
+    def _telling(self, app: Wsgi, problem: Diagnostic | None = None) -> Wsgi:
+        return telling(app, Together(self.post.tell), self.config.base, problem)
 
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:
             return app
-        app = knowing_samples(app, self.config.samples)
+        app = knowing_samples(self._telling(app), self.config.samples)
         if self.config.replay is None:
             return app
         return remembering(app, self.tell, only_failed=self.config.replay == "failed")
+
+
+def _imported_since(before: Collection[str]) -> tuple[str, ...]:
+    from devserver.worker.libraries import imported_since  # a start that is not for the loop does without
+
+    return imported_since(before)
