@@ -39,6 +39,7 @@ class System:
     consoles_take_text = False
     suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
     most_connections = 1000
+    clock_tick = 0.0
     atomic_write = max(512, select.PIPE_BUF)
     _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 

@@ -43,6 +43,7 @@ class System:
     _before_a_code = ("\x00", "\xe0")  # what arrows and function keys begin with
     most_connections = 200  # that are looked at together; select() takes no more than 512
     _tools_job: Job | None = None
+    clock_tick = 1 / 64  # seconds that time.thread_time() jumps by, where less than one is not counted at all
     atomic_write = 512  # bytes that one write to a pipe passes whole
 
     @staticmethod
