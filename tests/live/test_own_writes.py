@@ -95,7 +95,7 @@ def run(data):
 
 @pytest.mark.parametrize(
     ("where", "name", "server"),
-    [("INIT", "", "gunicorn"), ("RUN", "", "waitress"), ("RUN", "", "gunicorn"), ("INIT", ".$$", "waitress")],
+    [("INIT", "", SERVERS[0]), ("RUN", "", "waitress"), ("RUN", "", SERVERS[0]), ("INIT", ".$$", "waitress")],
 )
 def test_a_loop_that_nobody_explains_is_stopped(tmp_path: Path, where: str, name: str, server: str) -> None:
     """A program that the script starts writes each time: three reloads, one line, and then peace; an edit counts."""
