@@ -358,13 +358,15 @@ def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
     ]
 
 
-def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
+def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
     """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
     done: dict[str, str] = {}  # name -> how it ended, of runs that were cut off
     output = ""
-    while (left := JOB_LIMIT - (time.monotonic() - begun)) > 0:
-        ran = _run_tests(job, wine, folder, lane, left, list(done))
+    limit = JOB_LIMIT * patience
+    while (left := limit - (time.monotonic() - begun)) > 0:
+        options = [f"--timeout={TEST_LIMIT * patience:g}", *(f"--deselect={name}" for name in done)]
+        ran = _run_tests(job, wine, folder, lane, left, options)
         seconds = time.monotonic() - begun
         output += ran.output if ran.code != 0 else ""
         if ran.report is not None:
@@ -375,7 +377,7 @@ def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
         done |= verdicts(ran.output)
         if len(done) == before:
             break
-    cut_off = Result(job, 0, (f"{job.name} did not end within {JOB_LIMIT:g} s",), 0, time.monotonic() - begun, output)
+    cut_off = Result(job, 0, (f"{job.name} did not end within {limit:g} s",), 0, time.monotonic() - begun, output)
     return _joined(cut_off, done)
 
 
@@ -384,13 +386,13 @@ class RanTests(Ran):
     report: Path | None  # None where it did not come to its end
 
 
-def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, but: Sequence[str]) -> RanTests:
+def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str]) -> RanTests:
     report = folder / f"report-{lane}.xml"
     report.unlink(missing_ok=True)
     python = environment_python(folder) if job.in_environment else base_python(folder)
-    options = ["-o", "addopts=", "-ra", "-v", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
+    options = ["-o", "addopts=", "-ra", "-v", "--strict-markers", "-p", "no:cacheprovider", *more]
     left_out = [f"tests/{row.name}" for row in deselected() if row.name.startswith(tuple(f"{x}::" for x in job.files))]
-    options += [f"--deselect={name}" for name in (*left_out, *but)]
+    options += [f"--deselect={name}" for name in left_out]
     words = folder / f"arguments-{lane}.txt"  # a command line of Windows has no room for them
     words.write_text("\n".join([*options, *(f"tests/{path}" for path in job.files)]), "utf-8")
     # the tests themselves are UTF-8, what they start is as Windows makes it
@@ -439,7 +441,7 @@ def _has(case: ElementTree.Element, *kinds: str) -> bool:
     return any(case.find(kind) is not None for kind in kinds)
 
 
-def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
+def run_all(todo: Sequence[Job], folder: Path, patience: float) -> Iterator[Result]:
     """Each lane takes the next file when it is done with one; those that took longest come first."""
     known = _durations(folder)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -447,7 +449,7 @@ def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
         waiting.put(job)
     results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
     for lane in range(LANES):
-        threading.Thread(target=_work, args=(waiting, results, folder, lane)).start()
+        threading.Thread(target=_work, args=(waiting, results, folder, lane, patience)).start()
     open_lanes = LANES
     while open_lanes:
         result = results.get()
@@ -458,12 +460,18 @@ def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
     (folder / "durations.json").write_text(json.dumps(known))
 
 
-def _work(waiting: queue.SimpleQueue[Job], results: queue.SimpleQueue[Result | None], folder: Path, lane: int) -> None:
+def _work(
+    waiting: queue.SimpleQueue[Job],
+    results: queue.SimpleQueue[Result | None],
+    folder: Path,
+    lane: int,
+    patience: float,
+) -> None:
     wine = Wine(folder / f"prefix-{lane}")
     wine.begin()
     try:
         while not waiting.empty():
-            results.put(run_job(waiting.get_nowait(), wine, folder, lane))
+            results.put(run_job(waiting.get_nowait(), wine, folder, lane, patience))
     except queue.Empty:
         pass  # the other lane was quicker
     finally:
@@ -484,6 +492,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
     parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
     parser.add_argument(
         "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
     )
@@ -502,7 +511,7 @@ def main() -> int:
         return run_script(asked.script, folder)
     left_out = {row.name for row in deselected() if "::" not in row.name}
     files = asked.files or sorted(TESTS.rglob("test_*.py"))
-    results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
+    results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder, asked.patience)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
 
