@@ -26,6 +26,9 @@ COMMAND = (sys.executable, "-m", "devserver")
 DEADLINE = 30.0
 """Seconds for a start, an event, a request or an end; far more than any of them needs."""
 
+GLANCE = 0.05 if WINDOWS else 0.01
+"""Seconds between two looks at what has happened: Wine needs some time for one."""
+
 SETTINGS = (
     *("AML_", "AZUREML_", "APP_INSIGHTS_", "APPLICATIONINSIGHTS_", "GUNICORN_", "HEALTH_", "HTTP_X_MS_"),
     *("SCORING_", "SEPERATE_", "SERVICE_", "SERVER_", "WORKER_", "WORKSPACE_"),
@@ -116,7 +119,7 @@ class Server:
                 if wanted.items() <= found.items():
                     return found
             assert not ended, self._story(f"ended with {self.process.returncode} before {wanted}")
-            time.sleep(0.01)
+            time.sleep(GLANCE)
         raise AssertionError(self._story(f"no {wanted} within {deadline:g} s"))
 
     def output(self) -> str:

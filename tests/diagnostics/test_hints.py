@@ -602,7 +602,7 @@ def test_hints_are_quick(world: World) -> None:
     error = exceptions.describe(caught.value, "load")
     begun = time.thread_time()
     hints.explain(error, caught.value)
-    assert time.thread_time() - begun < 0.05
+    assert time.thread_time() - begun < 0.05 + 2 * System.clock_tick
 
 
 def test_a_tick_of_a_coarse_clock_ends_no_search(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

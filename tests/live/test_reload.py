@@ -15,9 +15,10 @@ from pathlib import Path
 
 import pytest
 from live import WINDOWS
-from loop import SERVERS, Loop, answering, ask_on
+from loop import SERVERS, Loop, WarmLoop, answering, ask_on
 
 both = pytest.mark.parametrize("server", SERVERS)
+SAVES = 6 if WINDOWS else 15
 PROMPT = 15.0 if WINDOWS else 4.0  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 
 
@@ -50,8 +51,8 @@ def test_no_stale_answer(tmp_path: Path, server: str, workers: int) -> None:
     """A request that is sent the moment a save returns is answered by what was saved, on whatever connection."""
     chance = random.Random(f"{server}{workers}")
     arguments = ("--worker_count", str(workers))
-    with Loop(tmp_path, *arguments, score=answering(0), server=server) as loop, closing(loop.connection()) as kept:
-        for number in range(1, 16):
+    with WarmLoop(tmp_path, *arguments, score=answering(0), server=server) as loop, closing(loop.connection()) as kept:
+        for number in range(1, SAVES + 1):
             value = f"{number} {'x' * chance.randrange(9)}"
             chance.choice((loop.save, loop.replace))("score.py", answering(value))
             answers = [ask_on(kept) for _ in range(chance.randrange(3))] + [(200, loop.ask().json())]
@@ -80,7 +81,7 @@ def test_a_request_in_flight_is_answered(tmp_path: Path, server: str) -> None:
 def test_the_last_save_wins(tmp_path: Path, server: str) -> None:
     """Saves that come faster than they can be loaded, also in the moment of an answer, end in the last one."""
     chance = random.Random(1)
-    with Loop(tmp_path, score=answering(0), server=server) as loop:
+    with WarmLoop(tmp_path, score=answering(0), server=server) as loop:
         for number in range(1, 31):
             loop.save("score.py", answering(number))
             if number % 10 == 0:
@@ -370,7 +371,7 @@ def test_nobody_is_refused(tmp_path: Path, server: str) -> None:
             while not over.is_set():
                 statuses.append(ask_on(kept)[0])
 
-    with Loop(tmp_path, score=answering(0), server=server) as loop, ThreadPoolExecutor() as pool:
+    with WarmLoop(tmp_path, score=answering(0), server=server) as loop, ThreadPoolExecutor() as pool:
         clients = [pool.submit(hammer) for _ in range(4)]
         try:
             for number in range(1, 9):

@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from live import DEADLINE, ROOT
-from loop import SERVERS, Loop, answering
+from loop import SERVERS, answering
+from loop import WarmLoop as Loop
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
 from devserver.config.settings import Config
