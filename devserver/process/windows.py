@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 import msvcrt
 
-from devserver.process.jobs import Job, is_console
+from devserver.process.jobs import SUSPENDED_IN_NEW_GROUP, Job, is_console, resume
 from devserver.process.systems import (
     KILLED,
     RETIRE,
@@ -71,6 +71,16 @@ class System:
             for handle in handles:
                 os.set_handle_inheritable(handle, False)
         return ProcessInJob(process)
+
+    @staticmethod
+    def start_line(text: str, **named: Any) -> tuple[subprocess.Popen[bytes], Process]:
+        """A shell with this line, and the group of all that it starts; `named` as for Popen. Errors: OSError."""
+        import subprocess
+
+        process = subprocess.Popen(text, shell=True, creationflags=SUSPENDED_IN_NEW_GROUP, **named)
+        group = ProcessInJob(process)
+        resume(process.pid)  # what it starts from now on is in its job
+        return process, group
 
     @staticmethod
     def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
