@@ -51,10 +51,8 @@ def test_how_it_ends(tmp_path: Path, text: str, code: int, output: bytes | None,
 
 def test_whatever_the_shell(tmp_path: Path) -> None:
     """Both streams are told, and the shell's exit code is that of the command."""
-    told = (
-        "import os, sys; print(os.environ['AZMLINFSRV_PORT'], flush=True); print('wrong', file=sys.stderr); sys.exit(3)"
-    )
-    ran, shown = run(python(tmp_path, told), tmp_path)
+    told = "import os, sys; print(os.environ['AZMLINFSRV_PORT'], flush=True); print('wrong', file=sys.stderr)"
+    ran, shown = run(python(tmp_path, f"{told}; sys.exit(3)"), tmp_path)
     assert ran is not None and (ran.exit_code, ran.line) == (3, "wrong")
     assert sorted(shown.split()) == [b"9", b"wrong"]
     ran, shown = run("echo one&& echo two", tmp_path)
