@@ -60,7 +60,8 @@ def check(project: Path, *arguments: str, **environ: str) -> subprocess.Complete
         cwd=project,
         env=environment(environ),
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",  # what is for people is in the code page of Windows
         timeout=LIMIT,
         stdin=subprocess.DEVNULL,
     )

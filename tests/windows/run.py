@@ -56,7 +56,7 @@ PACKAGES = (
 )
 """What the tests need there beside what setup.cfg requires."""
 
-IN_BASE_TOO = ("process/test_process.py", "live/test_check.py")
+IN_BASE_TOO = ("process/test_process.py", "live/test_shadowed.py")
 """Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
 
 ONE_BY_ONE = ("live",)
