@@ -62,6 +62,9 @@ IN_BASE_TOO = ("process/test_process.py", "live/test_shadowed.py")
 ONE_BY_ONE = ("live",)
 """Folders of which each file is a job of its own: it takes a minute, and the other lane may take the next."""
 
+QUICK = ("live/test_windows.py", "live/test_shadowed.py")
+"""Of these folders what belongs to the quick part: to start a server takes seconds under Wine."""
+
 
 class SetupError(Exception):
     """The Windows Python cannot be made; the text says why."""
@@ -358,6 +361,12 @@ def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
     ]
 
 
+def part_of(job: Job) -> str:
+    """Whether it is of the quick or of the slow part: most of what starts servers is slow."""
+    is_slow = any(path.startswith(tuple(f"{each}/" for each in ONE_BY_ONE)) and path not in QUICK for path in job.files)
+    return "slow" if is_slow else "quick"
+
+
 def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
     """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
@@ -492,6 +501,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
     parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    parser.add_argument("--part", choices=("quick", "slow", "all"), default="all", help="which tests (default: all)")
     parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
     parser.add_argument(
         "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
@@ -510,8 +520,9 @@ def main() -> int:
     if asked.script:
         return run_script(asked.script, folder)
     left_out = {row.name for row in deselected() if "::" not in row.name}
-    files = asked.files or sorted(TESTS.rglob("test_*.py"))
-    results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder, asked.patience)]
+    todo = jobs(asked.files or sorted(TESTS.rglob("test_*.py")), left_out)
+    todo = [job for job in todo if asked.part in ("all", part_of(job))]
+    results = [_shown(result, asked.logs) for result in run_all(todo, folder, asked.patience)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
 
