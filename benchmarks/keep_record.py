@@ -16,7 +16,8 @@ import types
 from collections.abc import Callable
 
 from devserver.worker.keep.decide import Plan, decide
-from devserver.worker.keep.stage import Initialised, Observer, resume
+from devserver.worker.keep.observing import Observer
+from devserver.worker.keep.stage import Initialised, initialised, resume
 
 SCRIPT = """
 class Node:
@@ -114,7 +115,7 @@ def set_profile() -> float:
 def stage_of(text: str) -> Initialised:
     with observed() as observer:
         load(observer, text).init(10)
-    return observer.initialised()
+    return initialised(observer)
 
 
 def saves(turns: int) -> None:

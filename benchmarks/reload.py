@@ -28,7 +28,7 @@ from sides import (
     descendants,
     megabytes,
 )
-from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, PATIENT, Cell, Measured, Results, report
+from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, LONG_INIT, PATIENT, Cell, Measured, Results, report
 
 HAMMER = Path(__file__).with_name("asking.py")
 SETTLE = 0.4  # seconds after each answer, so that nothing of one measurement falls into the next
@@ -54,7 +54,7 @@ class Clock:
 def main() -> None:
     arguments = _parser().parse_args()
     cells = [CELLS[name] for name in arguments.cells]
-    python = reloaders.interpreter(torch=any(cell.kind == "torch" for cell in cells))
+    python = reloaders.interpreter(torch=any(cell.kind in ("torch", "network") for cell in cells))
     patching = reloaders.patching_interpreter(arguments.patching_python) if "hmr" in arguments.sides else None
     wanted = [name for name in arguments.sides if name != "hmr" or patching is not None]
     results, clock = Results(), Clock(arguments.minutes, len(cells) + 1)
@@ -102,7 +102,7 @@ def _start(
 ) -> dict[str, Side]:
     sides: dict[str, Side] = {}
     for name in wanted:
-        if (kind in ("pandas", "torch") and name == "hmr") or (kind == "init" and name not in PATIENT):
+        if (kind in ("pandas", "torch") and name == "hmr") or (kind in LONG_INIT and name not in PATIENT):
             continue
         print(f"starting {kind}: {name}", file=sys.stderr)
         folder = scratch / f"{kind}-{name}"

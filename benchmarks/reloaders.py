@@ -101,6 +101,44 @@ def init():
 def run(data):
     return {"version": int(torch.tensor([VERSION]).max())}
 """
+_KEPT = """import time
+
+
+def init():
+    time.sleep(3)
+
+
+def run(data):
+    return {"version": %d}
+"""
+_FOREST = """import numpy
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+
+
+def init():
+    global models, row
+    values = numpy.random.default_rng(1).random((2000, 10))
+    row = values[:1]
+    models = [RandomForestRegressor(300, n_jobs=2), HistGradientBoostingRegressor()]
+    for model in models:
+        model.fit(values, values[:, 0]).predict(row)
+
+
+def run(data):
+    return {"version": %d + int(sum(model.predict(row)[0] for model in models) * 0)}
+"""
+_NETWORK = """import torch
+
+
+def init():
+    global model
+    model = torch.nn.Sequential(*(torch.nn.Linear(1000, 1000) for _ in range(20)))
+    model(torch.ones(64, 1000))
+
+
+def run(data):
+    return {"version": %d + int(model(torch.ones(64, 1000)).sum().item() * 0)}
+"""
 KINDS = {
     kind.name: kind
     for kind in (
@@ -108,6 +146,9 @@ KINDS = {
         Kind("parts", _PARTS, parts=True),
         Kind("pandas", _PANDAS, ("numpy", "pandas", "sklearn.ensemble")),
         Kind("torch", _TORCH, ("torch",)),
+        Kind("kept", _KEPT),
+        Kind("forest", _FOREST, ("numpy", "sklearn.ensemble")),
+        Kind("network", _NETWORK, ("torch",)),
         Kind("init", "import time\n\n" + _PLAIN.replace("INIT", "time.sleep(3)")),
     )
 }

@@ -20,12 +20,13 @@ from devserver.diagnostics import azure_advice, exits
 from devserver.diagnostics.exits import ending_of
 from devserver.display import verdicts
 from devserver.display.verdicts import SampleVerdict, Verdict
-from devserver.process.child import RUN_VARIABLE, Child, Origin
+from devserver.process.child import Child, Origin
 from devserver.process.command import Command, environment
 from devserver.process.lifeline import Lifeline
 from devserver.process.listener import Listener
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
+from devserver.process.systems import RUN_VARIABLE
 from devserver.process.wire import Briefing
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import sys
 from collections.abc import Sequence
@@ -66,16 +67,33 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
 
     try:
         understand_colours()
-        config = prepared(config, debugger.is_loaded())
+        config = _with_name(prepared(config, debugger.is_loaded()))
+        if config.init:
+            return _init(config, arguments)
         if config.init_vscode:
-            return _init_vscode(config, arguments)
+            return _init_vscode(config.base, arguments)
         _allow_files()
         if config.check:
             return _check(config)
         console = Console(config, wants_colour(os.environ, is_terminal(sys.stdout)))
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
-    except (ConfigError, ListenError) as error:
+    except ConfigError as error:
         return _refuse(error)
+    except ListenError as error:
+        if config.script and not os.path.exists(config.script):
+            _refuse(ConfigError(f"no such script: {config.entry_script}"))  # who mends this first need not come again
+        return _refuse(error)
+
+
+def _with_name(config: Config) -> Config:
+    """With a line for the person where the name of the command starts another package's server."""
+    from devserver.config.command_names import OTHER_PACKAGE, OWN, SHARED, taken_over
+
+    other = taken_over(os.environ.get("PATH"))
+    if other is None:
+        return config
+    note = f"`{SHARED}` starts {OTHER_PACKAGE} here ({other}), which cannot reload; type {OWN} for this tool"
+    return dataclasses.replace(config, notes=(*config.notes, note))
 
 
 def _allow_files() -> None:
@@ -88,26 +106,38 @@ def _allow_files() -> None:
         raise ConfigError(f"a process may open only {allowed} files here, and {fewest}")
 
 
-def _init_vscode(config: Config, arguments: Sequence[str]) -> int:
+def _init(config: Config, arguments: Sequence[str]) -> int:
+    from devserver.config import command_names, starter
 
-    from devserver.config import vscode
+    started = starter.write(config.base, config.entry_script)
+    print(*(f"azmlinfsrv: {line}" for line in started.lines), sep="\n")
+    code = 0
+    if config.init_vscode:
+        named = ("--init", "--entry_script", "--entry-script", config.entry_script)
+        others = [word for word in arguments if word not in named]
+        code = _init_vscode(started.folder, [*started.arguments, *others])
+    command = command_names.command_to_type(sys.argv[0], os.environ.get("PATH"), sys.executable)
+    print(f"azmlinfsrv: to serve it: {starter.last_line(started, config.base, command)}")
+    return code
 
-    return vscode.init(config.base, arguments)
+
+def _init_vscode(base: str, arguments: Sequence[str]) -> int:
+    from devserver.config import editor_files
+
+    return editor_files.init(base, arguments)
 
 
 def _supervise(config: Config, arguments: Sequence[str], console: Console) -> int:
-    import uuid
-
     from devserver.config.rules import prepared
     from devserver.process import debugger
-    from devserver.process.child import RUN_VARIABLE
+    from devserver.process.systems import RUN_VARIABLE
     from devserver.supervisor import start
 
-    mark = uuid.uuid4().hex
+    mark = os.urandom(16).hex()
     environ = dict(os.environ)
 
     def reread() -> Config:
-        return prepared(read_config(arguments, environ, config.base), debugger.is_loaded())
+        return prepared(read_config(arguments, environ, config.base, config.entry_script), debugger.is_loaded())
 
     added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
     return start.run(config, reread, console, {**environ, **added}, mark)

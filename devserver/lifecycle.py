@@ -18,7 +18,7 @@ from devserver.records.announcements import Stopping as Stopping
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import LoadReport, Note
+from devserver.records.messages import LoadReport, Note, RequestsAnswered
 from devserver.records.samples import ReplayReport, SampleSent
 
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the next start, by the number of deaths in a row
@@ -152,7 +152,7 @@ class Overdue(News):
 class Noted(News):
     """It tells something to show."""
 
-    note: Diagnostic | Note | SampleSent | ReplayReport | CommandRan
+    note: Diagnostic | Note | SampleSent | ReplayReport | RequestsAnswered | CommandRan
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,13 @@ import subprocess
 import sys
 import termios
 import threading
+import time
+from collections.abc import Mapping
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from live import DEADLINE, environment
 from loop import Loop
 
 TAKE_TERMINAL = (
@@ -41,6 +45,37 @@ signal.signal(signal.SIGUSR1, lambda *_: os.tcsetpgrp(0, pid))
 signal.signal(signal.SIGUSR2, take_back)
 sys.exit(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 """
+
+
+def transcript(*command: str, columns: int, cwd: Path, env: Mapping[str, str | None] | None = None) -> tuple[int, str]:
+    """What a command that ends by itself shows in a terminal this wide, stdout and stderr together; its exit code."""
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, columns, 0, 0))
+    variables = {**environment({"COLUMNS": None, "NO_COLOR": "1", **(env or {})}), "TERM": "xterm"}
+    process = subprocess.Popen(
+        command, cwd=cwd, env=variables, stdin=slave, stdout=slave, stderr=slave, start_new_session=True
+    )
+    os.close(slave)
+    shown, end = bytearray(), time.monotonic() + DEADLINE
+    try:
+        while select.select([master], [], [], max(0.0, end - time.monotonic()))[0]:
+            piece = _read(master)
+            if not piece:
+                return process.wait(DEADLINE), shown.decode("utf-8", "replace").replace("\r\n", "\n")
+            shown += piece
+        raise AssertionError(f"{command} did not end in {DEADLINE:g} s: {shown!r}")
+    finally:
+        os.close(master)
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _read(master: int) -> bytes:
+    try:
+        return os.read(master, 65536)
+    except OSError:  # on Linux, when nobody has the other end any more
+        return b""
 
 
 class AtTerminal(Loop):

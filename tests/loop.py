@@ -27,7 +27,8 @@ def answering(value: object, init: str = "pass", top: str = "") -> str:
 class Loop(Server):
     """The command with `--reload` in a project of its own; leaving asserts exit code 0 and that nothing survives.
 
-    `files` (name -> text) are written before the start; None for `score.py` means that there is none.
+    `files` (name -> text) are written before the start; None for `score.py` means that there is none, and
+    None for `entry_script` that none is named.
     """
 
     more: tuple[str, ...] = ("--no_warm",) if WINDOWS else ()  # to start a process takes seconds under Wine
@@ -42,6 +43,7 @@ class Loop(Server):
         env: Mapping[str, str | None] | None = None,
         until: str | None = "ready",
         command: Sequence[str] = COMMAND,
+        entry_script: str | None = "score.py",
     ) -> None:
         self.project = folder / "project"
         self.project.mkdir(parents=True)
@@ -51,7 +53,8 @@ class Loop(Server):
         if score is not None:
             self.save("score.py", score)
         super().__init__(
-            *("--entry_script", "score.py", "--reload", "--server", server, *self.more, *arguments),
+            *(("--entry_script", entry_script) if entry_script else ()),
+            *("--reload", "--server", server, *self.more, *arguments),
             folder=folder,
             cwd=self.project,
             env={TOKEN: self.token, **(env or {})},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -70,6 +69,8 @@ KINDS = (CONFIG, LOGGING, *SWAGGER.values())
 
 def read_json(path: str, kind: Kind) -> Any:
     """The value in this file. Errors: `ConfigError` with the place, exit code 3."""
+    import json  # not for --help
+
     content = b""
     try:
         with open(path, "rb") as file:

@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from devserver.config.files import ConfigError
-from devserver.config.settings import PROGRAM, SETTINGS, Setting
+from devserver.config.setting import Setting
+from devserver.config.settings import PROGRAM, SETTINGS
 
 NAME, TABLE = "pyproject.toml", "[tool.azmlinfsrv]"
 _PLACE = re.compile(r"\(at line (\d+), column (\d+)\)")

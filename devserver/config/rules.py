@@ -7,6 +7,7 @@ import os
 import re
 
 from devserver.config.files import ConfigError
+from devserver.config.found_script import WITHOUT
 from devserver.config.settings import DEFAULT_SERVER, Config
 
 INSTRUMENTATION_KEY = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -15,10 +16,10 @@ REMOVED = ("AML_DBG_MODEL_INFO", "AML_DBG_RESOURCE_INFO")
 
 def check(config: Config) -> list[str]:
     """What the person should know of these settings, line by line. Errors: `ConfigError` for what cannot be."""
+    if config.init:
+        return []  # nothing is served
     if not config.entry_script and not config.config_file:
-        raise ConfigError(
-            "no scoring script: name it with --entry_script score.py, or give a --deployment or --config_file"
-        )
+        raise ConfigError(WITHOUT)
     if config.debug is not None and not config.reload:
         raise ConfigError("argument --debug: it needs --reload")
     if config.debug_wait and config.debug is None:
@@ -47,6 +48,8 @@ def _without_effect(config: Config) -> list[str]:
         found.append("--request has no effect without --reload or --check")
     if config.run and not config.reload and not config.check:
         found.append("--run has no effect without --reload or --check")
+    if config.page is not None and not config.reload:
+        found.append("--page has no effect without --reload")
     if config.worker_preload and config.reload:
         found.append("WORKER_PRELOAD has no effect with --reload: each generation loads the script by itself")
     if config.replay and not config.reload:

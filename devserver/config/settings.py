@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from devserver import __version__
 from devserver.config.files import KINDS, Kind
+from devserver.config.setting import Setting
+from devserver.config.setting import setting as _setting
 from devserver.config.values import (
     TEN_YEARS,
+    OneOf,
     between,
     boolean,
     exactly_true,
     log_level,
-    one_of,
     port_number,
     port_or_any,
     seconds,
@@ -29,38 +31,11 @@ if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment, Limits
 
 PROGRAM = "azmlinfsrv"
+PAGE_PORT = 5002
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
 
-@dataclass(frozen=True)
-class Setting:
-    """One row of the table: where a value may come from and how it is read.
-
-    `flag` on the command line, `variables` in the environment (the first that is set counts), the first of them as key
-    of the JSON file where `in_file`. A flag is a key of the table in pyproject.toml, too, but for `only_flag`; what
-    `is_path` is relative to that file then. `error_code` is the exit code for a bad value that came from no flag.
-    """
-
-    name: str
-    parse: Callable[[Any], Any]
-    default: Any
-    flag: str | None = None
-    variables: tuple[str, ...] = ()
-    in_file: bool = False
-    help: str | None = None
-    metavar: str | None = None
-    switch: bool = False
-    repeated: bool = False
-    only_flag: bool = False
-    is_path: bool = False
-    error_code: int = 3
-
-
-def _setting(default: Any, parse: Callable[[Any], Any], *variables: str, **facts: Any) -> Any:
-    return field(default=default, metadata={"variables": variables, "parse": parse, **facts})
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)  # it holds keys, and making the text costs at every start
 class Config:
     """Every setting of the command, read once.
 
@@ -92,7 +67,7 @@ class Config:
         help="processes (with waitress: threads) that answer", error_code=1,
     )  # fmt: skip
     server: str = _setting(
-        DEFAULT_SERVER, one_of("gunicorn", "waitress"), flag="--server",
+        DEFAULT_SERVER, OneOf("gunicorn", "waitress"), flag="--server",
         metavar="NAME", help="gunicorn or waitress",
     )  # fmt: skip
     config_file: str | None = _setting(
@@ -129,12 +104,9 @@ class Config:
         help="look at the files again and again instead of being told (network mounts, some containers)",
     )  # fmt: skip
     no_warm: bool = _setting(
-        False,
-        boolean,
-        flag="--no_warm",
-        switch=True,
+        False, boolean, flag="--no_warm", switch=True,
         help="import the libraries anew on every reload, instead of keeping a process that has imported them",
-    )
+    )  # fmt: skip
     no_keep: bool = _setting(
         False, boolean, flag="--no_keep", switch=True,
         help="call init() on every reload, also if only code was changed that it has nothing to do with",
@@ -144,13 +116,9 @@ class Config:
         help="how long a request in flight may go on after a save, before it is cut off",
     )  # fmt: skip
     events: str | None = _setting(
-        None,
-        text,
-        flag="--events",
-        is_path=True,
-        metavar="FILE",
+        None, text, flag="--events", is_path=True, metavar="FILE",
         help="write what happens to FILE, one JSON record per line",
-    )
+    )  # fmt: skip
     request: tuple[str, ...] = _setting(
         (), text, flag="--request", is_path=True, repeated=True, metavar="FILE",
         help="send this sample request after each reload and show its answer: JSON, or a text like an .http file",
@@ -160,7 +128,7 @@ class Config:
         help="the content type of samples that are neither .json nor .http files",
     )  # fmt: skip
     replay: str | None = _setting(
-        None, one_of("failed", "last"), flag="--replay", metavar="WHICH",
+        None, OneOf("failed", "last"), flag="--replay", metavar="WHICH",
         help="failed: send the last request that failed again after each reload, until it passes; last: the last one",
     )  # fmt: skip
     check: bool = _setting(
@@ -168,7 +136,7 @@ class Config:
         help="load the script, call init(), send the --request samples, and exit: 0, 3 (load or init) or 4 (a sample)",
     )  # fmt: skip
     check_format: str = _setting(
-        "human", one_of("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
+        "human", OneOf("human", "json", "github", "junit"), flag="--check_format", metavar="FORMAT",
         help="how --check tells: human, json, github (annotations) or junit",
     )  # fmt: skip
     run: str | None = _setting(
@@ -179,6 +147,10 @@ class Config:
     run_timeout: float = _setting(
         600.0, seconds, flag="--run_timeout", metavar="SECONDS", help="how long the command of --run may take",
     )  # fmt: skip
+    page: int | None = _setting(
+        None, port_or_any, flag="--page", metavar="PORT", alone=PAGE_PORT,
+        help=f"with --reload: a page in the browser to look at and try from, on this port ({PAGE_PORT}; 0: any free)",
+    )  # fmt: skip
     debug: int | None = _setting(
         None, port_number, flag="--debug", metavar="PORT",
         help="with --reload: a debugger may attach to this port, and then debugs each generation (needs debugpy)",
@@ -186,6 +158,10 @@ class Config:
     debug_wait: bool = _setting(
         False, boolean, flag="--debug_wait", switch=True,
         help="with --debug: load nothing until a debugger is attached",
+    )  # fmt: skip
+    init: bool = _setting(
+        False, boolean, flag="--init", only_flag=True, switch=True,
+        help="write a first score.py, a sample request and a requirements.txt, here or in the folder that is named",
     )  # fmt: skip
     init_vscode: bool = _setting(
         False, boolean, flag="--init_vscode", only_flag=True, switch=True,

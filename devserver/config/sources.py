@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from devserver import __version__
+from devserver.config.command_line import command_line_parser, help_text, parsed
 from devserver.config.files import CONFIG, ConfigError, read_json_object
+from devserver.config.found_script import find_script, is_script_wanted
 from devserver.config.rules import REMOVED, check, with_usable_telemetry
-from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config, Setting
+from devserver.config.setting import Setting
+from devserver.config.settings import FILE_KEYS, PROGRAM, SETTINGS, Config
 
 if TYPE_CHECKING:
     from devserver.config.azure_deployment import Deployment
@@ -25,67 +27,22 @@ class HelpAsked(Exception):
     """`--help` was given; `str(asked)` is the text to print."""
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message} (see {PROGRAM} --help)")
-
-
-def _for_argparse(parse: Callable[[Any], Any]) -> Callable[[str], Any]:
-    def convert(text: str) -> Any:
-        try:
-            return parse(text)
-        except ValueError as error:
-            raise argparse.ArgumentTypeError(str(error)) from None
-
-    return convert
-
-
-def command_line_parser() -> argparse.ArgumentParser:
-    """The parser of the command, made from the table. Errors: it raises `ConfigError` instead of exiting."""
-    parser = _Parser(
-        prog=PROGRAM,
-        add_help=False,
-        description=f"Azure ML inference HTTP server v{__version__}, for development: serves a scoring script locally "
-        "as Azure ML does, and reloads it on every save.",
-        epilog="Option names may be written with dashes, too. The README lists the environment variables.",
-    )
-    for setting in SETTINGS:
-        if setting.flag:
-            parser.add_argument(setting.flag, **_argument(setting))
-    parser.add_argument("-h", "--help", action="store_true", default=False, help="show this text and exit")
-    parser.add_argument("--version", action="store_true", default=False, help="show the version and exit")
-    return parser
-
-
-def _argument(setting: Setting) -> dict[str, Any]:
-    shown = argparse.SUPPRESS
-    if setting.help:
-        default = "" if setting.switch or not setting.default else f" (default: {setting.default})"
-        shown = (setting.help + default).replace("%", "%%")
-    facts: dict[str, Any] = {"dest": setting.name, "default": None, "help": shown}
-    if setting.switch:
-        return {**facts, "action": "store_true"}
-    facts |= {"type": _for_argparse(setting.parse), "metavar": setting.metavar}
-    return {**facts, "action": "append"} if setting.repeated else facts
-
-
-def _with_underscores(argument: str) -> str:
-    if not argument.startswith("--"):
-        return argument
-    name, equals, value = argument[2:].partition("=")
-    return "--" + name.replace("-", "_") + equals + value
-
-
 def _is_given(name: str, value: object) -> bool:
     """An empty text is a value, but no script."""
     return value is not None and (value != "" or name != "entry_script")
 
 
-def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, base: str | None = None) -> Config:
+def read_config(
+    argv: Sequence[str],
+    environ: Mapping[str, str] | None = None,
+    base: str | None = None,
+    before: str | None = None,
+) -> Config:
     """The configuration of this command line, of the environment, and of what files there are.
 
-    Priority: command line, environment, deployment, configuration file, pyproject.toml, default. Errors: `ConfigError`;
-    `HelpAsked` for --help and --version.
+    Priority: command line, environment, deployment, configuration file, pyproject.toml, default. Where none of them
+    names a script, it is `before` (which was found the first time), or found in the usual places. Errors:
+    `ConfigError`; `HelpAsked` for --help and --version.
     """
     environ = os.environ if environ is None else environ
     given = _from_command_line(argv)
@@ -108,6 +65,12 @@ def read_config(argv: Sequence[str], environ: Mapping[str, str] | None = None, b
     path = _find_file(values, sources, project, base)
     notes += _from_file(path, values, sources) if path else []
     _from_project(project, values, sources)
+    if is_script_wanted(values):
+        values["entry_script"], sources["entry_script"] = before or find_script(base), "command line"
+        notes.append(f"no script was named: {values['entry_script']} is served")
+        beside = None if path else _find_file(values, sources, project, base)
+        notes += _from_file(beside, values, sources) if beside else []
+        path = path or beside
     _key_switches_on(values, sources)
     config = Config(
         **values,
@@ -143,9 +106,9 @@ def _folder_instead(values: Mapping[str, Any]) -> str:
 
 def _from_command_line(argv: Sequence[str]) -> dict[str, Any]:
     parser = command_line_parser()
-    given = vars(parser.parse_args([_with_underscores(argument) for argument in argv]))
+    given = parsed(parser, argv)
     if given.pop("help"):
-        raise HelpAsked(parser.format_help())
+        raise HelpAsked(help_text(parser))
     if given.pop("version"):
         raise HelpAsked(f"{PROGRAM} {__version__}\n")
     found = {name: value for name, value in given.items() if _is_given(name, value)}

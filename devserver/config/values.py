@@ -54,13 +54,16 @@ def seconds(value: object) -> float:
     return number
 
 
-def one_of(*words: str) -> Callable[[object], str]:
-    def parse(value: object) -> str:
-        if value not in words:
-            raise ValueError(f"{value!r} is not one of {', '.join(words)}")
-        return str(value)
+class OneOf:
+    """Reads one of these words."""
 
-    return parse
+    def __init__(self, *words: str) -> None:
+        self.words = words
+
+    def __call__(self, value: object) -> str:
+        if value not in self.words:
+            raise ValueError(f"{value!r} is not one of {', '.join(self.words)}")
+        return str(value)
 
 
 def log_level(value: object) -> str:

@@ -8,8 +8,8 @@ from devserver import __version__
 from devserver.config.settings import Config
 
 
-def banner(config: Config, address: str, health: str) -> str:
-    """The settings and routes of the server, a line each; `address` and `health` as host:port."""
+def banner(config: Config, address: str, health: str, page: str = "") -> str:
+    """The settings and routes of the server, a line each; `address` and `health` as host:port, `page` as URL."""
     rows = [
         ("Entry script", config.script or "the module main"),
         ("Model directory", config.model_dir or "none (give one with --model_dir)"),
@@ -23,6 +23,7 @@ def banner(config: Config, address: str, health: str) -> str:
         *([("Watched", watched(config))] if config.reload else []),
         ("Liveness", f"GET  http://{health or _health_address(config, address)}/"),
         ("Score", f"POST http://{address}/score"),
+        *([("Page", f"GET  {page}")] if page else []),
     ]
     head = f"Azure ML inference HTTP server v{__version__}"
     return "\n".join([head, *(f"  {name + ':':<22}{value}" for name, value in rows)])

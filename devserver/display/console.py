@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -12,14 +10,26 @@ from devserver import lifecycle
 from devserver.config.settings import Config
 from devserver.display import banner, blocks, events, lines
 from devserver.display.counting import Repeats, Slowness
-from devserver.display.events import Event, EventStream, event
+from devserver.display.events import Event, event
+from devserver.display.feed import Feed
+from devserver.display.readers import Readers
 from devserver.display.reasons import Whys
+from devserver.display.writer import Writer
 from devserver.process import table
-from devserver.process.streams import is_terminal, write_whole
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Kept, Listening, LoadReport, Look, Note, WorkerDied, WorkerReplaced
+from devserver.records.messages import (
+    Kept,
+    Listening,
+    LoadReport,
+    Look,
+    Note,
+    PageAt,
+    RequestsAnswered,
+    WorkerDied,
+    WorkerReplaced,
+)
 from devserver.records.samples import ReplayReport, SampleSent
 
 if TYPE_CHECKING:
@@ -36,7 +46,6 @@ class Console:
         self._colour = colour
         self._clock = clock
         self._begun = clock()
-        self._moving = False
         self._address = self._health = ""
         self._is_lent = False
         self._repeats = Repeats()
@@ -48,13 +57,13 @@ class Console:
         self._targets: Targets | None = None
         self._kept: Callable[[], Kept | None] = lambda: None
         self._whys = Whys()
-        self._events = EventStream(config.events) if config.events else None
-        self._is_terminal = is_terminal(sys.stdout)
-        self._take_line: Callable[[], bool] = lambda: False
+        self._readers = Readers(config.events, Feed() if config.reload else None)
+        self._page = ""
+        self._writer = Writer()
 
     def share_line(self, take: Callable[[], bool]) -> None:
         """The script writes here, too; `take` says whether it has left a line unfinished, which we finish then."""
-        self._take_line = take
+        self._writer.share_line(take)
 
     # --- from the supervisor
 
@@ -82,6 +91,9 @@ class Console:
                 self._note_once(text)
             case lifecycle.Noted(generation, SampleSent() as sent):
                 self._sample(sent, generation)
+            case lifecycle.Noted(generation, RequestsAnswered(requests)):
+                for answered in requests:
+                    self._tell(events.request(answered, generation))
             case lifecycle.Noted(generation, ReplayReport() as replayed):
                 self._replayed(replayed, generation)
             case Kept():
@@ -89,6 +101,9 @@ class Console:
             case lifecycle.Noted(generation, CommandRan() as ran):
                 self._tell(events.command(ran, generation))
                 self._write(lines.command_ran(ran, colour=self._colour, width=self._width()))
+            case PageAt(url):
+                self._page = url
+                self._tell(event("page", url=url))
             case Look():
                 self._look(message)
             case lifecycle.Overran(generation):
@@ -133,6 +148,12 @@ class Console:
         """What is watched from now on."""
         self._targets = targets
 
+    @property
+    def feed(self) -> Feed:
+        """What is told, for a reader that may come later; only with `--reload`."""
+        assert self._readers.feed is not None
+        return self._readers.feed
+
     def stopped(self) -> None:
         """The last event: nothing is left."""
         self._tell(event("stopped"))
@@ -158,7 +179,7 @@ class Console:
 
     def facts(self) -> None:
         """The server's settings and routes, once, before anything is loaded."""
-        self._write(banner.banner(self._config, self._address, self._health))
+        self._write(banner.banner(self._config, self._address, self._health, self._page))
         for note in self._config.notes:
             self.note(note)
 
@@ -250,10 +271,8 @@ class Console:
         due = self._slowness.due(slow)
         if due is not None:
             self._tell(event("slow", generation=slow.generation, seconds=due, phase=slow.phase))
-        if self._is_terminal and slow.seconds >= FIRST_SLOW:
-            # the cursor goes back to the left edge, so that whatever comes next writes over it
-            self._raw(f"\r\x1b[K{lines.still(slow.phase, slow.seconds)}\r")
-            self._moving = True
+        if self._writer.is_terminal and slow.seconds >= FIRST_SLOW:
+            self._writer.write_moving(lines.still(slow.phase, slow.seconds))
         elif due is not None:
             self._write(lines.still(slow.phase, due, colour=self._colour))
 
@@ -272,7 +291,7 @@ class Console:
         match look.what:
             case "clear":
                 self._repeats.forget()  # what was shown whole is gone
-                self._raw("\x1b[H\x1b[2J\x1b[3J")
+                self._writer.clear()
             case "help":
                 self._write(look.text)
             case "watched" if self._targets is not None:
@@ -290,11 +309,8 @@ class Console:
     def _full_traceback(self) -> str:
         if self._last is None:
             return self._line("there was no error yet")
-        width, folder = self._width(), self._config.base
-        block = blocks.block(self._last, colour=self._colour, width=width, cwd=folder, full_traceback=True)
-        if not self._is_past:
-            return block
-        return f"{lines.past(self._last, colour=self._colour)}\n{block}"
+        block = self._block(self._last, full=True)
+        return f"{lines.past(self._last, colour=self._colour)}\n{block}" if self._is_past else block
 
     # --- writing
 
@@ -305,26 +321,17 @@ class Console:
         return lines.bracket(role, text, self._colour)
 
     def _width(self) -> int:
-        return shutil.get_terminal_size().columns if self._is_terminal else 120
+        return self._writer.width
 
-    def _block(self, error: Diagnostic, count: int = 1) -> str:
+    def _block(self, error: Diagnostic, count: int = 1, full: bool = False) -> str:
         width = self._width()
-        full, folder = self._config.full_traceback, self._config.base
+        full, folder = full or self._config.full_traceback, self._config.base
         return blocks.block(error, colour=self._colour, width=width, cwd=folder, full_traceback=full, count=count)
 
     def _write(self, *texts: str) -> None:
-        clear = "\r\x1b[K" if self._moving else ""
-        self._moving = False
-        self._raw(clear + "\n".join(texts) + "\n")
-
-    def _raw(self, text: str) -> None:
-        try:
-            sys.stdout.flush()  # where the script's own text waits, when it runs in this process
-            write_whole(sys.stdout, "\n" + text if self._take_line() else text)
-        except (OSError, ValueError, AttributeError):
-            pass  # nobody reads it any more
+        self._writer.write(*texts)
 
     def _tell(self, what: Event) -> None:
-        failure = self._events.write(what) if self._events is not None else None
+        failure = self._readers.tell(what)
         if failure is not None:
             self._write(self._line(failure, "warning"))

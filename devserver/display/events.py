@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from devserver.config.files import ConfigError
@@ -17,7 +17,7 @@ from devserver.records import as_json
 from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
-from devserver.records.messages import Listening, LoadReport
+from devserver.records.messages import Listening, LoadReport, RequestAnswered
 from devserver.records.samples import ReplayReport, SampleSent
 
 
@@ -27,6 +27,7 @@ class Event:
 
     name: str
     facts: dict[str, Any]
+    at: float = field(default_factory=lambda: round(time.time(), 3))
 
 
 def event(name: str, /, **facts: Any) -> Event:
@@ -60,6 +61,11 @@ def command(ran: CommandRan, generation: int) -> Event:
     return event("command", generation=generation, ok=ran.ok, **dataclasses.asdict(ran))
 
 
+def request(answered: RequestAnswered, generation: int) -> Event:
+    # the facts themselves: there may be many a second
+    return event("request", generation=generation, **vars(answered))
+
+
 def died(what: Died) -> Event:
     death = what.death
     facts = {"signal": death.signal, "exit_code": death.exit_code, "phase": death.phase, "error": death.report}
@@ -74,6 +80,11 @@ def replayed(report: ReplayReport, generation: int) -> Event:
     return event("replayed", generation=generation, **dataclasses.asdict(report))
 
 
+def as_line(what: Event) -> str:
+    """The event as it is written."""
+    return as_json.event(what.name, at=what.at, **what.facts)
+
+
 class EventStream:
     """Appends to the file at `path`, a line each, written at once and whole. Errors: ConfigError where it cannot."""
 
@@ -83,11 +94,10 @@ class EventStream:
         except OSError as error:
             raise ConfigError(f"argument --events: {path} cannot be written: {error.strerror}") from None
 
-    def write(self, what: Event) -> str | None:
+    def write(self, line: str) -> str | None:
         """Returns why it could not be written, once; from then on nothing is."""
         if self._file.closed:
             return None
-        line = as_json.event(what.name, at=round(time.time(), 3), **what.facts)
         try:
             self._file.write(line.encode() + b"\n")
         except OSError as error:

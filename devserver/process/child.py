@@ -20,9 +20,7 @@ from devserver.process.wire import GO, TURN, Briefing, Inbox, KeptOrder, Outbox
 from devserver.records.messages import Gone, Refused, Told
 from devserver.records.reasons import Reason
 
-RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
-
 
 Refusal = TypeVar("Refusal", Refused, Reason)
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 from devserver.config.files import ConfigError
 
-PIP = 'pip install "azmlinfsrv-devserver[debug]"'
+PIP = "pip install debugpy"
 LOOK_EVERY = 0.25  # seconds
 QUIET = {"PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # else debugpy prints four lines about frozen modules at each start
 

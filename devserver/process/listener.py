@@ -29,8 +29,8 @@ class Listener:
     host: str
 
     @classmethod
-    def bind(cls, host: str, port: int, option: str = "--port") -> Listener:
-        """Bind and listen. Errors: `ListenError`, its text naming `option` as the way out."""
+    def bind(cls, host: str, port: int, option: str = "--port", taken: Sequence[int] = ()) -> Listener:
+        """Bind and listen. Errors: `ListenError`, its text naming `option` as the way out, and no port of `taken`."""
         try:
             family, kind, protocol, _, address = socket.getaddrinfo(
                 host.strip("[]"), port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -45,6 +45,8 @@ class Listener:
             bound.listen(BACKLOG)
         except OSError as error:
             bound.close()
+            if _is_in_use(host, port, error):
+                raise ListenError(_in_use(str(address[0]), port, option, taken)) from None
             raise ListenError(_why_not(host, port, option, error)) from None
         return cls(bound, host)
 
@@ -67,9 +69,9 @@ def bind_all(config: Config) -> list[Listener]:
     """The health port first, where there is one, then the port. Errors: `ListenError`."""
     if not config.separate_health:
         return [Listener.bind(config.host, config.port)]
-    health = Listener.bind(config.host, config.health_port, "--health_port")
+    health = Listener.bind(config.host, config.health_port, "--health_port", [config.port])
     try:
-        return [health, Listener.bind(config.host, config.port)]
+        return [health, Listener.bind(config.host, config.port, taken=[config.health_port])]
     except ListenError:
         health.close()
         raise
@@ -87,11 +89,21 @@ def listening_on(listeners: Sequence[Listener]) -> Listening:
     return Listening(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
 
 
+def _is_in_use(host: str, port: int, error: OSError) -> bool:
+    return error.errno == errno.EADDRINUSE or (System.is_any_refusal(error) and _is_answered(host, port))
+
+
+def _in_use(host: str, port: int, option: str, taken: Sequence[int]) -> str:
+    from devserver.process import port_holder  # nothing that a good start needs
+
+    free = port_holder.free_port(host, port, taken)
+    holder = port_holder.holder_of(host, port) or "the program that listens on it"
+    other = f" ({option} {free} is free)" if free is not None else ""
+    return f"port {port} is in use; choose another with {option}{other}, or stop {holder}"
+
+
 def _why_not(host: str, port: int, option: str, error: OSError) -> str:
-    is_refused = System.is_any_refusal(error)
-    if error.errno == errno.EADDRINUSE or (is_refused and _is_answered(host, port)):
-        return f"port {port} is in use; choose another with {option}, or stop the program that listens on it"
-    if is_refused:
+    if System.is_any_refusal(error):
         return (
             f"port {port} is reserved by Windows (`netsh interface ipv4 show excludedportrange protocol=tcp` lists "
             f"these), kept by another program for itself, or forbidden to this user; choose another with {option}"

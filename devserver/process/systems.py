@@ -6,11 +6,9 @@ import os
 import signal
 import socket
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Protocol, TypeAlias
+from typing import Protocol, TypeAlias
 
-if TYPE_CHECKING:
-    pass
-
+RUN_VARIABLE = "AZMLINFSRV_RUN"  # stands in the environment of every process of one run, to find them again
 THREADS_GRACE = 0.5  # seconds that a leaving process gives to the script's own threads
 DEFER_SECONDS = 600
 RETIRE = b"retire\n"

@@ -8,8 +8,8 @@ from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 
 from devserver.process import threads
-from devserver.process.child import RUN_VARIABLE
 from devserver.process.platform import System
+from devserver.process.systems import RUN_VARIABLE
 
 
 def find(mark: str) -> list[int]:

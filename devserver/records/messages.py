@@ -129,6 +129,28 @@ class Remembered:
 
 
 @dataclass(frozen=True)
+class RequestAnswered:
+    """A request to /score was answered; told when the answer was sent.
+
+    `size` are the bytes of the answer's body. `headline` says what was wrong with it, where something was.
+    """
+
+    method: str
+    target: str
+    status: int
+    milliseconds: float
+    size: int
+    headline: str | None = None
+
+
+@dataclass(frozen=True)
+class RequestsAnswered:
+    """Some of them, oldest first: many a second are told together."""
+
+    requests: tuple[RequestAnswered, ...]
+
+
+@dataclass(frozen=True)
 class Listening:
     """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
 
@@ -139,10 +161,17 @@ class Listening:
 
 
 @dataclass(frozen=True)
+class PageAt:
+    """The page can be looked at there."""
+
+    url: str
+
+
+@dataclass(frozen=True)
 class Look:
     """Somebody wants to see something; `text` where it is known already."""
 
-    what: Literal["help", "watched", "traceback", "clear", "samples"]
+    what: Literal["help", "watched", "traceback", "clear", "samples", "page"]
     text: str = ""
 
 
@@ -241,6 +270,7 @@ Told: TypeAlias = (
     | Keyboard
     | StopWanted
     | Remembered
+    | RequestsAnswered
     | LoadReport
     | Diagnostic
     | Warmed

@@ -25,7 +25,7 @@ from devserver.config.settings import Config
 from devserver.scoring.azure_monitor import BODY_LENGTH, PROPERTY_LENGTH, TEXT_LENGTH, Exporters
 from devserver.scoring.telemetry import Answered, Off, Record, Telemetry, one_line
 
-INSTALL = 'pip install "azmlinfsrv-devserver[appinsights]"'
+INSTALL = "pip install azure-monitor-opentelemetry-exporter"
 UPGRADE = "pip install --upgrade azure-monitor-opentelemetry-exporter opentelemetry-sdk"
 INTERVAL = 5.0  # seconds between two sendings
 BATCH = 100  # items that are sent together, and sooner than INTERVAL once so many wait

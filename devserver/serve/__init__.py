@@ -50,6 +50,9 @@ class Witness(Protocol):
     def forking(self, worker: object) -> None:
         """In the parent: a worker is about to be forked."""
 
+    def has_forked(self) -> None:
+        """In the parent: it has been."""
+
     def forked(self, worker: object) -> None:
         """In the new worker, before anything is loaded."""
 

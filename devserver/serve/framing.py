@@ -114,6 +114,18 @@ def _is_hopeless(head: bytes, news: int) -> bool:
     return head.count(b"\n", begin) != head.count(b"\r\n", begin)
 
 
+def fields_of(request: bytes) -> dict[str, str]:
+    """The first field of each name (in small letters) in the head of this request; what is no field is left out."""
+    fields: dict[str, str] = {}
+    for line in request.splitlines()[1:]:
+        name, colon, value = line.decode("latin-1").partition(":")
+        if not line:
+            break
+        if colon:
+            fields.setdefault(name.strip().lower(), value.strip())
+    return fields
+
+
 def _field(head: bytes, name: bytes) -> bytes | None:
     """The value of the first field of this name in a head of small letters."""
     at = head.find(b"\r\n" + name + b":")

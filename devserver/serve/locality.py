@@ -6,11 +6,11 @@ from ipaddress import ip_address
 from typing import Protocol
 from urllib.parse import urlsplit
 
-LEFT_BY_PROXIES = ("Forwarded", "X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "X-Real-IP", "Via")
+LEFT_BY_PROXIES = ("forwarded", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip", "via")
 
 
 class Fields(Protocol):
-    """The headers of a request, by names in any case."""
+    """The headers of a request, asked for by names in small letters."""
 
     def get(self, name: str, /) -> str | None: ...
 
@@ -22,10 +22,10 @@ def is_local(address: str | None, headers: Fields) -> bool:
     """
     if any(headers.get(name) is not None for name in LEFT_BY_PROXIES):
         return False
-    origin = headers.get("Origin")
+    origin = headers.get("origin")
     if origin is not None and not _is_loopback(_host_of(origin)):
         return False
-    return _is_loopback(address) and _is_loopback(_host_of("//" + (headers.get("Host") or "")))
+    return _is_loopback(address) and _is_loopback(_host_of("//" + (headers.get("host") or "")))
 
 
 def _host_of(address: str) -> str | None:

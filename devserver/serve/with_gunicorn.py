@@ -112,7 +112,10 @@ class _Arbiter(Arbiter):  # type: ignore[misc]
         # A signal that reaches a new worker before its own handlers stand would be lost: they wait until then.
         signal.pthread_sigmask(signal.SIG_BLOCK, TO_WORKERS)
         try:
-            return super().spawn_worker()
+            pid = super().spawn_worker()
+            if self.app.plan.witness is not None:
+                self.app.plan.witness.has_forked()
+            return pid
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, TO_WORKERS)
 

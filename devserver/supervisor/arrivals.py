@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from devserver.lifecycle import Event
 from devserver.records.changes import ChangeSet
-from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, Told, Warmed
+from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, PageAt, Told, Warmed
 from devserver.supervisor.spawner import Warm
 
 
@@ -74,5 +74,6 @@ Arrival: TypeAlias = (
     | Kept
     | Note
     | Look
+    | PageAt
 )
 Arrivals: TypeAlias = "queue.SimpleQueue[Arrival]"

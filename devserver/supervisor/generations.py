@@ -72,7 +72,7 @@ class Generations:
         self._terminal = terminal
         self._reaper = reaper
         self._stand_in = stand_in
-        self._companions = frozenset(companions)
+        self._companions = set(companions)
         self.making = threading.Lock()  # held while a process is made beside the generations, until it is spared
         self._spared: set[int] = set()
         self._lives: dict[int, Life] = {}
@@ -190,6 +190,12 @@ class Generations:
     def spare(self, pid: int) -> None:
         """This process, which leads its group, is no stray: the command of --run. The one before has ended."""
         self._spared = {pid}
+        if self._reaper is not None:
+            self._reaper.watch_group(pid)
+
+    def accompany(self, pid: int) -> None:
+        """This process, which leads its group, and all that it starts are no strays until the tool ends."""
+        self._companions.add(pid)
         if self._reaper is not None:
             self._reaper.watch_group(pid)
 

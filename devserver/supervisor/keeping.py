@@ -174,6 +174,8 @@ class Keeping:
         if stage is None:
             return self._unkept
         made = stage.wait()
+        if made is None and not stage.is_lost:
+            return None  # it was not worth it
         child = self._launch(stage, made.files, briefing) if made is not None else LOST
         if isinstance(child, Child):
             stage.generations.add(briefing.generation)

@@ -38,6 +38,7 @@ _ACTING = (
     Key("R", "reload, with all libraries imported anew", (ReloadAsked(cold=True),)),
     Key("w", "what is watched", (Look("watched"),)),
     Key("t", "full traceback of the last error", (Look("traceback"),)),
+    Key("o", "open the page to look at and to try from", (Look("page"),)),
     Key("c", "clear the terminal", (Look("clear"),)),
     Key("q", "quit", (StopAsked(),)),
 )

@@ -19,6 +19,7 @@ from devserver.records.messages import (
     LoadReport,
     Note,
     Remembered,
+    RequestsAnswered,
     SawChange,
     StopWanted,
     WorkerDied,
@@ -88,7 +89,7 @@ class News:
                 self._replays.remember(request)
             case LoadReport():
                 return self._loaded(generation, life, record, model.generation)
-            case Diagnostic() | Note():
+            case Diagnostic() | Note() | RequestsAnswered():
                 return (lifecycle.Noted(generation, record),)
             case Gone(code):
                 self._edits.ends()

@@ -56,6 +56,11 @@ class StageProcess:
         made = self.made
         return Kept(made.pid, made.init_ms, tuple(sorted(made.files))) if made is not None else None
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether it was there, and is not any more."""
+        return self._made is not None and not self._thread.is_alive()
+
     def wait(self) -> Initialised | None:
         """What it tells of itself; None where it never came to be, or has ended."""
         self._is_settled.wait(ANSWER_LIMIT)

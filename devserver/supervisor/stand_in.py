@@ -17,14 +17,13 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from email.parser import HeaderParser
-from io import StringIO
 from typing import TypeAlias
 
 from devserver.process.platform import System
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
 from devserver.serve import GENERATION
+from devserver.serve.framing import fields_of
 from devserver.serve.handoff import split
 from devserver.serve.intake import Intake, plain_answer
 from devserver.serve.kept import Kept
@@ -48,8 +47,7 @@ class _Answer:
 
     def to(self, one: Kept) -> bytes:
         """The whole answer to this request; only a client on this machine is told all of it."""
-        _, _, head = one.store.peek().decode("latin-1").partition("\n")
-        fields = HeaderParser().parse(StringIO(head, newline=None), headersonly=True)
+        fields = fields_of(one.store.peek())
         body: dict[str, object] = {"message": MESSAGE}
         if self.error is not None and is_local(one.address[0] if one.address else None, fields):
             body["error"] = as_json.error_object(self.error)

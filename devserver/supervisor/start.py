@@ -18,12 +18,13 @@ from devserver.process.listener import Listener, bind_all, listening_on, with_re
 from devserver.process.platform import System
 from devserver.process.reaper import Reaper
 from devserver.process.terminal import Terminal
-from devserver.records.messages import Gone, Note, Told
+from devserver.records.messages import Gone, Look, Note, Told
 from devserver.serve.handoff import Handoff
 from devserver.supervisor.arrivals import Arrivals, FilesChanged, Heard, NothingPending, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.keys import Keys
+from devserver.supervisor.page import PageRoom
 from devserver.supervisor.project import Project
 from devserver.supervisor.spawner import Spawner
 from devserver.supervisor.stand_in import StandIn
@@ -80,15 +81,20 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
         stack.callback(keeping.close)
         console.keeps(lambda: keeping.kept)
         System.hear_stop_signals(lambda: arrivals.put(StopAsked()))
-        stack.enter_context(Keys(terminal, arrivals.put))
         generations = Generations(spawner, keeping, terminal, reaper, companions, stand_in)
         console.share_line(generations.take_line)
+        address = listeners[-1].address
+        where = (address, console.feed, environ, lifeline.descriptor)
+        page = PageRoom(project.config, *where, generations, arrivals.put)
+        stack.callback(page.close)
+        if config.page is not None:
+            page.start()
+        stack.enter_context(Keys(terminal, lambda key: page.open() if key == Look("page") else arrivals.put(key)))
 
         def command(config: Config, address: str) -> Command:
             told, making, spare = environment(environ, address), generations.making, generations.spare
             return Command(config.run or "", told, config.base, lambda _: None, making, spare)
 
-        address = listeners[-1].address
         supervisor = Supervisor(arrivals, console, project, generations, spawner, watch, address, command)
         supervisor.begin()
         supervisor.loop()

@@ -23,6 +23,7 @@ from devserver.records.messages import (
     LoadReport,
     Look,
     Note,
+    PageAt,
 )
 from devserver.replay.rounds import Replays
 from devserver.supervisor.arrivals import (
@@ -102,7 +103,7 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
-            case Look() | Kept():
+            case Look() | PageAt() | Kept():
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)

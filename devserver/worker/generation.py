@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any, Literal, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
@@ -44,16 +44,22 @@ from devserver.serve import GENERATION, WorkerAborted, WorkerLeaving, Wsgi
 from devserver.usercode import loader
 from devserver.usercode.env_writes import Preparations
 from devserver.usercode.import_times import import_seconds
+from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.kept import Keeper, Made, Resumption
+from devserver.worker.keep.observing import Made
+from devserver.worker.kept import Keeper
 from devserver.worker.reporter import LoadReporter, RequestReporter
-from devserver.worker.standby import Standby
+
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Resumption
+    from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
 script_log = logging.getLogger("azmlinfsrv.user_script")
 LOAD_FAILED = 3
+WORTH_MS = 10.0  # of load and init(); what takes less is done again sooner than a stage is made and asked
 COLD_PATIENCE = 10.0  # seconds
 Result = TypeVar("Result")
 
@@ -142,6 +148,10 @@ class Generation:
         if not self.in_loop and self.forks > self.config.worker_count:
             self.tell(WorkerReplaced())
 
+    def has_forked(self) -> None:
+        if self.post.keeper is not None and self.forks == self.config.worker_count:
+            self.post.keeper.give_up()  # the workers have it, and it ends with the one that makes the stage
+
     def forked(self, worker: Any) -> None:
         self.recorder, self.place = worker.recorder, worker.place
         self.recorder.watch_crashes()  # with preload the app is made already
@@ -221,10 +231,11 @@ class Generation:
 
     def _keep(self) -> None:
         """Leave the stage behind from which the next generations may come; it never returns from here."""
-        keeper, go_on = self.post.keeper, self.go_on
-        if debugger.is_loaded():
-            return
-        if keeper is not None and go_on is not None:
+        keeper, go_on, times = self.post.keeper, self.go_on, self._times()
+        if debugger.is_loaded() or times.script_ms + times.init_ms < WORTH_MS:
+            if keeper is not None:
+                keeper.give_up()
+        elif keeper is not None and go_on is not None:
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
             self.could_stand_by = keeper.could_stand_by
         elif self.in_loop and self.config.keep and not self.post.standby:
@@ -362,13 +373,16 @@ class Generation:
         if self.post.number is None:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
-        app = holding_app(problem, self.post.number, self.config.server_version)
+        app = self._telling(holding_app(problem, self.post.number, self.config.server_version), problem)
         return self._remembering(app) if self.config.replay == "last" else app
+
+    def _telling(self, app: Wsgi, problem: Diagnostic | None = None) -> Wsgi:
+        return telling(app, Together(self.post.tell), self.config.base, problem)
 
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:
             return app
-        app = knowing_samples(app, self.config.samples)
+        app = knowing_samples(self._telling(app), self.config.samples)
         if self.config.replay is None:
             return app
         return remembering(app, self.tell, only_failed=self.config.replay == "failed")

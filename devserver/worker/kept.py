@@ -1,79 +1,27 @@
-"""The initialised stage: a fork of the generation that has loaded the script and run init(), which never answers.
+"""What a generation does so that init() may be kept: load and init() are watched, and the stage is split off.
 
-It waits beside that generation. After a save that does not concern init() the next generation is a fork of it, with
-the code changed; so is the one that follows a generation that has died.
+Only that is here which every start has to import; the stage itself is in `initialised`.
 """
 
 from __future__ import annotations
 
 import gc
 import os
-import signal
 import socket
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from importlib.util import decode_source
-from typing import NoReturn
+from typing import TYPE_CHECKING
 
-from devserver.process import lifeline
-from devserver.process.platform import System, leave
-from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_order
-from devserver.records.reasons import Reason, Why
-from devserver.records.stamps import Stamp
-from devserver.usercode import executions, loader
+from devserver.process.platform import System
+from devserver.records.reasons import Reason
+from devserver.usercode import executions
 from devserver.usercode.ownership import is_own_file, is_user_file
-from devserver.worker.forks import Office, ended_children, lead_group
-from devserver.worker.keep.decide import Plan, decide, why_never
-from devserver.worker.keep.mend import disown, part
-from devserver.worker.keep.stage import Initialised as State
-from devserver.worker.keep.stage import Observer, resume
-from devserver.worker.libraries import Imported, imported_libraries
+from devserver.worker.forks import lead_group
+from devserver.worker.keep.mend import part
+from devserver.worker.keep.observing import Made, Observer
 
-
-@dataclass(frozen=True)
-class Resumption:
-    """In a fork of the stage: what it has to do before it answers, the order behind it, and its descriptors."""
-
-    state: State
-    plan: Plan
-    order: KeptOrder
-    descriptors: tuple[int, ...]
-
-    def begin(self) -> None:
-        """At once, also in a process that only forks those who answer."""
-        disown(self.state.left)
-
-    def resume(self) -> None:
-        """As after a fresh start of the files as they are now. Errors: OSError."""
-        resume(self.state, self.plan, is_known)
-        learn(self.order)
-
-
-def learn(order: KeptOrder) -> None:
-    """What was loaded is what the order has brought, also of files that were only touched."""
-    for path, (content, stamp) in order.contents.items():
-        if path in loader.loaded:
-            loader.know(path, decode_source(content), stamp)
-
-
-def is_known(_path: str, _text: str) -> None:
-    """For the exchange of code: `learn` has seen to it."""
-
-
-@dataclass(frozen=True)
-class Made:
-    """What load and init() have come to. `differences`: paths of all that is not as it was loaded or read.
-
-    `files`: the user's that were loaded, with their stamps. `init_ms`: how long init() took.
-    """
-
-    differences: Callable[[], Collection[str]]
-    files: Mapping[str, Stamp]
-    init_ms: float
-
-
-Become = Callable[[Resumption], NoReturn]
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Become
 
 
 @contextmanager
@@ -85,29 +33,6 @@ def watching(observer: Observer) -> Iterator[None]:
             yield
         finally:
             executions.hearers.clear()
-
-
-def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by_fork: bool) -> Plan | Reason:
-    """What to change for this order, or why init() has to run again."""
-    changed = libraries.changed()
-    if changed is not None:
-        return Reason(Why.LIBRARY, path=changed)
-    if (lost := _stands_nowhere()) is not None:
-        return lost
-    other = next((path for path in made.differences() if path not in order.contents), None)
-    if other is not None:
-        return Reason(Why.DATA, path=other)
-    contents = {path: content for path, (content, _) in order.contents.items()}
-    return decide(state.history, contents, by_fork=by_fork)
-
-
-def _stands_nowhere() -> Reason | None:
-    """The working directory may have been removed, and made again or not: a fresh start stands in the new one."""
-    try:
-        os.getcwd()
-    except OSError:
-        return Reason(Why.SYSTEM, fact="the working directory is gone")
-    return None
 
 
 class Keeper:
@@ -142,9 +67,13 @@ class Keeper:
         if not self._has_turn():
             self.give_up()
             return None
-        state = self._observer.initialised()
+        from devserver.worker.initialised import Stage, stands_nowhere
+        from devserver.worker.keep.decide import why_never
+        from devserver.worker.keep.stage import initialised
+
+        state = initialised(self._observer)
         lost = state.forkable if isinstance(state.forkable, Reason) else why_never(state.history, by_fork=True)
-        reason = lost or _stands_nowhere()
+        reason = lost or stands_nowhere()
         if reason is not None:
             self.give_up()
             never = why_never(state.history, by_fork=False)
@@ -155,7 +84,7 @@ class Keeper:
             pid = os.fork()
             if pid == 0:
                 self._close_others()
-                _Stage(self._channel, state, become, made).serve()
+                Stage(self._channel, state, become, made).serve()
             lead_group(pid)
             part(state.left)
         self.give_up()
@@ -170,6 +99,7 @@ class Keeper:
 
     def give_up(self) -> None:
         """There will be no stage of this process's making, beside one that is there."""
+        self._observer.stop()
         self._channel.close()
         for listener in self.listeners:
             os.close(listener)
@@ -179,63 +109,3 @@ class Keeper:
         for number in {*(self._before_load - self._before_server), *self._tools}:
             with suppress(OSError):
                 os.close(number)
-
-
-class _Stage:
-    def __init__(self, channel: socket.socket, state: State, become: Become, made: Made) -> None:
-        os.setpgid(0, 0)
-        lifeline.hang_on_again()
-        _forget_signals()
-        self._office = Office(channel)
-        self._state = state
-        self._become = become
-        self._made = made
-        self._libraries = imported_libraries()
-
-    def serve(self) -> NoReturn:
-        """Take orders until there are no more; then what load and init() have left is cleared away."""
-        try:
-            self._office.tell_process(Initialised(os.getpid(), self._made.files, self._made.init_ms), os.getpid())
-            while True:
-                ordered, ended = self._office.wait(None)
-                for pid, status in ended_children() if ended else ():
-                    self._office.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
-                if ordered:
-                    self._take_order()
-        except (OSError, EOFError):
-            leave(0)
-        finally:
-            os._exit(1)
-
-    def _take_order(self) -> None:
-        order, descriptors = receive_order(self._office.channel)
-        assert isinstance(order, KeptOrder)
-        plan = plan_for(order, self._state, self._made, self._libraries, by_fork=True)
-        try:
-            if isinstance(plan, Reason):
-                self._office.tell(Concerned(plan))
-            else:
-                self._fork(Resumption(self._state, plan, order, tuple(descriptors)))
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-
-    def _fork(self, resumption: Resumption) -> None:
-        try:
-            pid = os.fork()
-        except OSError as error:
-            self._office.tell(Concerned(Reason(Why.SYSTEM, fact=error.strerror or "")))
-            return
-        if pid == 0:
-            self._office.leave()
-            self._become(resumption)
-        lead_group(pid)
-        self._office.tell_process(Forked(pid), pid)
-
-
-def _forget_signals() -> None:
-    """No server is here that could handle them; the script itself handles none, or there were no stage."""
-    for number in signal.valid_signals():
-        if callable(signal.getsignal(number)):
-            signal.signal(number, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -8,7 +8,7 @@ import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from typing import BinaryIO, NoReturn
+from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from devserver.config.settings import Config
 from devserver.config.variables import variables_of
@@ -26,8 +26,11 @@ from devserver.serve import Plan, runner, serve
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.forks import wait_until_told
 from devserver.worker.generation import Generation, Post
-from devserver.worker.kept import Keeper, Resumption
-from devserver.worker.standby import Standby
+from devserver.worker.kept import Keeper
+
+if TYPE_CHECKING:
+    from devserver.worker.initialised import Resumption
+    from devserver.worker.standby import Standby
 
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
 
@@ -69,11 +72,17 @@ def begin(
     listeners, paused = wire.open_listeners(briefing), lambda: loan.used or debugger.is_loaded()
     tools = (link.descriptor, *scoreboard.descriptors, control.fileno())
     keeper = Keeper(briefing.channel, listeners, tools) if briefing.channel >= 0 else None
-    standby = Standby(control, link.send) if briefing.stands_by else None
+    standby = _standby(control, link) if briefing.stands_by else None
     return run_generation(
         Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused, keeper, standby),
         lambda generation, resumption: _go_on(generation, resumption, link),
     )
+
+
+def _standby(control: BinaryIO, link: Link) -> Standby:
+    from devserver.worker.standby import Standby  # hardly any process has to do with it
+
+    return Standby(control, link.send)
 
 
 def _go_on(generation: Generation, resumption: Resumption, link: Link) -> NoReturn:

@@ -13,7 +13,10 @@ from devserver.config.settings import Config
 from devserver.process.platform import System
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
+from devserver.worker.keep import ran
 from devserver.worker.keep.forkable import threads_left
+
+_STAGE = "devserver.worker.initialised"
 
 
 @contextmanager
@@ -40,12 +43,13 @@ def _flush() -> None:
 
 def rehearse() -> None:
     """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
-    for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb"):
+    for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb", _STAGE):
         importlib.import_module(name)
     if System.can_fork:
         from devserver.serve import with_gunicorn
 
         with_gunicorn.prepare()
+    ran.prepare()
     environ = {
         **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
         **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},

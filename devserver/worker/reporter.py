@@ -38,6 +38,7 @@ from devserver.scoring.script import (
 from devserver.scoring.telemetry import Answered, Telemetry
 from devserver.serve import WorkerAborted
 from devserver.usercode import loader
+from devserver.worker.answers import PROBLEM
 
 Tell = Callable[[Told], None]
 
@@ -191,7 +192,7 @@ class RequestReporter:
 
     def _failed(self, error: BaseException, request: Request, describe: Callable[[], Diagnostic]) -> LazyReport:
         self.telemetry.failed(error, request.ids.request or "", request.ids.client or "")
-        return LazyReport(describe, lambda found: self._tell_found(found, error))
+        return LazyReport(describe, lambda found: self._tell_found(found, error, request))
 
     def _described(self, error: BaseException, phase: str, request: Request, status: int) -> Diagnostic:
         return exceptions.describe(error, phase, function=self.script.run, request=request.facts, status=status)
@@ -200,7 +201,8 @@ class RequestReporter:
         found, sample = self._described(error, phase, request, 500), request.environ.get(SAMPLE)
         return problems.of_sample(found, error, sample) if sample is not None else found
 
-    def _tell_found(self, found: Diagnostic, error: BaseException | None = None) -> None:
+    def _tell_found(self, found: Diagnostic, error: BaseException | None, request: Request) -> None:
+        request.environ[PROBLEM] = found
         self.tell(hints.explain(found, error, model_dir=self.config.model_dir))
 
     # --- failures that no answer tells
@@ -210,12 +212,12 @@ class RequestReporter:
         self.tell(problems.timed_out(error, limit, setting="WORKER_TIMEOUT", request=request.facts, status=500))
 
     def body_failed(self, error: Exception, request: Request, status: int) -> None:
-        self._tell_found(self._described(error, "response", request, status), error)
+        self._tell_found(self._described(error, "response", request, status), error, request)
 
     def odd_result(self, result: object, request: Request) -> None:
         warning = return_value.result_warning(result, self.script.run, request=request.facts)
         if warning is not None:
-            self._tell_found(warning)
+            self._tell_found(warning, None, request)
 
     # --- answers
 

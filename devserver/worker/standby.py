@@ -15,8 +15,10 @@ from devserver.process.wire import KeptOrder, read_turn
 from devserver.records.messages import StandsBy, Taken, Told
 from devserver.records.reasons import Reason
 from devserver.usercode.ownership import is_own_file, is_user_file
-from devserver.worker.keep.stage import Observer, change
-from devserver.worker.kept import Made, is_known, learn, plan_for, watching
+from devserver.worker.initialised import is_known, learn, plan_for
+from devserver.worker.keep.observing import Made, Observer
+from devserver.worker.keep.stage import change, initialised
+from devserver.worker.kept import watching
 from devserver.worker.libraries import imported_libraries
 from devserver.worker.rehearsal import silence
 
@@ -40,7 +42,7 @@ class Standby:
 
     def wait(self, made: Made) -> KeptOrder:
         """Until its turn comes; then the code is that of the order. Ends the process where it does not come."""
-        state, libraries = self._observer.initialised(by_fork=False), imported_libraries()
+        state, libraries = initialised(self._observer, by_fork=False), imported_libraries()
         self._tell(StandsBy(made.init_ms, made.files))
         try:
             order = read_turn(self._control)

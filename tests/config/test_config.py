@@ -457,6 +457,13 @@ def test_notes(read: Read, tmp_path: Path) -> None:
     assert read(AZUREML_MODEL_DIR="file").notes == (f"the model directory is not a folder: {tmp_path / 'file'}",)
 
 
+def test_the_page(read: Read) -> None:
+    """Its port is given, or the one that people know, or any; without the loop there is none, which is said."""
+    assert read("--reload").page is None
+    assert [read("--reload", "--page", *port).page for port in ((), ("0",), ("8000",))] == [5002, 0, 8000]
+    assert read("--page").notes == ("--page has no effect without --reload",)
+
+
 def test_notes_about_waitress(read: Read) -> None:
     """What waitress cannot enforce is said if it was asked for, and only then."""
     waitress = ("--server", "waitress")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from live import DEADLINE, ROOT, environment
 
-from devserver.config import vscode
+from devserver.config import editor_files, jsonc, vscode
 
 ARGUMENTS = ("--entry_script", "score.py", "--model_dir", "./model")
 TASKS, LAUNCH = vscode.targets(ARGUMENTS)
@@ -35,6 +35,13 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [sys.executable, "-m", "devserver", "--init_vscode", *arguments],
         cwd=folder, env=environment({}), capture_output=True, text=True, timeout=DEADLINE,
      encoding="utf-8")  # fmt: skip
+
+
+def added(before: str, target: vscode.Target = TASKS) -> str:
+    """The file's text with our entries."""
+    planned = editor_files.merge(editor_files.entries_in(before, target), target)
+    assert not planned.replaced
+    return editor_files.changed(before, target, planned)
 
 
 def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
@@ -65,13 +72,12 @@ def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
 )
 def test_adds_and_loses_nothing(before: str) -> None:
     """Every character that was there stays, in its order; what is new are the entries, at the end."""
-    after, kept = vscode.added(before, TASKS)
-    assert not kept
-    was, now = vscode.parse(before), vscode.parse(after)
+    after = added(before)
+    was, now = jsonc.parse(before), jsonc.parse(after)
     assert now == {**was, "tasks": [*was.get("tasks", []), *TASKS.entries]}
     left = iter(after)
     assert all(character in left for character in before)
-    assert vscode.added(after, TASKS) == (after, [])
+    assert added(after) == after
     assert ("\r\n" in before) == ("\r\n" in after) and after.count("\n") == after.replace("\r\n", "\n").count("\n")
     if "\r\n" in before:
         assert "\n" not in after.replace("\r\n", "")
@@ -79,7 +85,7 @@ def test_adds_and_loses_nothing(before: str) -> None:
 
 def test_comments_stay_beside_their_entry() -> None:
     """The comment behind the last entry does not come to stand behind a new one."""
-    after, _ = vscode.added(FULL, TASKS)
+    after = added(FULL)
     assert '["]", "// no comment"] }, /* ours */ // the last one\n        {\n            "label"' in after
 
 
@@ -91,22 +97,10 @@ def test_what_is_not_understood_is_left_alone(tmp_path: Path, before: str) -> No
     path.write_text(before, encoding="utf-8")
     done = command(tmp_path, *ARGUMENTS) if before == "{" else None
     with pytest.raises(ValueError):
-        vscode.added(before, TASKS)
+        added(before)
     if done is not None:
         assert done.returncode == 1 and path.read_text(encoding="utf-8") == before
         assert all(json.dumps(label) in done.stdout for label in LABELS)
-
-
-def test_an_entry_of_the_same_name_is_never_overwritten(tmp_path: Path) -> None:
-    """Where somebody changed an entry, it stays; what was meant for it is printed."""
-    first = command(tmp_path, *ARGUMENTS)
-    path = tmp_path / TASKS.path
-    changed = path.read_text(encoding="utf-8").replace('"silent"', '"always"', 1)
-    path.write_text(changed, encoding="utf-8")
-    done = command(tmp_path, *ARGUMENTS)
-    assert (first.returncode, done.returncode) == (0, 1)
-    assert path.read_text(encoding="utf-8") == changed
-    assert json.dumps(LABELS[0]) in done.stdout and json.dumps(LABELS[1]) not in done.stdout
 
 
 def test_arguments_are_handed_on() -> None:

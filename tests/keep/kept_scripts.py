@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import linecache
@@ -20,7 +21,8 @@ import devserver.worker.keep
 from devserver.display.reasons import sentence
 from devserver.records.reasons import Reason
 from devserver.worker.keep.decide import Plan, decide
-from devserver.worker.keep.stage import Initialised, Observer, resume
+from devserver.worker.keep.observing import Observer
+from devserver.worker.keep.stage import Initialised, initialised, resume
 
 OURS = os.path.dirname(devserver.worker.keep.__file__) + os.sep
 BODIES = ({"x": 1}, {"x": 2}, {"x": 3})
@@ -138,7 +140,7 @@ def initialise(folder: str) -> tuple[ModuleType, Initialised]:
         module = load(folder)
         module.init()
     Loader.observer = None
-    return module, observer.initialised()
+    return module, initialised(observer)
 
 
 def play(
@@ -162,6 +164,7 @@ def _files(part: str | Mapping[str, str]) -> Mapping[str, str]:
 def _play(
     folder: str, saves: Sequence[Mapping[str, str]], bodies: Sequence[object], later: Sequence[str]
 ) -> list[dict[str, Any]]:
+    gc.freeze()  # what the tests have made is not looked through each time
     sys.dont_write_bytecode = True
     warnings.simplefilter("default")
     warnings.showwarning = lambda *_args, **_kwargs: None

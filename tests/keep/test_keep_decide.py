@@ -639,7 +639,7 @@ ANEW = {
     "a child": (
         "children",
         edits(
-            PLAIN + "\n\nchild = os.fork()\nif child == 0:\n    import time; time.sleep(3); os._exit(0)\n",
+            PLAIN + "\n\nchild = os.fork()\nif child == 0:\n    import time; time.sleep(0.3); os._exit(0)\n",
             ("value + 1", "value + 2"),
         ),
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import _thread
+import hashlib
 import os
 import random
 import sys
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from kept_scripts import in_fork, initialise, show, write
 
+from devserver.worker.keep import forkable as questions
 from devserver.worker.keep.decide import Plan, decide, still_as_left
 from devserver.worker.keep.forkable import Forkable, _openmp_runtimes, forkable, pause_openmp, state_now
 from devserver.worker.keep.stage import resume
@@ -205,3 +208,23 @@ def test_a_spare_may_have_asked_for_its_number(tmp_path: Path) -> None:
 
 def test_pausing_where_there_is_no_runtime_does_nothing() -> None:
     assert pause_openmp() == _openmp_runtimes()
+
+
+def test_a_thread_on_its_last_steps_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """join() is over before the system's thread is, and on a busy machine that is seen; a thread that waits stays."""
+    monkeypatch.setattr(questions, "ENDING_LIMIT", 20.0)
+
+    def joined() -> object:
+        # without the interpreter's lock, as the last steps are, and unknown to `threading`
+        _thread.start_new_thread(hashlib.pbkdf2_hmac, ("sha256", b"", b"", 150_000))
+        return questions.threads_left()
+
+    def waits() -> object:
+        lock = _thread.allocate_lock()
+        lock.acquire()
+        _thread.start_new_thread(lock.acquire, ())
+        reason = questions.threads_left()
+        return reason is not None and reason.why.value
+
+    assert in_fork(joined) is None
+    assert in_fork(waits) == "threads"

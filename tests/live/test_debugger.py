@@ -213,7 +213,7 @@ def test_the_port_that_the_server_connects_to(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["--debug", "5678", "--reload"], 'pip install "azmlinfsrv-devserver[debug]"'),
+        (["--debug", "5678", "--reload"], "pip install debugpy"),
         (["--debug", "5678"], "argument --debug: it needs --reload"),
         (["--debug_wait", "--reload"], "argument --debug_wait: it needs --debug PORT"),
     ],

@@ -189,7 +189,7 @@ def test_missing_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, EXPORTER, None)
     said: list[str] = []
     assert type(collecting.start(config_for(f"InstrumentationKey={KEY}"), said.append)) is Off
-    assert len(said) == 1 and said[0].endswith('pip install "azmlinfsrv-devserver[appinsights]"')
+    assert len(said) == 1 and said[0].endswith("pip install azure-monitor-opentelemetry-exporter")
     assert "\n" not in said[0]
 
 

@@ -6,7 +6,7 @@ import pickle
 
 import pytest
 
-from devserver.serve.framing import HEAD_LIMIT, LINE_LIMIT, Framing
+from devserver.serve.framing import HEAD_LIMIT, LINE_LIMIT, Framing, fields_of
 
 POST = b"POST /score HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -69,3 +69,10 @@ def test_a_client_that_waits(version: bytes, expects: bool) -> None:
     assert not framing.feed(head) and framing.expects_continue is expects and framing.is_bare
     assert not framing.feed(b"a") and not framing.is_bare
     assert framing.feed(b"b")
+
+
+def test_fields_of_a_head() -> None:
+    """By names in small letters, the first of a name; nothing of the body is a field."""
+    head = b"POST / HTTP/1.1\r\nHOST:  here:1 \r\nno field\r\nVia : a\r\nvia: b\r\nOrigin: null\n\r\nx-real-ip: c\r\n"
+    assert fields_of(head) == {"host": "here:1", "via": "a", "origin": "null"}
+    assert fields_of(b"GET / HTTP/1.1") == fields_of(b"") == {}

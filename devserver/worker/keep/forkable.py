@@ -7,6 +7,7 @@ looked at what is left. Linux only: everything is read in /proc/self.
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found,unused-ignore]  # signal.getsignal() makes an enum of each
 import ctypes
 import mmap
 import os
@@ -14,6 +15,7 @@ import re
 import signal
 import stat
 import sys
+import time
 import warnings
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from devserver.records.reasons import Reason, Why
 from devserver.worker.keep.hook import quiet
 
 OMP_PAUSE_HARD = 2
+ENDING_LIMIT = 0.2  # seconds for threads that may be about to end
 _RUNTIME = re.compile(r"/lib(gomp|iomp5|omp)\b[^/]*\.so[^/]*$")
 _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
@@ -133,6 +136,7 @@ def threads_left() -> Reason | None:
         return None
     pause_openmp()
     _throw_away_fork()
+    _wait_for_ending()
     names = _other_threads()
     return Reason(Why.THREADS, fact=", ".join(names)) if names else None
 
@@ -147,12 +151,32 @@ def _throw_away_fork() -> None:
     os.waitpid(pid, 0)
 
 
+def _wait_for_ending() -> None:
+    """A thread that was joined may still have its last steps to go, on a busy machine for a while."""
+    limit = time.monotonic() + ENDING_LIMIT
+    while any(_runs(number) for number in _others() if number not in _named()) and time.monotonic() < limit:
+        time.sleep(0.001)
+
+
+def _runs(thread: int) -> bool:
+    text = _read(f"/proc/self/task/{thread}/stat")
+    return text[text.rfind(")") + 1 :].split()[:1] == ["R"]
+
+
 def _other_threads() -> list[str]:
     """Names of all threads but this one: Python's, else the system's."""
+    named = _named()
+    return sorted({named.get(number) or _system_name(number) for number in _others()} - {""})
+
+
+def _others() -> list[int]:
+    return [int(number) for number in os.listdir("/proc/self/task") if int(number) != os.getpid()]
+
+
+def _named() -> dict[int | None, str]:
+    """Python's threads that are not over."""
     threading = sys.modules.get("threading")
-    named = {found.native_id: found.name for found in threading.enumerate()} if threading is not None else {}
-    others = [int(number) for number in os.listdir("/proc/self/task") if int(number) != os.getpid()]
-    return sorted({named.get(number) or _system_name(number) for number in others} - {""})
+    return {found.native_id: found.name for found in threading.enumerate()} if threading is not None else {}
 
 
 def _system_name(thread: int) -> str:
@@ -198,13 +222,15 @@ def _opened(number: int) -> Opened | None:
         target, status = os.readlink(f"/proc/self/fd/{number}"), os.fstat(number)
     except OSError:
         return None  # the listing's own
-    text = _read(f"/proc/self/fdinfo/{number}")
+    kind = stat.S_IFMT(status.st_mode)
+    # nothing but a file has a position, or locks that anybody could share
+    text = _read(f"/proc/self/fdinfo/{number}") if kind in (stat.S_IFREG, stat.S_IFDIR) else ""
     facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
     return Opened(
         number,
         target,
         (status.st_dev, status.st_ino),
-        stat.S_IFMT(status.st_mode),
+        kind,
         int(facts.get("flags", "0"), 8),
         int(facts.get("pos", "0")),
         "\nlock:" in text,
@@ -250,14 +276,17 @@ def reopen(descriptors: Collection[Opened]) -> None:
 
 
 def _shared_memory() -> frozenset[Shared]:
-    with quiet(), open("/proc/self/maps") as maps:
-        rows = [line.rstrip("\n").split(None, 5) for line in maps]
-    return frozenset(_shared(row) for row in rows if row[1][1] == "w" and row[1][3] == "s")
+    with quiet(), open("/proc/self/maps", "rb") as maps:
+        found = _WRITABLE.findall(maps.read())
+    return frozenset(_shared(row.decode(errors="replace").split(None, 5)) for row in found)
 
 
 def _shared(row: list[str]) -> Shared:
     start, end = (int(address, 16) for address in row[0].split("-"))
     return Shared(start, end, row[1], row[5] if len(row) > 5 else "a mapping without a name")
+
+
+_WRITABLE = re.compile(rb"^\S+ .w.s .*$", re.MULTILINE)
 
 
 def _is_nobody_else_s(shared: Shared) -> bool:
@@ -291,7 +320,7 @@ _MAP_FIXED = 0x10
 
 
 def _signal_handlers() -> dict[int, object]:
-    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+    return {number: _signal.getsignal(number) for number in range(1, signal.NSIG)}
 
 
 def _timers() -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """Starts one process of the tool; it stands in a folder of its own, so that no file beside it is taken for a library's.
 
 The arguments are the descriptors of a briefing, a link, a scoreboard and a lifeline, for a generation, the same after
-`spare` for one that waits to become a generation, or `warm` and those of a socket and a lifeline.
+`spare` for one that waits to become a generation, `warm` and those of a socket and a lifeline, `page` and those of a
+pipe and a lifeline, or `open` and a URL to show in a browser.
 """
 
 from __future__ import annotations
@@ -41,6 +42,32 @@ def spare(told: str, link: str, page: str, dump: str, lifeline: str) -> None:
     main(os.fdopen(System.inherited_descriptor(told, os.O_RDONLY), "rb"), link, page, dump)
 
 
+def page(told: str, lifeline: str) -> None:
+    from devserver.process.lifeline import hang_on
+    from devserver.process.platform import System
+
+    System.lead_own_group()
+    hang_on(System.inherited_descriptor(lifeline, os.O_RDONLY))
+    from devserver.display.page.main import main
+
+    main(os.fdopen(System.inherited_descriptor(told, os.O_RDONLY), "rb"))
+
+
+def show(url: str) -> None:
+    """Stays until the browser has ended, where it was not there before: its orphans are this process's."""
+    import webbrowser
+
+    from devserver.process.platform import System
+
+    System.adopt_orphans()
+    webbrowser.open(url)
+    try:
+        while True:
+            os.wait()
+    except (ChildProcessError, AttributeError):  # there is none left, or nobody can be waited for
+        pass
+
+
 def warm(channel: str, lifeline: str) -> None:
     from devserver.process.platform import System
 
@@ -62,6 +89,10 @@ if __name__ == "__main__":
     _find_package()
     if sys.argv[1] == "warm":
         warm(*sys.argv[2:])
+    elif sys.argv[1] == "page":
+        page(*sys.argv[2:])
+    elif sys.argv[1] == "open":
+        show(*sys.argv[2:])
     elif sys.argv[1] == "spare":
         spare(*sys.argv[2:])
     else:
