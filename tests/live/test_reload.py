@@ -104,7 +104,9 @@ def test_a_save_while_loading(tmp_path: Path, server: str) -> None:
 
 WORLD = """
 import os, sys, signal
-handlers = [str(signal.getsignal(n)) for n in (signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE, signal.SIGHUP)]
+names = ("SIGUSR2", "SIGALRM", "SIGPIPE", "SIGHUP", "SIGBREAK")
+numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+handlers = [str(signal.getsignal(number)) for number in numbers]
 world = {
     "environ": dict(os.environ), "path": list(sys.path), "folder": os.getcwd(), "handlers": handlers,
     "arguments": list(sys.argv), "umask": os.umask(0o022), "name": __name__, "file": __file__,
@@ -116,7 +118,7 @@ def init():
     sys.path.insert(0, "/leak")
     os.chdir("/")
     os.umask(0o077)
-    for number in (signal.SIGUSR2, signal.SIGALRM, signal.SIGPIPE, signal.SIGHUP):
+    for number in numbers:
         signal.signal(number, lambda *_: None)
 def run(data):
     return world
@@ -333,6 +335,8 @@ def test_the_script_is_deleted(tmp_path: Path, server: str) -> None:
         loop.save("score.py", answering(2))
         loop.wait_for_nth("ready", 2)
         assert loop.ask().json() == 2
+        if WINDOWS:
+            return  # nobody can remove a folder that is a working directory there
         shutil.rmtree(loop.project)
         assert loop.ask().status == 503
         loop.save("score.py", answering(3))
