@@ -2,6 +2,8 @@
 
     python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [idle]
 
+On Linux only.
+
 Each part prints its figures and ends with `ok` or `VIOLATED`; the exit code is 1 when one is violated.
 """
 

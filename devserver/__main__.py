@@ -2,8 +2,9 @@
 
 Python puts the working directory before the standard library here, so that a queue.py of the user's would be taken for
 the library's. It is put last before anything else is imported, and first again for the script, when nothing of ours is
-left to import. What Python itself imports in order to get here (types, functools) cannot be helped any more; the
-console script has no such trouble.
+left to import. What Python itself imports in order to get here (`runpy` needs collections, contextlib, functools,
+importlib, keyword, operator, reprlib, types and warnings) comes from the working directory before any code of a package
+runs, and cannot be helped; the console script and `python -P -m devserver` have no such trouble.
 """
 
 import os

@@ -36,6 +36,7 @@ EPILOG = (
     "Options may be shortened, and written with dashes. SCRIPT is the same as --entry_script; with --reload alone, "
     "score.py is found here, in src or in code. The README lists the environment variables."
 )
+SHORT_BEFORE = {"p": "port"}  # what a newer option would make ambiguous
 NEAR = 0.6  # of two names, from which one may be meant by the other
 USUAL_WIDTH = 80  # columns, where nobody knows how many there are
 
@@ -126,7 +127,7 @@ def _with_underscores(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument[2:].partition("=")
-    return "--" + name.replace("-", "_") + equals + value
+    return "--" + SHORT_BEFORE.get(name, name.replace("-", "_")) + equals + value
 
 
 def _is_option(word: str) -> bool:

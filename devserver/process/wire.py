@@ -84,7 +84,8 @@ def read_turn(control: BinaryIO) -> KeptOrder:
 class WarmOrder:
     """What to import: `modules` in this order, with `path` as sys.path but for `user_folders`.
 
-    The first of these will stand before the libraries when the script is loaded. `arguments` are for sys.argv.
+    The first of these will stand before the libraries when the script is loaded. `arguments` are for sys.argv. `lazy`
+    are modules that libraries have imported late, if nothing speaks against it; those that fail are left out.
     """
 
     path: tuple[str, ...]
@@ -92,6 +93,7 @@ class WarmOrder:
     modules: tuple[str, ...]
     arguments: tuple[str, ...]
     becomes: bool  # it may become a generation itself
+    lazy: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

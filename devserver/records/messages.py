@@ -38,6 +38,17 @@ class Dependencies:
         """All that can be compared, absent files and links included."""
         return {**self.links, **dict.fromkeys(self.absent), **self.data}
 
+    def without(self, told: Dependencies) -> Dependencies:
+        """What is new in this one. Folders that were searched are whole, with all that was searched there."""
+        known = frozenset(told.absent)
+        return Dependencies(
+            {path: stamp for path, stamp in self.data.items() if path not in told.data},
+            tuple(path for path in self.absent if path not in known),
+            {path: stamp for path, stamp in self.links.items() if path not in told.links},
+            {folder: at for folder, at in self.listed.items() if folder not in told.listed},
+            {folder: names for folder, names in self.searches.items() if names != told.searches.get(folder)},
+        )
+
     def __or__(self, later: Dependencies) -> Dependencies:
         return Dependencies(
             self.data | later.data,
@@ -50,9 +61,20 @@ class Dependencies:
 
 @dataclass(frozen=True)
 class FileWritten:
-    """The script itself writes this file, or has written it until now (time.time_ns); that is no change."""
+    """The script itself writes this file, or has written it until now (time.time_ns); that is no change.
+
+    `apart`: it was in a child process, of which nobody tells how long it goes on.
+    """
 
     path: str
+    at_ns: int
+    apart: bool = False
+
+
+@dataclass(frozen=True)
+class ProgramStarted:
+    """The script has started another process (time.time_ns), of which nobody tells what it writes."""
+
     at_ns: int
 
 
@@ -218,6 +240,8 @@ class LoadReport:
 
     `files`: absolute path -> stamp of the user's code as loaded; `depends`: on what else it depends.
     `modules`: third-party modules that user code imported; `warm`: the process had imported them before the script.
+    `indirect`: those of them for which a library asked at its request. `lazy`: all that were imported, also beside
+    them; none where the script sets what they may read.
     `environment`: variables that user code set before it imported one of them. `kept_ms`: how long init() had taken
     that did not run again; None where it ran. `anew`: why it ran although nothing but code has changed. `unkept`: why
     it will have to run again whatever changes; `could_stand_by`: a process could that is none of its forks.
@@ -227,6 +251,8 @@ class LoadReport:
     files: dict[str, Stamp] = field(default_factory=dict)
     depends: Dependencies = Dependencies()
     modules: tuple[str, ...] = ()
+    indirect: frozenset[str] = frozenset()
+    lazy: tuple[str, ...] = ()
     times: Times = Times()
     error: Diagnostic | None = None
     warm: bool = False
@@ -239,9 +265,13 @@ class LoadReport:
 
 @dataclass(frozen=True)
 class Warmed:
-    """The imports are done. `refusal` says why no generation can come from this process, or is None."""
+    """The imports are done. `refusal` says why no generation can come from this process, or is None.
+
+    `threaded`: the library of which the import has started threads that a fork would lose.
+    """
 
     refusal: str | None
+    threaded: str = ""
 
 
 @dataclass(frozen=True)
@@ -259,6 +289,7 @@ class Refused:
 Told: TypeAlias = (
     FilesLoaded
     | FileWritten
+    | ProgramStarted
     | Dependencies
     | SawChange
     | WorkerDied

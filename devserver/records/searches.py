@@ -8,7 +8,7 @@ that was loaded has changed. A search names such places by folder, name and form
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import IntFlag
 from importlib.machinery import BYTECODE_SUFFIXES, EXTENSION_SUFFIXES, SOURCE_SUFFIXES
 from typing import TypeAlias
@@ -33,6 +33,7 @@ Names: TypeAlias = Mapping[str, int]
 Searches: TypeAlias = dict[str, dict[str, int]]
 """Folders (absolute), and the names that would win in each of them."""
 
+LARGE = 256 << 10  # bytes of a folder itself: some ten thousand names
 _FORMS = {
     **dict.fromkeys(BYTECODE_SUFFIXES, Form.BYTECODE),
     **dict.fromkeys(SOURCE_SUFFIXES, Form.SOURCE),
@@ -58,9 +59,9 @@ def matches(folder: str, names: Names, path: str) -> bool:
 
 
 def present(folder: str, names: Names) -> list[str]:
-    """The files that are there and win."""
+    """The files that are there and win. In a very large folder they are asked for one by one."""
     found = []
-    for name in _entries(folder):
+    for name in _likely(names) if _is_large(folder) else _entries(folder):
         forms = names.get(_stem(name), 0)
         path = os.path.join(folder, name)
         if "." not in name:
@@ -72,8 +73,26 @@ def present(folder: str, names: Names) -> list[str]:
 
 def packages(folder: str, names: Names) -> list[str]:
     """The folders that are there and would be packages if the right file were in them."""
-    inside = (name for name in _entries(folder) if names.get(name, 0) & (Form.PACKAGE | Form.NAMESPACE))
+    inside = (
+        name
+        for name in (names if _is_large(folder) else _entries(folder))
+        if names.get(name, 0) & (Form.PACKAGE | Form.NAMESPACE)
+    )
     return [path for path in (os.path.join(folder, name) for name in inside) if os.path.isdir(path)]
+
+
+def _is_large(folder: str) -> bool:
+    """Whether to list it takes longer than to ask for hundreds of names, as far as its own size tells."""
+    try:
+        return os.stat(folder).st_size > LARGE
+    except (OSError, ValueError):
+        return False
+
+
+def _likely(names: Names) -> Iterator[str]:
+    for name in names:
+        yield name
+        yield from (name + suffix for suffix in _FORMS)
 
 
 def merged(one: Mapping[str, Names], other: Mapping[str, Names]) -> Searches:

@@ -40,6 +40,11 @@ class PauseOver:
 
 
 @dataclass(frozen=True)
+class WaitOver:
+    """The libraries that a start waits for should have been imported by now."""
+
+
+@dataclass(frozen=True)
 class DebuggerCame:
     """A debugger is attached to the tool, or (`attached` is false) has gone."""
 
@@ -67,6 +72,7 @@ Arrival: TypeAlias = (
     | FilesChanged
     | NothingPending
     | PauseOver
+    | WaitOver
     | DebuggerCame
     | LookDue
     | WarmedUp

@@ -9,16 +9,17 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 from devserver.lifecycle import Event, LaunchDue, Overdue, Settled
-from devserver.supervisor.arrivals import LookDue, PauseOver
+from devserver.supervisor.arrivals import LookDue, PauseOver, WaitOver
 
 LOOK_EVERY = 1.0  # seconds between two looks at what a generation is at
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 
 Name: TypeAlias = tuple[str, int]  # what for, and the generation; 0 for none
-Due: TypeAlias = Event | LookDue | PauseOver
+Due: TypeAlias = Event | LookDue | PauseOver | WaitOver
 LAUNCH: Name = ("launch", 0)
 REST: Name = ("rest", 0)
+LIBRARIES: Name = ("libraries", 0)
 
 
 class Deadlines:
@@ -40,6 +41,10 @@ class Deadlines:
     def launches(self) -> None:
         """It starts now."""
         self._drop(LAUNCH)
+
+    def wait_for_libraries(self, seconds: float) -> None:
+        """A start waits for them until then."""
+        self._set(LIBRARIES, seconds, WaitOver())
 
     def look_at(self, generation: int) -> None:
         """It is looked once, a little later, what it is at."""

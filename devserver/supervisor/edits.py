@@ -10,6 +10,7 @@ from devserver.config.settings import Config
 from devserver.process import table
 from devserver.process.outputs import Outputs
 from devserver.records.changes import ChangeSet
+from devserver.records.messages import FileWritten
 from devserver.supervisor.deadlines import Deadlines
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.own_writes import OwnWrites, changed_at, names_for_people
@@ -48,9 +49,13 @@ class Edits:
         """One is about to be buried."""
         self._own.look(time.time_ns())
 
-    def wrote(self, path: str, at_ns: int) -> None:
+    def wrote(self, written: FileWritten) -> None:
         """The script itself did."""
-        self._own.wrote(path, at_ns)
+        self._own.wrote(written.path, written.at_ns, written.apart)
+
+    def started(self, at_ns: int) -> None:
+        """The script has started another process."""
+        self._own.started(at_ns)
 
     def among(self, changes: ChangeSet) -> ChangeSet:
         """What asks for a new generation now; what has to come to rest first is kept for `rested`."""

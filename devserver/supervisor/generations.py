@@ -50,6 +50,16 @@ class Life:
         return Death(name, code_alone, ending.phase, ending.error, contended)
 
 
+@dataclass(frozen=True)
+class Waiting:
+    """A generation that starts when the libraries are there that are being imported."""
+
+    briefing: Briefing
+    files: Versions
+    anew: Reason | None
+    since: float = field(default_factory=time.monotonic)
+
+
 class Generations:
     """All generations that are not gone yet, by their numbers.
 
@@ -78,6 +88,7 @@ class Generations:
         self._lives: dict[int, Life] = {}
         self._line = False  # whether one that is gone has left a line unfinished
         self._newest = 0
+        self._waiting: Waiting | None = None
 
     def __getitem__(self, generation: int) -> Life:
         return self._lives[generation]
@@ -91,16 +102,44 @@ class Generations:
         self._newest = briefing.generation
         if self._stand_in is not None:
             self._stand_in.end()
-        kept = self._from_stage(briefing, scope)
+        kept, cold = self._from_stage(briefing, scope), scope >= Scope.REWARM
         if isinstance(kept, Child):
-            life = Life(kept, dict(files))
+            self._add(briefing.generation, Life(kept, dict(files)))
+        elif briefing.hold is None and not cold and self._spawner.patience():
+            self._waiting = Waiting(briefing, files, kept)
+            self._spawner.tell_wait()
         else:
-            with self._keeping.offer(briefing) as offered:
-                life = Life(self._spawner.launch(offered, cold=scope >= Scope.REWARM), dict(files), anew=kept)
-        child = life.child
-        self._lives[briefing.generation] = life
+            self._spawn(Waiting(briefing, files, kept), cold)
+
+    def _spawn(self, start: Waiting, cold: bool = False) -> None:
+        with self._keeping.offer(start.briefing) as offered:
+            child = self._spawner.launch(offered, cold)
+        self._add(start.briefing.generation, Life(child, dict(start.files), anew=start.anew, launched=start.since))
+
+    def _add(self, generation: int, life: Life) -> None:
+        self._lives[generation] = life
         if self._reaper is not None:
-            self._reaper.watch_group(child.process.pid)
+            self._reaper.watch_group(life.child.process.pid)
+
+    # --- one that waits for libraries
+
+    @property
+    def waiting(self) -> int | None:
+        """The generation that starts as soon as the libraries are there."""
+        return self._waiting.briefing.generation if self._waiting is not None else None
+
+    def go_on(self) -> None:
+        """It starts now. Errors: OSError where no process can be made."""
+        start, self._waiting = self._waiting, None
+        if start is not None:
+            self._spawn(start)
+
+    def cancel(self, generation: int) -> bool:
+        """Whether it still waited, and will not be started any more."""
+        waited = self.waiting == generation
+        if waited:
+            self._waiting = None
+        return waited
 
     def stand_in(self, generation: int, error: Diagnostic | None) -> None:
         """No process can answer for it: from now on this one does, until the next launch."""
@@ -115,7 +154,7 @@ class Generations:
     def stand_by(self, briefing: Briefing) -> None:
         """Beside this generation, which answers, another process may do what the next would have to wait for."""
         life = self._lives.get(briefing.generation)
-        if life is not None:
+        if life is not None and not self._spawner.patience():
             self._keeping.stand_by(briefing, life.child.process.pid)
 
     def learned(self, generation: int, loaded: LoadReport, is_current: bool, project: Project) -> LoadReport:
@@ -146,9 +185,10 @@ class Generations:
 
     def slow(self, generation: int, loads: bool) -> Slow | None:
         """What it is at and since when, while it `loads`; else the oldest call of run(), if there is one."""
-        life = self._lives.get(generation)
+        life, waiting = self._lives.get(generation), self._waiting
         if life is None:
-            return None
+            waits = waiting is not None and waiting.briefing.generation == generation
+            return Slow(generation, time.monotonic() - waiting.since) if waiting is not None and waits else None
         board = life.child.scoreboard
         since = life.launched if loads else board.oldest_call()
         return None if since is None else Slow(generation, time.monotonic() - since, board.loading if loads else "run")

@@ -18,6 +18,7 @@ from devserver.records.messages import (
     Keyboard,
     LoadReport,
     Note,
+    ProgramStarted,
     Remembered,
     RequestsAnswered,
     SawChange,
@@ -72,8 +73,10 @@ class News:
                 self._learn(generation == model.generation, files)
             case Dependencies():
                 self._depend(generation == model.generation, record)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
+            case FileWritten():
+                self._edits.wrote(record)
+            case ProgramStarted(at_ns):
+                self._edits.started(at_ns)
             case SawChange(paths):
                 self._watch.look(paths, generation)
             case WorkerDied():

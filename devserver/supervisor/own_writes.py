@@ -4,9 +4,9 @@ What the script opens to write, moves or deletes is told by its process, with th
 time is the script's. A later one is an edit, so that an edit of a file which the script also writes is not lost.
 
 What libraries in C and programs write is told by nobody. There a loop gives it away: a file that changes again each
-time while the script is loaded, or in the first request after that. Such changes are obeyed twice, a third time after a
-pause in which a person's saves have come to an end, and after that they are left out. When the file changes at another
-time, an edit is seen in it again.
+time while the script is loaded, or in the first request after that, or soon after a program was started, for which no
+request may wait. Such changes are obeyed twice, a third time after a pause in which a person's saves have come to an
+end, and after that they are left out. When the file changes at another time, an edit is seen in it again.
 
 Times are of the wall clock, in nanoseconds, as the system gives them to files.
 """
@@ -14,6 +14,7 @@ Times are of the wall clock, in nanoseconds, as the system gives them to files.
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -21,6 +22,9 @@ from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 
 LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
+APART_NS = 250_000_000  # the same for a child process, of which nobody tells when it is done
+PROGRAM_NS = 2_000_000_000  # how long after its start a program may have changed what has changed
+PROGRAMS = 200  # the latest starts that are known
 DELETED_NS = 3_000_000_000  # how long after the word of it a file may be seen to be gone
 OBEYED = 2  # changes in a row that nobody explains and that start a generation at once; one more does after a pause
 PAUSE = 1.0  # seconds without a change
@@ -77,6 +81,7 @@ class OwnWrites:
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
     _left_out: set[str] = field(default_factory=set)
+    _programs: deque[int] = field(default_factory=lambda: deque(maxlen=PROGRAMS))
 
     def launched(self, at_ns: int, read: Callable[[int], Spans]) -> None:
         """A generation begins to load; `read` gives the times at which it works."""
@@ -93,10 +98,14 @@ class OwnWrites:
         for generation in self._generations:
             generation.look(now_ns)
 
-    def wrote(self, path: str, at_ns: int) -> None:
-        """The script itself writes there, or has done so until then."""
+    def started(self, at_ns: int) -> None:
+        """The script has started a program."""
+        self._programs.append(at_ns)
+
+    def wrote(self, path: str, at_ns: int, apart: bool = False) -> None:
+        """The script itself writes there, or has done so until then; a child process (`apart`) a little longer."""
         self._written.pop(path, None)
-        self._written[path] = at_ns
+        self._written[path] = at_ns + (APART_NS if apart else 0)
         if len(self._written) > MOST:
             del self._written[next(iter(self._written))]
 
@@ -165,9 +174,12 @@ class OwnWrites:
     def _is_suspect(self, change: FileChange, at_ns: int, others: set[str]) -> bool:
         """Whether it may be the work of a library or program of the script's: of data, and while the script worked.
 
-        Of a file that is left out, or goes with `others` that are suspect, any request counts and not only the first.
+        A program may go on when the work is done that has started it. Of a file that is left out, or goes with `others`
+        that are suspect, any request counts and not only the first.
         """
         again = self._is_left_out(change) or not others.isdisjoint(self._keys(change))
+        if change.role in _SUSPECT and any(at - TICK_NS <= at_ns <= at + PROGRAM_NS for at in self._programs):
+            return True
         return change.role in _SUSPECT and any(
             generation.loaded_at(at_ns)
             or generation.spans.in_first(at_ns)

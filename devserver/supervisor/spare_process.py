@@ -22,11 +22,12 @@ ENDED = "the process that imported the libraries ended"
 class SpareProcess:
     """The supervisor's handle of one spare.
 
-    `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
+    `modules`, `lazy`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
     """
 
     def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
+        self.lazy = frozenset(order.lazy)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
         self._origin = origin
@@ -76,6 +77,7 @@ class SpareProcess:
     def extend(self, order: WarmOrder) -> None:
         """Import more."""
         self.modules |= frozenset(order.modules)
+        self.lazy |= frozenset(order.lazy)
         self.is_ready = False
         self._started.tell(pickle.dumps(order))
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import TypeAlias
 
 from devserver.process.child import Child, Deliver, Origin
@@ -16,6 +17,17 @@ from devserver.supervisor.warm_process import WarmProcess
 
 Warm: TypeAlias = WarmProcess | SpareProcess
 
+WARM_UP = 10.0  # seconds in which a process imports all that is not the script's, also on a busy machine
+WAITS = (
+    "the start waits for libraries that are being imported already: that is sooner than to import them once more beside"
+)
+APART = (
+    "{} starts threads when it is imported, which a fork would lose: each start imports it anew, and no other library "
+    "(with --server waitress that is not done again, either)"
+)
+MOST_APART = 10  # libraries that are left out, each at the cost of another import of the rest
+TOO_LONG = "the libraries take much longer to import ahead of the script than in it"
+
 
 class Spawner:
     """Starts generations, warm where it can be. All is called from the supervisor's thread.
@@ -24,6 +36,9 @@ class Spawner:
     later, it becomes the next one itself, and another one takes its place. On Windows it is a spare from its start on.
 
     `deliver` takes what the generations tell, and `deliver_warmed` what `warmed` wants to know, both from threads.
+    A start that comes while libraries are imported waits for them, as long as `patience` says: two processes that
+    import the same beside each other take twice the time, and the one that has begun is ahead.
+
     `say` gets one line for each new reason why a start was cold, and `tell_warmed` the libraries that were imported
     ahead.
     """
@@ -49,19 +64,38 @@ class Spawner:
         self._wanted = warm
         self._warm: Warm | None = None
         self._modules: dict[str, None] = {}
+        self._lazy: dict[str, None] = {}
+        self._apart: set[str] = set()  # libraries that are not imported ahead, for they start threads
+        self._surroundings: tuple[tuple[str, ...], dict[str, str]] = ((), {})
         self._said = ""
+        self._cost = 0.0  # seconds in which a script has imported the libraries
+        self._due = 0.0  # when those that are being imported ahead should be there
+        self._has_said_waits = False
 
     @property
     def pids(self) -> set[int]:
         """The warm process, where there is one."""
         return {self._warm.pid} if self._warm is not None else set()
 
+    def patience(self) -> float:
+        """Seconds that a start may wait for what is being imported; 0 where there is no reason to."""
+        is_coming = self._warm is not None and not self._warm.is_ready
+        return max(0.0, self._due - time.monotonic()) if is_coming else 0.0
+
+    def tell_wait(self) -> None:
+        """A start does wait; that is said once."""
+        if not self._has_said_waits:
+            self._has_said_waits = True
+            self._say(WAITS)
+
     def launch(self, briefing: Briefing, cold: bool = False, deliver: Deliver | None = None) -> Child:
         """A process for this generation; what it tells goes to `deliver`. Errors: OSError where none can be made."""
-        deliver = deliver or self._deliver
+        is_next, deliver = deliver is None, deliver or self._deliver
         briefing = dataclasses.replace(briefing, path=self._path)
         if cold:
             self._give_up()
+        elif is_next and briefing.hold is None and self._warm is not None and not self._warm.is_ready:
+            self._refuse(TOO_LONG)  # nothing is imported beside this start
         warm, ahead = self._warm, dataclasses.replace(briefing, warm=True)
         is_usable = warm is not None and warm.is_ready and not warm.refusal
         child = self._launch_warm(warm, ahead, deliver) if warm is not None and is_usable else None
@@ -85,13 +119,20 @@ class Spawner:
         """
         if not self._wanted:
             return
-        self._modules = {**(self._modules if loaded.warm else {}), **dict.fromkeys(loaded.modules)}
+        self._cost = max(self._cost, _import_seconds(loaded))
+        named = dict.fromkeys(name for name in loaded.modules if name not in loaded.indirect)
+        self._modules = {**(self._modules if loaded.warm else {}), **named}
+        self._lazy = {**(self._lazy if loaded.warm else {}), **dict.fromkeys(loaded.lazy)}
         refusal = _why_not(loaded.environment) or _why_never(self._becomes)
         if refusal is not None:
             self._refuse(refusal)
             return
+        self._surroundings = (tuple(user_folders), settings)
+        self._try_warm_up()
+
+    def _try_warm_up(self) -> None:
         try:
-            self._warm_up(tuple(user_folders), settings)
+            self._warm_up(*self._surroundings)
         except OSError as error:
             self._refuse(f"the libraries cannot be imported ahead ({error.strerror})")
 
@@ -105,29 +146,48 @@ class Spawner:
         self._explain(reason)
 
     def _warm_up(self, user_folders: tuple[str, ...], settings: dict[str, str]) -> None:
-        warm, wanted = self._warm, self._modules.keys()
-        if warm is not None and warm.refusal is not None and wanted != warm.modules:
+        warm, wanted = self._warm, self._kept_of(self._modules)
+        if warm is not None and warm.refusal is not None and set(wanted) != warm.modules:
             self._give_up()
             warm = None
-        missing = tuple(name for name in wanted if warm is None or name not in warm.modules)
-        order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes)
+        missing = self._kept_of(self._modules, warm.modules if warm is not None else ())
+        lazy = self._kept_of(self._lazy, warm.lazy if warm is not None else ())
+        order = WarmOrder(self._path, user_folders, missing, tuple(sys.argv), self._becomes, lazy)
         if warm is None:
             environ = {**self._origin.environ, **settings}
             kind = WarmProcess if System.lends_descriptors else SpareProcess
             self._warm = kind(order, dataclasses.replace(self._origin, environ=environ))
             self._warm.listen(self._deliver_warmed)
-        elif missing and warm.is_ready and warm.refusal is None:
+            self._expect()
+        elif (missing or lazy) and warm.is_ready and warm.refusal is None:
             warm.extend(order)
+            self._expect()
+
+    def _expect(self) -> None:
+        self._due = time.monotonic() + WARM_UP + 2 * self._cost
+        self._has_said_waits = False
 
     def warmed(self, process: Warm, told: Warmed) -> None:
         """It has imported what it was told to, or is gone."""
         if process is not self._warm or process.is_ready:
             return
         process.is_ready, process.refusal = True, told.refusal
-        if told.refusal is not None:
+        if told.threaded and len(self._apart) < MOST_APART:
+            self._leave_apart(told.threaded)
+        elif told.refusal is not None:
             self._explain(told.refusal)
         else:
             self._tell_warmed(sorted(process.modules))
+
+    def _leave_apart(self, library: str) -> None:
+        """For all the time to come: a process with its threads cannot be forked, so another one is made without it."""
+        self._apart.add(library)
+        self._say(APART.format(library))
+        self._give_up()
+        self._try_warm_up()
+
+    def _kept_of(self, modules: Iterable[str], known: Collection[str] = ()) -> tuple[str, ...]:
+        return tuple(name for name in modules if name not in known and name.partition(".")[0] not in self._apart)
 
     def _explain(self, reason: str) -> None:
         if reason != self._said:
@@ -142,6 +202,12 @@ class Spawner:
     def close(self) -> None:
         """Ends the warm process."""
         self._give_up()
+
+
+def _import_seconds(loaded: LoadReport) -> float:
+    """At most; how long it takes what libraries import late is not known apart."""
+    times = loaded.times
+    return (times.imports_ms + (times.script_ms + times.init_ms if loaded.lazy else 0)) / 1000
 
 
 def _why_not(variables: Sequence[str]) -> str | None:

@@ -35,6 +35,7 @@ from devserver.supervisor.arrivals import (
     LookDue,
     NothingPending,
     PauseOver,
+    WaitOver,
     WarmedUp,
 )
 from devserver.supervisor.deadlines import Deadlines
@@ -107,10 +108,13 @@ class Supervisor:
                 self._console.show(arrival)
             case Note(text):
                 self._console.note(text)
-            case FileWritten(path, at_ns):
-                self._edits.wrote(path, at_ns)
+            case FileWritten():
+                self._edits.wrote(arrival)
             case WarmedUp(process, told):
                 self._spawner.warmed(process, told)
+                self._wait_for_libraries()
+            case WaitOver():
+                self._wait_for_libraries()
             case FilesChanged(changes):
                 self._changed(self._edits.among(changes))
             case PauseOver():
@@ -170,7 +174,7 @@ class Supervisor:
             case lifecycle.LaunchLater(seconds):
                 self._deadlines.launch_in(seconds)
             case lifecycle.Retire(generation):
-                self._endings.retire(generation, self._model)
+                self._retire(generation)
             case lifecycle.SetDeadline(generation, kind):
                 self._endings.limit(generation, kind)
             case lifecycle.Kill(generation):
@@ -194,8 +198,26 @@ class Supervisor:
         files = self._generations.died_with if hold is not None else self._project.script_version()
         report = hold.report if hold is not None else None
         briefing = self._project.briefing(generation, tuple(sys.argv), report, files)
+        self._try(generation, lambda: self._generations.launch(briefing, files, scope))
+        self._wait_for_libraries()
+
+    def _retire(self, generation: int) -> None:
+        if self._generations.cancel(generation):
+            self._arrivals.put(lifecycle.NotLaunched(generation))
+        else:
+            self._endings.retire(generation, self._model)
+
+    def _wait_for_libraries(self) -> None:
+        """A generation may wait for them, which starts when they are there, or take too long."""
+        generation, seconds = self._generations.waiting, self._spawner.patience()
+        if generation is not None and seconds > 0:
+            self._deadlines.wait_for_libraries(seconds)
+        elif generation is not None:
+            self._try(generation, self._generations.go_on)
+
+    def _try(self, generation: int, launch: Callable[[], None]) -> None:
         try:
-            self._generations.launch(briefing, files, scope)
+            launch()
         except OSError as error:
             failed = LoadReport(False, error=problems.no_process(error, sys.executable))
             self._arrivals.put(lifecycle.NotLaunched(generation, failed, error.filename is None))

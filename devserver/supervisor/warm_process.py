@@ -22,11 +22,12 @@ ENDED = "the process that imported the libraries ended"
 class WarmProcess:
     """The supervisor's handle of one warm process. Errors: OSError where none can be made.
 
-    `modules`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
+    `modules`, `lazy`, `is_ready` and `refusal` belong to the supervisor's thread; the one that listens only delivers.
     """
 
     def __init__(self, order: WarmOrder, origin: Origin) -> None:
         self.modules = frozenset(order.modules)
+        self.lazy = frozenset(order.lazy)
         self.is_ready = False
         self.refusal: str | None = None  # why nothing can come from here, once it is ready
         self.has_become = False  # it is a generation now
@@ -68,6 +69,7 @@ class WarmProcess:
     def extend(self, order: WarmOrder) -> None:
         """Import more. Errors: OSError where it is gone."""
         self.modules |= frozenset(order.modules)
+        self.lazy |= frozenset(order.lazy)
         self.is_ready = False
         send(self._channel, order)
 

@@ -18,15 +18,24 @@ from typing import Any
 from devserver.records.searches import ANY, REGULAR, Searches, stronger_than
 from devserver.records.stamps import Stamp, full_stamp, read_stamped, stat_stamp
 from devserver.usercode import executions, import_times
-from devserver.usercode.ownership import caused_by_user, folders_of, is_user_file, is_users_namespace, user_folders
+from devserver.usercode.ownership import (
+    caused_by_user,
+    folders_of,
+    imported_by_user,
+    is_user_file,
+    is_users_namespace,
+    user_folders,
+)
 
 # One process loads one generation of user code, so these are the process's own, like sys.modules.
 loaded: dict[str, Stamp] = {}  # absolute path -> the stamp of exactly what was loaded
 sources: dict[str, str] = {}  # absolute path -> the text that was compiled, newlines as \n
 modules: dict[str, None] = {}  # third-party modules (dotted names, in order) that user code imported or caused
+indirect: set[str] = set()  # those of them that no import of the user's own names: a library asked for them
 missing: dict[str, tuple[str, ...]] = {}  # module name -> the user's folders in which it was looked for in vain
 searched: Searches = {}  # the user's folders, and the modules that would be found there if they came
 ahead: set[str] = set()  # what was imported before the script, and would be found in its folder if it came
+lazily_ahead: set[str] = set()  # modules that were imported before the script although it does not name them
 script: str | None = None  # the absolute path of the entry script, once it was asked for
 entry: ModuleType | None = None  # the entry script's module as far as it was executed; it stands in no other list
 hearers: list[Callable[[str, Stamp], None]] = []  # called with each file of the user's that has been read
@@ -36,7 +45,7 @@ def forget() -> None:
     """Start anew: nothing has been loaded."""
     global script, entry
     script = entry = None
-    for book in (loaded, sources, modules, missing, searched, ahead):
+    for book in (loaded, sources, modules, indirect, missing, searched, ahead, lazily_ahead):
         book.clear()
 
 
@@ -295,6 +304,8 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
         pass  # a folder of the user's without __init__.py: what lies in it is found by itself
     elif spec.name.partition(".")[0] not in sys.stdlib_module_names and caused_by_user(sys._getframe(2)):
         modules[spec.name] = None
+        if not imported_by_user(sys._getframe(2)):
+            indirect.add(spec.name)
         import_times.measure(spec.loader)
     return spec
 

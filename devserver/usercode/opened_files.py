@@ -14,20 +14,19 @@ import time
 from _thread import get_ident
 from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
-from typing import Any, Literal, TypeAlias
-from urllib.parse import unquote
+from typing import Any, TypeAlias
 
 from devserver.records.stamps import Stamp, data_stamp, stat_stamp
 from devserver.usercode import loader
+from devserver.usercode.audit_arguments import Access, absolute, access_of, database
 from devserver.usercode.ownership import STANDARD, caused_by_user, is_own_file, is_user_file
 
-MOST_READ = 4000  # files; whoever reads more of them gets the others watched where a watched folder holds them
+MOST_READ = 1000  # files that load and init() read; more of them are watched only where a watched folder holds them
+MOST_READ_LATER = 200  # that are first read by requests
 MOST_ABSENT = 1000
 MOST_LISTED = 200
 MOST_KEPT_OPEN = 50
 AGAIN = 0.05  # seconds within which the same file is told once to be written
-
-Access: TypeAlias = Literal["reads", "may write", "writes"]
 
 _SYSTEM = (
     *(os.path.join(os.sep, name, "") for name in ("proc", "sys", "dev", "run", "etc", "lib", "lib64", "bin")),
@@ -47,19 +46,25 @@ class OpenedFiles:
 
     It listens from its first `with` on, in which load and init() run; what happens later counts between `begins` and
     `ends`. Files below `folders` always count, others unless they are the system's. `written` is told of each file that
-    the script has written, and once more at the end of the work in which it did.
+    the script has written, and once more at the end of the work in which it did; `started` that it has started another
+    process.
     """
 
-    def __init__(self, folders: Sequence[str], written: Callable[[str], None]) -> None:
+    def __init__(
+        self, folders: Sequence[str], written: Callable[[str], None], started: Callable[[], None] = lambda: None
+    ) -> None:
         self.stamps: dict[str, Stamp] = {}
         self.absent: dict[str, None] = {}
         self.listed: dict[str, int] = {}
         self.written: dict[str, Stamp | None] = {}  # with their stats, as the script left them
         self._folders = tuple({os.path.join(os.path.abspath(folder), "") for folder in folders})
         self._tell = written
+        self._tell_started = started
         self._told: dict[str, float] = {}
+        self._pid = os.getpid()
         self._may_write: dict[str, None] = {}
         self._now: set[str] = set()  # written since the last end
+        self._most = MOST_READ
         self._working = 0  # pieces of work at this moment
         self._busy: set[int] = set()  # threads that are in here
         self._listening = False
@@ -70,11 +75,13 @@ class OpenedFiles:
             self._listening = True
             sys.addaudithook(self._heard)  # for good: it cannot be taken away
         self._stand_in()
+        self._most = MOST_READ
         self.begins()
         return self
 
     def __exit__(self, *_: object) -> None:
         self.ends()
+        self._most = min(MOST_READ, len(self.stamps) + MOST_READ_LATER)
         for undo in reversed(self._undo):
             undo()
         self._undo.clear()
@@ -82,6 +89,7 @@ class OpenedFiles:
     def begins(self) -> None:
         """The script works from here on."""
         self._working += 1
+        self._pid = os.getpid()
 
     def ends(self) -> None:
         """It has done one piece of work. What it could have written, it has if the content is another one."""
@@ -115,7 +123,18 @@ class OpenedFiles:
         elif anew:
             self.stamps.pop(path, None)
 
+    @property
+    def is_apart(self) -> bool:
+        """Whether this is a child of the process that works: when it is done, nobody tells."""
+        return os.getpid() != self._pid
+
     # --- heard
+
+    def _started(self, _arguments: tuple[Any, ...], _frame: FrameType) -> None:
+        now = time.monotonic()
+        if self._working and now - self._told.get("", -AGAIN) >= AGAIN:
+            self._told[""] = now
+            self._tell_started()
 
     def _heard(self, event: str, arguments: tuple[Any, ...]) -> None:
         handler = _HANDLERS.get(event)
@@ -134,7 +153,7 @@ class OpenedFiles:
 
     def _opened(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
         name, mode, flags = arguments
-        path, access = _absolute(name), access_of(mode, flags)
+        path, access = absolute(name), access_of(mode, flags)
         if path is None or (access != "reads" and os.path.isdir(path)):
             return  # a file without a name is made in that folder, or nothing
         if access == "writes":
@@ -143,51 +162,51 @@ class OpenedFiles:
             self._note_read(path, access, frame)
 
     def _connected(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        path = _absolute(_database(arguments[0]))
+        path = absolute(database(arguments[0]))
         if path is not None:
             self._note_read(path, "may write", frame)
 
     def _extension_loaded(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        path = _absolute(arguments[1] or None)
+        path = absolute(arguments[1] or None)
         if path is not None:
             self._note_read(path, "reads", frame)
 
     def _library_loaded(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        path = _absolute(arguments[0] or None)
+        path = absolute(arguments[0] or None)
         if path is not None and os.path.isfile(path):
             self._note_read(path, "reads", frame)
 
     def _truncated(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
-        self._note_written(_absolute(arguments[0]))
+        self._note_written(absolute(arguments[0]))
 
     def _wrote(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
         folder = arguments[-1] if isinstance(arguments[-1], int) else -1
-        self._note_written(_absolute(arguments[0], folder))
+        self._note_written(absolute(arguments[0], folder))
 
     def _made_folder(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        if not os.path.lexists(_absolute(arguments[0], arguments[-1]) or ""):  # else it fails, and changes nothing
+        if not os.path.lexists(absolute(arguments[0], arguments[-1]) or ""):  # else it fails, and changes nothing
             self._wrote(arguments, frame)
 
     def _removed_folder(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        if not os.listdir(_absolute(arguments[0], arguments[-1]) or ""):
+        if not os.listdir(absolute(arguments[0], arguments[-1]) or ""):
             self._wrote(arguments, frame)
 
     def _wrote_second(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
-        self._note_written(_absolute(arguments[1], arguments[-1] if isinstance(arguments[-1], int) else -1))
+        self._note_written(absolute(arguments[1], arguments[-1] if isinstance(arguments[-1], int) else -1))
 
     def _moved(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
         source, target, here, there = (*arguments, -1, -1)[:4]
-        self._note_written(_absolute(source, here))
-        self._note_written(_absolute(target, there))
+        self._note_written(absolute(source, here))
+        self._note_written(absolute(target, there))
 
     def _removed_tree(self, arguments: tuple[Any, ...], _frame: FrameType) -> None:
-        top = _absolute(arguments[0])
+        top = absolute(arguments[0])
         for path in [path for path in (*self.stamps, *self.listed) if top and path.startswith(os.path.join(top, ""))]:
             self.listed.pop(path, None)
             self._note_written(path)
 
     def _was_listed(self, arguments: tuple[Any, ...], frame: FrameType) -> None:
-        path = _absolute(arguments[0] or ".")
+        path = absolute(arguments[0] or ".")
         if path is None or not self._working or path in self.listed or len(self.listed) >= MOST_LISTED:
             return
         if not self._counts(os.path.join(path, "x")) or not _lists_for_user(path, frame):
@@ -215,7 +234,7 @@ class OpenedFiles:
         if path in self.stamps or not self._working or not self._counts(path) or path in loader.loaded:
             return
         stamp = data_stamp(path)
-        if len(self.stamps) >= MOST_READ or len(self._may_write) >= MOST_READ:
+        if len(self.stamps) >= self._most or len(self._may_write) >= MOST_READ:
             return
         if stamp is not None:
             self.stamps[path] = stamp
@@ -265,7 +284,7 @@ class OpenedFiles:
         return ask
 
     def _looked_in_vain(self, name: object) -> None:
-        path = _absolute(name)
+        path = absolute(name)
         if path is not None and self._counts(path):
             self._note_absent(path, None)
 
@@ -286,35 +305,8 @@ _HANDLERS: Mapping[str, _Handler] = {
     "os.rmdir": OpenedFiles._removed_folder,
     "os.truncate": OpenedFiles._truncated,
     "shutil.rmtree": OpenedFiles._removed_tree,
+    **dict.fromkeys(("subprocess.Popen", "os.system", "os.posix_spawn", "os.fork"), OpenedFiles._started),
 }
-
-
-def access_of(mode: object, flags: object) -> Access:
-    """What an `open` event is for; a mode that can write where it need not is told from one that does."""
-    if isinstance(mode, str):
-        return "writes" if set(mode) & set("wax") else "may write" if "+" in mode else "reads"
-    if not isinstance(flags, int) or not flags & (os.O_WRONLY | os.O_RDWR):
-        return "reads"
-    return "writes" if flags & (os.O_WRONLY | os.O_TRUNC | os.O_APPEND | os.O_EXCL) else "may write"
-
-
-def _absolute(name: object, folder: int = -1) -> str | None:
-    """The path that is meant, relative to an open folder where one is given; None for a descriptor and the like."""
-    if not isinstance(name, (str, bytes, os.PathLike)):
-        return None
-    path = os.fsdecode(name)
-    if folder >= 0 and not os.path.isabs(path):
-        path = os.path.join(os.readlink(f"/proc/self/fd/{folder}"), path)
-    return os.path.abspath(path)
-
-
-def _database(name: object) -> object:
-    """The file of a sqlite database; None for one in memory."""
-    text = os.fsdecode(name) if isinstance(name, (str, bytes, os.PathLike)) else ""
-    if text.startswith("file:"):
-        text = unquote(text[5:].partition("?")[0])
-        text = text[2:] if text.startswith("//") else text
-    return None if text in ("", ":memory:") else text
 
 
 def _lists_for_user(folder: str, frame: FrameType | None) -> bool:

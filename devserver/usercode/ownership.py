@@ -74,6 +74,13 @@ def caused_by_user(frame: FrameType | None) -> bool:
     return False
 
 
+def imported_by_user(frame: FrameType | None) -> bool:
+    """True when user code itself imports, by a statement or a function for it, and no library does at its request."""
+    while frame is not None and is_own_code(frame.f_code.co_filename):
+        frame = frame.f_back
+    return frame is not None and is_user_file(frame.f_code.co_filename)
+
+
 def folders_of(entries: Iterable[str]) -> Iterator[str]:
     """The folders of a search path, absolute; where the working directory is gone, what is relative to it is, too."""
     for entry in entries:

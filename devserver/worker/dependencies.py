@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from devserver.config.settings import Config
 from devserver.process.outputs import Outputs
 from devserver.process.workload import Workload
-from devserver.records.messages import Dependencies, FileWritten, Told
+from devserver.records.messages import Dependencies, FileWritten, ProgramStarted, Told
 from devserver.records.stamps import Stamp, link_stamp
 from devserver.usercode import loader
 from devserver.usercode.opened_files import OpenedFiles
@@ -40,14 +40,17 @@ class Dependence:
         model = config.model_tree
         folder = os.path.dirname(model) if model and config.model_is_file else model
         self._roots = [config.base, *config.search_path, *([folder] if folder else [])]
-        self.opened = OpenedFiles(self._roots, lambda path: tell(FileWritten(path, time.time_ns())))
+        self.opened = OpenedFiles(self._roots, self._wrote, lambda: tell(ProgramStarted(time.time_ns())))
         self.links: dict[str, Stamp] = {}
-        self._tree = ModelTree(model, self._counts, self.opened.written)
+        known_files = (self.opened.stamps, loader.loaded)
+        self._tree = ModelTree(model, self._counts, self.opened.written, known_files)
         self._listings = Listings(self._listed, self._tree.names_in, self._matters)
-        self._files = Files((known, loader.loaded), self._data, self.counts)
+        self._files = Files((known, loader.loaded), (self.opened.stamps, self._tree.stamps), self.counts)
         places = Places(self.opened.absent, loader.searched, self.counts)
-        self.known = Known((self._files, Links(self.links), places, self._listings))
-        self._told = (0, 0, 0, 0)
+        # the listings first: they have the model tree forget what is known elsewhere
+        self.known = Known((self._listings, self._files, Links(self.links), places))
+        self._told = Dependencies()
+        self._sizes_told = (0, 0, 0, 0)
 
     def go_on(self, workload: Workload) -> None:
         """This process is another generation now: what was found of files that have changed since counts no more."""
@@ -70,6 +73,9 @@ class Dependence:
     def _counts(self, path: str) -> bool:
         return self.counts(path) and not self._outputs.hold(path)
 
+    def _wrote(self, path: str) -> None:
+        self._tell(FileWritten(path, time.time_ns(), self.opened.is_apart))
+
     def _matters(self, path: str) -> bool:
         """Whether it matters that this comes or goes: not what the script itself makes."""
         return path not in self.opened.written and self._counts(path)
@@ -79,14 +85,15 @@ class Dependence:
     def found(self) -> Dependencies:
         """All of it, apart from the code itself and from what lies in the model folder."""
         self._note_links([*loader.loaded, *self.opened.stamps])
-        self._told = self._sizes()
-        return Dependencies(
+        self._sizes_told = self._sizes()
+        self._told = Dependencies(
             {path: stamp for path, stamp in list(self.opened.stamps.items()) if self._is_apart(path)},
             tuple(self.opened.absent),
             dict(self.links),
             {folder: at for folder, at in list(self.opened.listed.items()) if self._is_apart(folder)},
             {folder: dict(names) for folder, names in list(loader.searched.items())},
         )
+        return self._told
 
     def works(self) -> None:
         """A request is being worked on."""
@@ -97,8 +104,9 @@ class Dependence:
         """It has been. What it has taught is told."""
         self.opened.ends()
         self._workload.ends(time.time_ns())
-        if self._sizes() != self._told:
-            self._tell(self.found())
+        if self._sizes() != self._sizes_told:
+            before = self._told
+            self._tell(self.found().without(before))
 
     def _sizes(self) -> tuple[int, int, int, int]:
         opened = self.opened
@@ -119,10 +127,8 @@ class Dependence:
     # --- how it is kept
 
     def _listed(self) -> list[str]:
+        self._tree.forget()
         return [*self._tree.folders, *list(self.opened.listed)]
-
-    def _data(self) -> Mapping[str, Stamp]:
-        return {**self._tree.current(), **self.opened.stamps}
 
     def _note_links(self, paths: Iterable[str]) -> None:
         """The links on the way to these; where one is a file that was read itself, its content counts."""

@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -50,6 +51,7 @@ from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
 from devserver.worker.keep.observing import Made
 from devserver.worker.kept import Keeper
+from devserver.worker.libraries import imported_since
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 if TYPE_CHECKING:
@@ -111,6 +113,7 @@ class Generation:
         self.depends = Dependence(config, briefing.known, briefing.left_out, self.tell, workload)
         self.times: dict[str, float] = {}
         self.preparations = Preparations()
+        self.lazy: tuple[str, ...] = ()
         self.forks = 0
         self.gate = self._gate() if self.in_loop else None
         self._serve_as(post)
@@ -214,6 +217,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         if self.in_loop:
             self.depends.look()
+        before = frozenset(sys.modules)
         try:
             opened = self.depends.opened if self.in_loop else nullcontext()
             with self.preparations, opened, self._watching():
@@ -222,6 +226,8 @@ class Generation:
                     script_log.log(self.chatter, "%s", line)
                 self._init(script, insights)
         finally:
+            if self.in_loop and self.preparations.sets_nothing:
+                self.lazy = imported_since(before)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -348,6 +354,8 @@ class Generation:
                 files=dict(loader.loaded),
                 depends=self.depends.found(),
                 modules=tuple(loader.modules),
+                indirect=frozenset(loader.indirect),
+                lazy=self.lazy,
                 times=self._times(),
                 error=error,
                 warm=self.post.briefing.warm,

@@ -10,6 +10,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache, partial
+from itertools import chain, islice
 from typing import Protocol, TypeAlias
 
 from devserver.records.searches import Names, packages, present
@@ -23,7 +24,8 @@ Differences: TypeAlias = dict[str, State]
 
 Counts: TypeAlias = Callable[[str], bool]
 
-MOST_DATA = 1000  # files of data that are looked at each time; of the others only their folders
+MOST_DATA = 300  # files of each kind of data that are looked at each time; of the others only their folders,
+MOST_FOLDERS = 200  # and of these so many
 TICK_NS = 20_000_000  # two writes within it may have the same time,
 COARSE_NS = 2_000_000_000  # or within this one where the file system counts in whole seconds
 
@@ -46,13 +48,13 @@ def is_fresh(mtime_ns: int, now_ns: int) -> bool:
 class Files:
     """Files with their stamps; None stands for one that was not there. A touch is no difference.
 
-    `books` may grow while this is used. Those that `data` gives may be many. `counts` says whether a path matters.
+    `books` may grow while this is used. Those in `data` may be many. `counts` says whether a path matters.
     """
 
     def __init__(
         self,
         books: Sequence[Mapping[str, Stamp | None]],
-        data: Callable[[], Mapping[str, Stamp]],
+        data: Sequence[Mapping[str, Stamp]],
         counts: Counts,
     ) -> None:
         self._books, self._data, self._counts = books, data, counts
@@ -62,30 +64,48 @@ class Files:
     def forget(self) -> None:
         """What is known may have been read anew: no look at it counts that was before."""
         self._since_ns = time.time_ns()
+        # stamps, and the stats that are certain to be of the same
+        self._quick: dict[str, tuple[Stamp, int, int, int]] = {}
         self._seen: dict[str, tuple[Stamp | None, Stamp | None]] = {}  # what was known, and what counts as the same
         self._sure: set[str] = set()  # written about when they were loaded, and found the same later
+        self._rest: dict[str, list[tuple[str, Stamp]]] = {}  # what is too much to be looked at each time, by its folder
+        self._rest_of: list[int] = []
 
     def differences(self) -> Differences:
         found: Differences = {}
         for book in self._books:
             self._compare(list(book.items()), found)  # a copy: threads may add some
-        items = [item for item in self._data().items() if item[0] not in self._books[-1]]
-        self._compare(items[:MOST_DATA], found)
-        self._compare(self._in_moved_folders(items[MOST_DATA:]), found)
+        items = chain.from_iterable(list(islice(book.items(), MOST_DATA)) for book in self._data)
+        self._compare(items, found)
+        self._compare(self._in_moved_folders(), found)
         return found
 
     def accept(self, path: str, state: State) -> None:
-        known = next((book[path] for book in (*self._books, self._data()) if path in book), None)
+        known = next((book[path] for book in (*self._books, *self._data) if path in book), None)
         now = stat_stamp(path)
         if _state(now) == state:
             self._seen[path] = (known, now)
 
     def _compare(self, items: Iterable[tuple[str, Stamp | None]], found: Differences) -> None:
+        quick, stat = self._quick, os.stat
         for path, stamp in items:
-            if self._counts(path):
-                now = stat_stamp(path)
-                if not self._is_same(path, stamp, now):
-                    found[path] = _state(now)
+            sure = quick.get(path)
+            if sure is not None and sure[0] is stamp:
+                try:
+                    now = stat(path)
+                except (OSError, ValueError):
+                    pass
+                else:
+                    if now.st_mtime_ns == sure[1] and now.st_size == sure[2] and now.st_ino == sure[3]:
+                        continue
+            self._look(path, stamp, found)
+
+    def _look(self, path: str, stamp: Stamp | None, found: Differences) -> None:
+        now = stat_stamp(path)
+        if not self._is_same(path, stamp, now) and self._counts(path):
+            found[path] = _state(now)
+        elif stamp is not None and now is not None and self._is_certain(path, now):
+            self._quick[path] = (stamp, now.mtime_ns, now.size, now.inode)
 
     def _is_same(self, path: str, stamp: Stamp | None, now: Stamp | None) -> bool:
         known, same = self._seen.get(path, (stamp, stamp))
@@ -109,12 +129,20 @@ class Files:
         """Whether the stat tells all: not of a file that was written when, or since, it was loaded."""
         return path in self._sure or now.mtime_ns < self._since_ns - COARSE_NS
 
-    def _in_moved_folders(self, items: Sequence[tuple[str, Stamp]]) -> list[tuple[str, Stamp]]:
-        moved: dict[str, bool] = {}
-        for folder in {os.path.dirname(path) for path, _ in items}:
+    def _in_moved_folders(self) -> list[tuple[str, Stamp]]:
+        """Of the files that are too many those whose folders have changed."""
+        sizes = [len(book) for book in self._data]
+        if sizes != self._rest_of:
+            self._rest_of, self._rest = sizes, {}
+            for book in self._data:
+                for path, stamp in list(islice(book.items(), MOST_DATA, None)):
+                    self._rest.setdefault(os.path.dirname(path), []).append((path, stamp))
+        moved = []
+        for folder in list(self._rest)[:MOST_FOLDERS]:
             now = _folder_state(folder)
-            moved[folder] = self._folders.setdefault(folder, now) != now
-        return [(path, stamp) for path, stamp in items if moved[os.path.dirname(path)]]
+            if self._folders.setdefault(folder, now) != now:
+                moved += self._rest[folder]
+        return moved
 
 
 class Links:

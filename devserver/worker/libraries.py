@@ -7,17 +7,27 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
 
+from devserver.process.platform import System
 from devserver.process.wire import WarmOrder
 from devserver.records.stamps import identity
 from devserver.scoring import logs
 from devserver.usercode import loader, ownership
 from devserver.usercode.ownership import is_library_file
+from devserver.worker.keep.forkable import threads_left
 from devserver.worker.rehearsal import rehearse, silence
+
+
+class ThreadsStarted(Exception):
+    """The import of this library has started threads that a fork would lose."""
+
+    def __init__(self, library: str) -> None:
+        super().__init__(library)
+        self.library = library
 
 
 class UserCodeWanted(BaseException):
@@ -33,7 +43,10 @@ class Imports:
         self._rehearsed = False
 
     def add(self, order: WarmOrder) -> str | None:
-        """Import this, too. Returns why no generation can come of it, or None."""
+        """Import this, too. Returns why no generation can come of it, or None. Errors: `ThreadsStarted`.
+
+        It may go on after the first only by becoming a generation, so where that is not allowed it stops there.
+        """
         self._folders = order.user_folders
         sys.argv = list(order.arguments)
         with silence(), self._libraries as libraries:
@@ -57,7 +70,9 @@ class Imports:
             libraries.forget_names()
             self._rehearsed = True
         known = set(logging.root.manager.loggerDict)
-        refusal = import_modules(order.modules, libraries)
+        refusal = import_modules(order, libraries)
+        if refusal is None:
+            import_lazy(order, libraries)
         logs.imported_ahead |= logging.root.manager.loggerDict.keys() - known
         return refusal
 
@@ -138,6 +153,18 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
     return None
 
 
+def imported_since(before: Collection[str]) -> tuple[str, ...]:
+    """Modules of libraries, in the order in which they came to be, that can be imported by their names."""
+    found = [(name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items())]
+    named = [spec for name, spec in found if name not in before and isinstance(spec, ModuleSpec) and spec.name == name]
+    whose: dict[str, bool] = {}
+    for spec in named:
+        top = spec.name.partition(".")[0]
+        if spec.has_location and spec.origin and top not in whose:
+            whose[top] = _is_installed(spec.origin)
+    return tuple(spec.name for spec in named if spec.has_location and whose.get(spec.name.partition(".")[0]))
+
+
 @dataclass(frozen=True)
 class Imported:
     """Files of libraries that this process has imported, with what tells that they have changed."""
@@ -165,13 +192,35 @@ def set_path(order: WarmOrder) -> None:
     sys.path[:] = [folder for folder in order.path if os.path.abspath(folder) not in apart]
 
 
-def import_modules(modules: Sequence[str], libraries: Libraries) -> str | None:
-    """Returns why nothing can come of this process, or None."""
+def import_modules(order: WarmOrder, libraries: Libraries) -> str | None:
+    """Returns why nothing can come of this process, or None. Errors: `ThreadsStarted`."""
     name = ""
     try:
-        for name in modules:
+        for name in order.modules:
             importlib.import_module(name)
+            look_for_threads(name, order)
+    except ThreadsStarted:
+        raise
     except BaseException as error:
         what = f"{name} cannot be imported ahead of the script ({type(error).__name__}: {error})"
         return libraries.wanted or what
     return libraries.wanted
+
+
+def import_lazy(order: WarmOrder, libraries: Libraries) -> None:
+    """What libraries have imported late. One that fails is left to the script. Errors: `ThreadsStarted`."""
+    for name in order.lazy:
+        if name in sys.modules:
+            continue  # most of them: they come with their libraries
+        try:
+            importlib.import_module(name)
+            loader.lazily_ahead.add(name)
+        except BaseException:
+            libraries.wanted = None
+        look_for_threads(name, order)
+
+
+def look_for_threads(name: str, order: WarmOrder) -> None:
+    """After the import of this module, in a process that shall be forked. Errors: `ThreadsStarted`."""
+    if not order.becomes and System.sees_itself and threads_left() is not None:
+        raise ThreadsStarted(name.partition(".")[0])

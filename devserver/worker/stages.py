@@ -16,7 +16,7 @@ from devserver.process.streams import lines
 from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
 from devserver.records.messages import Became, Refused, Warmed
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
-from devserver.worker.libraries import Imports
+from devserver.worker.libraries import Imports, ThreadsStarted
 from devserver.worker.rehearsal import why_not_fork
 
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
@@ -72,7 +72,11 @@ class _Warm:
         if self._spare is not None:
             self._spare.close()
             self._spare = None
-        refusal = self._imports.add(order)
+        try:
+            refusal = self._imports.add(order)
+        except ThreadsStarted as error:
+            self._office.tell(Warmed(why_not_fork(), error.library))
+            return False
         lost_by_fork = why_not_fork()
         self._forks = lost_by_fork is None
         if refusal is None and not order.becomes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,11 @@ def tasks(folder: Path) -> Path:
     return folder / ".vscode" / "tasks.json"
 
 
+def told(capsys: pytest.CaptureFixture[str]) -> str:
+    """What was shown, with paths as on POSIX."""
+    return capsys.readouterr().out.replace(os.sep, "/")
+
+
 @pytest.fixture
 def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
     """A folder with the files for port 6000."""
@@ -38,17 +44,17 @@ def project(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
 def test_other_arguments_bring_the_entries_up_to_date(project: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What changes is shown, an entry a line; the files are those of a first run, and another run changes nothing."""
     assert init(str(project), ["score.py", "--port", "7000"]) == 0
-    shown = capsys.readouterr().out.splitlines()
+    shown = told(capsys).splitlines()
     assert shown[:3] == [
         '    "azmlinfsrv: reload": args: --port 6000 -> --port 7000',
         '    "azmlinfsrv: reload, for the debugger": args: --port 6000 -> --port 7000',
-        "azmlinfsrv: .vscode/tasks.json: updated",
+        f"azmlinfsrv: {Path('.vscode/tasks.json')}: updated",
     ]
     assert len(shown) <= 6
     expected = [entry["args"] for entry in vscode.targets(["score.py", "--port", "7000"])[0].entries]
     assert [entry["args"] for entry in content(tasks(project))["tasks"]] == expected  # type: ignore[attr-defined]
     assert init(str(project), ["score.py", "--port", "7000"]) == 0
-    assert {line.rpartition(": ")[2] for line in capsys.readouterr().out.splitlines()} == {"nothing to add"}
+    assert {line.rpartition(": ")[2] for line in told(capsys).splitlines()} == {"nothing to add"}
 
 
 def test_what_a_person_has_made_of_an_entry_stays(project: Path) -> None:
@@ -77,7 +83,7 @@ def test_comments_in_an_entry_are_not_lost(project: Path, capsys: pytest.Capture
     before = path.read_text().replace('"isBackground"', '// for me\n"isBackground"', 1)
     path.write_text(before)
     assert init(str(project), ["score.py", "--port", "7000"]) == 1
-    shown = capsys.readouterr().out
+    shown = told(capsys)
     assert path.read_text() == before
     assert (
         "comments in the entry" in shown and shown.count("--port 6000 -> --port 7000") == 3 and shown.count("\n") < 10
@@ -101,7 +107,7 @@ def test_what_cannot_be_changed_safely_is_left_alone(
     path.write_text(before)
     assert init(str(tmp_path), FIRST) == 1
     assert path.read_text() == before
-    shown = capsys.readouterr().out
+    shown = told(capsys)
     assert "no safe place" in shown and json.dumps(vscode.TASK) in shown
     assert (tmp_path / ".vscode" / "launch.json").exists()
 
@@ -125,7 +131,7 @@ def test_the_workspace_above(tmp_path: Path, mark: str, capsys: pytest.CaptureFi
     sub.mkdir(parents=True)
     (tmp_path / mark).touch() if "." in mark[1:] else (tmp_path / mark).mkdir()
     assert init(str(sub), FIRST) == 0
-    assert "azmlinfsrv: ../../.vscode/tasks.json: written" in capsys.readouterr().out
+    assert f"azmlinfsrv: {Path('../../.vscode/tasks.json')}: written" in told(capsys)
     assert not (sub / ".vscode").exists()
     task, place = content(tasks(tmp_path))["tasks"][0], "${workspaceFolder}/models/iris"  # type: ignore[index]
     assert task["options"]["cwd"] == task["problemMatcher"]["fileLocation"][1] == place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from devserver.display.page import samples
-from devserver.display.page.app import TOKEN_HEADER, Page, Place, create_app
+from devserver.display.page.app import FILES, TOKEN_HEADER, Page, Place, create_app
 from devserver.display.page.samples import BadRequest
 from devserver.display.page.state import State
 from devserver.display.page.trying import Trials
@@ -160,6 +161,14 @@ def test_no_form_of_another_kind(client: FlaskClient, page: Page) -> None:
 def test_no_file_but_its_own(client: FlaskClient) -> None:
     for path in ("/../app.py", "/files/index.html", "/..%2fapp.py", "/page.js/../../app.py"):
         assert client.get(path, headers={"Host": "localhost"}).status_code in (403, 404)
+
+
+def test_its_files_need_nothing_else() -> None:
+    """No text becomes markup or code, nothing stands in the page that its policy forbids, nothing is from elsewhere."""
+    script, markup, style = ((Path(FILES) / name).read_text() for name in ("page.js", "index.html", "page.css"))
+    assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|\beval\b|new Function|srcdoc", script)
+    assert not re.search(r"<style|\son\w+=|\sstyle=|<script(?! src=\"page\.js\")|javascript:", markup)
+    assert set(re.findall(r"https?://[^$\s\"`]+", script + markup + style)) <= {"http://www.w3.org/2000/svg"}
 
 
 # --- what is sent

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from live import DEADLINE, environment
 from loop import SERVERS, Loop, answering
 
 from devserver.config import vscode
@@ -47,6 +49,16 @@ def test_files_named_like_modules_of_the_library(tmp_path: Path, command: str, s
         loop.wait_for("not_ready", generation=3)
         assert loop.ask().status == 503
     assert "SHADOWED" not in loop.output()
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="there is no -P")
+def test_with_a_safe_path_also_what_python_needs_itself(tmp_path: Path) -> None:
+    """`python -m` alone would take these before anything of ours runs, as for any package."""
+    for name in FIRST - set(sys.builtin_module_names):
+        (tmp_path / f"{name}.py").write_text(SHADOW % name, encoding="utf-8")
+    command = [sys.executable, "-P", "-m", "devserver", "--help"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment({}), capture_output=True, text=True, timeout=DEADLINE)
+    assert (done.returncode, "SHADOWED" in done.stderr) == (0, False)
 
 
 def test_the_script_finds_its_own(tmp_path: Path) -> None:

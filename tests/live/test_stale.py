@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import py_compile
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,11 +131,63 @@ def test_whatever_is_read_is_noticed(tmp_path: Path, server: str) -> None:
         assert not list(loop.project.rglob("__pycache__"))
 
 
-@both
-def test_a_module_that_was_missing(tmp_path: Path, server: str) -> None:
+ODD = """
+import os, sys
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.join(HERE, "first"))
+sys.path += [os.path.join(HERE, "lib.zip"), os.path.join(HERE, "second")]
+import colorama, helper, in_zip, only_bytecode
+
+def init():
+    pass
+
+def run(data):
+    try:
+        import late
+    except ImportError:
+        late = None
+    return [in_zip.VALUE, only_bytecode.VALUE, helper.VALUE, getattr(colorama, "SHADOW", 0), late and late.VALUE]
+"""
+
+
+def test_code_in_odd_places(tmp_path: Path) -> None:
+    """A zip archive, bytecode alone, an earlier folder, the name of a library, an import that run() tries."""
+    files = {"second/helper.py": "VALUE = 0\n", "first/readme.txt": ""}
+    loop = Loop(tmp_path, score=ODD, files=files, server="waitress")
+    zipped(loop.project / "lib.zip", 0)
+    compiled(loop.project / "only_bytecode.pyc", 0)
+    with loop:
+        assert loop.ask().json() == [0, 0, 0, 0, None]
+        zipped(loop.project / "lib.zip", 1)
+        assert loop.ask().json() == [1, 0, 0, 0, None]
+        compiled(loop.project / "only_bytecode.pyc", 1)
+        assert loop.ask().json() == [1, 1, 0, 0, None]
+        loop.save("first/helper.py", "VALUE = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 0, None]
+        loop.save("late.py", "VALUE = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 0, 1]
+        loop.save("colorama.py", "SHADOW = 1\n")
+        assert loop.ask().json() == [1, 1, 1, 1, 1]
+        assert loop.count("restarting") == 5
+
+
+def zipped(path: Path, value: int) -> None:
+    new = path.with_suffix(".new")
+    with zipfile.ZipFile(new, "w") as archive:
+        archive.writestr("in_zip.py", f"VALUE = {value}\n")
+    new.replace(path)
+
+
+def compiled(path: Path, value: int) -> None:
+    source = path.with_suffix(".txt")
+    source.write_text(f"VALUE = {value}\n")
+    py_compile.compile(str(source), cfile=str(path), doraise=True)
+
+
+def test_a_module_that_was_missing(tmp_path: Path) -> None:
     """The request right after it was made has its answer, time and again, and not the old error."""
-    with Loop(tmp_path, score="import late\n" + RUN_LATE, server=server, until="not_ready") as loop:
-        for number in range(3):
+    with Loop(tmp_path, "--no_warm", score="import late\n" + RUN_LATE, until="not_ready") as loop:
+        for number in range(2):
             assert (loop.ask().status, loop.get().status) == (503, 503)
             loop.save("late.py", f"VALUE = {number}\n")
             assert loop.ask().json() == number
@@ -157,16 +211,15 @@ def run(data):
 """
 
 
-@both
-def test_links_are_switched(tmp_path: Path, server: str) -> None:
+def test_links_are_switched(tmp_path: Path) -> None:
     """A release, of which score.py is the same, and a model: each switch is answered by the new at once."""
     files = {
         f"releases/{number}/{name}": text
         for number in range(3)
         for name, text in {"score.py": LINKED, "helper.py": f"VALUE = {number}\n", "model/m.txt": f"m{number}"}.items()
     }
-    arguments = ("--entry_script", "current/score.py", "--model_dir", "model")
-    loop = Loop(tmp_path, *arguments, files=files, server=server)
+    arguments = ("--entry_script", "current/score.py", "--model_dir", "model", "--no_warm")
+    loop = Loop(tmp_path, *arguments, files=files)
     code, model = loop.project / "current", loop.project / "model"
     point(code, "releases/0")
     point(model, "releases/0/model")
@@ -206,15 +259,15 @@ LARGE = b"x" * (2 << 20)
 
 @pytest.mark.parametrize(
     ("how", "server"),
-    [("replaced", "gunicorn"), ("replaced", "waitress"), ("in place", "gunicorn"), ("copied slowly", "waitress")],
+    [("replaced", "gunicorn"), ("in place", "waitress"), ("copied slowly", "gunicorn")],
 )
 def test_a_model_file_is_saved(tmp_path: Path, server: str, how: str) -> None:
     """Opened by a mode that could write, and large: no answer by the old one after the save is complete."""
-    arguments = ("--model_dir", "model")
+    arguments = ("--model_dir", "model", "--no_warm")
     files = {"model/model.bin": (b"0000" + LARGE).decode()}
     with Loop(tmp_path, *arguments, score=MODEL, files=files, server=server) as loop:
         assert loop.ask().json() == "0000"
-        for number in range(1, 4):
+        for number in range(1, 3):
             content = f"{number:04}".encode() + LARGE + b"y" * number
             SAVES[how](loop.project / "model/model.bin", content)
             assert loop.ask().json() == f"{number:04}"

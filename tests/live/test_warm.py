@@ -188,6 +188,36 @@ def test_generations_draw_other_random_numbers(tmp_path: Path) -> None:
     assert len(set(drawn)) == len(drawn) == 16
 
 
+HELD = """
+import time
+def _held():  # the second process that imports this is held up until the test lets it go on
+    with open(os.environ["TRACE"]) as trace:
+        second = trace.read().split().count("held") == 2
+    end = time.monotonic() + 30
+    while second and not os.path.exists(os.environ["TRACE"] + ".go") and time.monotonic() < end:
+        time.sleep(0.005)
+_held()
+"""
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_save_while_libraries_are_imported_ahead(server: str, tmp_path: Path) -> None:
+    """It waits for them, also after a failed load; the last save wins, nothing is imported beside, one line says so."""
+    broken, script = using("held", "1") + "raise ValueError('no')\n", using("held", "data")
+    with Warm(tmp_path, packages={"held": TRACE + HELD}, score=broken, server=server, until="not_ready") as loop:
+        loop.wait_until(lambda: loop.executed("held") == 2, "the import ahead has begun")
+        loop.save("score.py", script)
+        loop.says("waits for libraries")
+        loop.save("score.py", using("held", "[2]"))
+        loop.wait_for_nth("restarting", 2)
+        assert (loop.executed("held"), loop.count("ready")) == (2, 0)
+        Path(f"{loop._trace}.go").touch()
+        assert loop.value() == [2]
+        assert loop.wait_for("ready")["warm"] is True
+        assert (loop.notes() == [spawner.WAITS], loop.count("warm")) == (True, 1)
+        assert (loop.count("ready"), loop.executed("held")) == (1, 2)
+
+
 @forks
 @pytest.mark.parametrize(("server", "workers"), [("gunicorn", 3), ("waitress", 3)])
 def test_every_worker_is_warm(server: str, workers: int, tmp_path: Path) -> None:
@@ -224,14 +254,18 @@ def test_what_a_library_says_when_it_is_imported_is_said_once(tmp_path: Path) ->
 
 @forks
 def test_a_library_that_starts_a_thread(tmp_path: Path) -> None:
-    """A thread does not survive a fork, so nothing is forked."""
+    """A thread does not survive a fork, so each generation imports it itself, and who imports it; others stay warm."""
     starts = "import threading\nthread = threading.Thread(target=threading.Event().wait, daemon=True)\nthread.start()"
-    script = using("starter", "starter.thread.is_alive()")
-    with Warm(tmp_path, packages={"starter": starts}, score=script) as loop:
-        loop.says("starting cold", "1 thread")
-        assert not loop.saved(script + "# 2")["warm"]
-        assert loop.value() is True
-        assert len(loop.notes()) == 1
+    packages = {"starter": TRACE + starts, "wrapper": "import starter", "other": TRACE}
+    script = using("wrapper, other, starter", "starter.thread.is_alive()")
+    with warmed(tmp_path, packages=packages, score=script) as loop:
+        assert loop.notes() == [spawner.APART.format("wrapper"), spawner.APART.format("starter")]
+        executed = loop.executed("starter"), loop.executed("other")
+        assert (executed, loop.value()) == ((3, 3), True)  # the last process that imported ahead has only the other one
+        for turn in (2, 3):
+            assert loop.saved(f"{script}# {turn}")["warm"]
+            assert loop.value() is True
+        assert (loop.executed("starter"), loop.executed("other"), len(loop.notes())) == (5, 3, 2)
 
 
 @forks
@@ -289,6 +323,46 @@ def test_a_library_that_reads_what_the_script_sets(tmp_path: Path) -> None:
         assert loop.value() == "no"
         assert not loop.saved(in_init + "def run(data): return reader.VALUE\n")["warm"]
         assert loop.value() == "init"
+
+
+LAZY = """
+import importlib
+_NAMES = {"Thing": "thing", "Picky": "picky"}
+def __getattr__(name):
+    if name not in _NAMES:
+        raise AttributeError(name)
+    return getattr(importlib.import_module("." + _NAMES[name], __name__), name)
+"""
+THING = "Thing = os.environ.get('WANTED', 'no')\n"
+PICKY = "if print.__module__ == 'builtins':\n    raise LookupError('no log')\nPicky = 'picky'\n"
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_a_library_that_imports_its_parts_late(server: str, tmp_path: Path) -> None:
+    """The parts that the script made it import are imported ahead, too; one that cannot be is left out.
+
+    What they read while they are imported must not be set by the script: then they are not, nor if it comes to do so.
+    """
+    script = (
+        "from lazylib import Thing, Picky\nimport lazylib, os\ndef init(): pass\ndef run(data): return [Thing, Picky]\n"
+    )
+    sets = "import lazylib, os\ndef init():\n    global thing\n    os.environ['WANTED'] = 'yes'\n"
+    sets += "    thing = lazylib.Thing\n"
+    files = {"site-packages/lazylib/thing.py": TRACE + THING, "site-packages/lazylib/picky.py": TRACE + PICKY}
+    loop = Warm(tmp_path, packages={"lazylib": LAZY}, score=script, server=server)
+    for name, text in files.items():
+        (tmp_path / name).write_text(text, encoding="utf-8")
+    with loop:
+        loop.wait_for("warm")
+        executed = loop.executed("lazylib.thing"), loop.executed("lazylib.picky")
+        assert (loop.value(), executed) == (["no", "picky"], (2, 2))
+        assert loop.saved(script + "# 2")["warm"]
+        assert (loop.value(), loop.executed("lazylib.thing"), loop.notes()) == (["no", "picky"], 2, [])
+        for turn in (1, 2):  # at first by starting anew, and then because nothing came too early
+            assert loop.saved(sets + f"def run(data): return [thing, {turn}]\n")["warm"] is (turn == 2)
+            assert loop.value() == ["yes", turn]
+            loop.wait_for_nth("warm", 2)
+        loop.says("starting cold", "WANTED")
 
 
 def test_a_library_that_reads_what_the_server_sets(tmp_path: Path) -> None:
@@ -465,6 +539,7 @@ class NotYet:
     """A warm process that is not ready."""
 
     modules: frozenset[str] = frozenset()
+    lazy: frozenset[str] = frozenset()
     is_ready = False
     refusal = None
 

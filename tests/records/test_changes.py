@@ -10,6 +10,8 @@ import pytest
 
 from devserver.display.lines import files_in_words
 from devserver.records.changes import ChangeSet, FileChange, ReloadPlan, Role, Scope, plan_reload
+from devserver.records.messages import Dependencies
+from devserver.records.stamps import Stamp
 
 HERE = f"{os.sep}p"
 
@@ -161,3 +163,16 @@ def test_merging_plans() -> None:
     sample, code = changed("/p/s.json", role=Role.SAMPLE), changed("/p/score.py")
     assert plan_reload(code | sample) == ReloadPlan(Scope.RELOAD, code | sample)
     assert plan_reload(sample | code) == ReloadPlan(Scope.RELOAD, sample | code)
+
+
+def test_dependencies_add_up() -> None:
+    """What is new is told alone, and is added to what was known."""
+    stamp = Stamp(1, 2, 3)
+    before = Dependencies({"/a": stamp}, ("/b",), {}, {"/f": 1}, {"/p": {"m": 1}})
+    now = Dependencies(
+        {"/a": stamp, "/c": stamp}, ("/b", "/d"), {"/l": stamp}, {"/f": 1, "/g": 2}, {"/p": {"m": 1, "n": 2}}
+    )
+    news = now.without(before)
+    assert news == Dependencies({"/c": stamp}, ("/d",), {"/l": stamp}, {"/g": 2}, {"/p": {"m": 1, "n": 2}})
+    assert before | news == now and now.without(now) == Dependencies()
+    assert now.versions() == {"/a": stamp, "/b": None, "/c": stamp, "/d": None, "/l": stamp}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from devserver.records import searches
 from devserver.records.searches import ANY, REGULAR, Form, matches, merged, packages, present, stronger_than
 
 NAMES = {"a": ANY, "b": REGULAR, "c": Form.PACKAGE | Form.EXTENSION}
@@ -32,12 +33,14 @@ EXTENSION = EXTENSION_SUFFIXES[0]
         ("deep/er/a.py", False),
     ],
 )
-def test_what_wins(tmp_path: Path, name: str, counts: bool) -> None:
+def test_what_wins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, counts: bool) -> None:
     """By its path, and by a look into the folder: both say the same."""
     path = tmp_path / name
     assert matches(str(tmp_path), NAMES, str(path)) is counts
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
+    assert present(str(tmp_path), NAMES) == ([str(path)] if counts else [])
+    monkeypatch.setattr(searches, "LARGE", -1)  # and where each name is asked for by itself
     assert present(str(tmp_path), NAMES) == ([str(path)] if counts else [])
 
 

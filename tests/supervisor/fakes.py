@@ -52,6 +52,8 @@ class FakeSpawner:
         self.early: list[Sequence[str]] = []
         self.warmed_up: list[tuple[WarmProcess, Warmed]] = []
         self.pids: set[int] = set()
+        self.seconds = 0.0  # that a start may wait for libraries
+        self.waits = 0
 
     def launch(self, briefing: Briefing, cold: bool = False) -> FakeChild:
         if self.error is not None:
@@ -59,6 +61,12 @@ class FakeSpawner:
         self.cold.append(cold)
         self.children.append(FakeChild(briefing))
         return self.children[-1]
+
+    def patience(self) -> float:
+        return self.seconds
+
+    def tell_wait(self) -> None:
+        self.waits += 1
 
     def learned(self, loaded: LoadReport, _folders: Sequence[str], _settings: dict[str, str]) -> None:
         self.learned_from.append(loaded)

@@ -141,6 +141,28 @@ def test_a_loop_by_requests(story: Story) -> None:
     assert story.judge("/m/a") == set()
 
 
+def test_a_loop_by_programs_that_go_on(story: Story) -> None:
+    """What each request starts writes when it is answered, under ever new names; without a program that is a person."""
+    for number in range(OBEYED + 2):
+        story.load()
+        story.request()
+        story.own.started(story.now)
+        story.write(f"/m/{number}", after=0.3)
+        assert bool(story.judge(f"/m/{number}", kind="added")) is (number <= OBEYED)
+    assert story.verdict.left_out == ("/m/",)
+    story.write("/m/model", after=3)
+    assert story.judge("/m/model", kind="added") == {"/m/model"}
+
+
+def test_what_a_child_process_tells(story: Story) -> None:
+    """It is its own for a moment longer: when it is done, nobody tells."""
+    story.own.wrote("/m/a", story.now, apart=True)
+    story.write("/m/a", after=0.2)
+    assert story.judge("/m/a", kind="added") == set()
+    story.write("/m/a", after=0.2)
+    assert story.judge("/m/a") == {"/m/a"}
+
+
 def test_new_names_each_time(story: Story) -> None:
     """They are counted by their folder; an edit of another file there goes on to count."""
     for number in range(OBEYED + 1):

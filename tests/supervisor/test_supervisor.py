@@ -33,7 +33,7 @@ from devserver.records.messages import (
     StopWanted,
 )
 from devserver.records.stamps import Stamp
-from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WarmedUp
+from devserver.supervisor.arrivals import Arrival, DebuggerCame, FilesChanged, Heard, LookDue, WaitOver, WarmedUp
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.project import Project
 from devserver.supervisor.supervisor import Supervisor
@@ -158,6 +158,31 @@ def test_a_debugger_has_a_new_generation_made(played: Played) -> None:
     played.play(Heard(1, LoadReport(True)), DebuggerCame(True), DebuggerCame(False), launched=2)
     assert played.console.notes == ["a debugger is attached", "the debugger is gone"]
     assert len(played.spawner.children) == 2
+
+
+def test_a_start_waits_for_libraries(played: Played, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until they are there, or take too long; a newer save takes its place, and a cold start does not wait."""
+
+    class Patience(Note):
+        """From here on a start may wait so many seconds."""
+
+    spawner, warm = played.spawner, WarmedUp(None, Warmed(None))  # type: ignore[arg-type]
+    launched: list[int] = []
+
+    def note(text: str) -> None:
+        spawner.seconds = float(text)
+        launched.append(len(spawner.children))
+
+    monkeypatch.setattr(played.console, "note", note)
+    save, look = seen("/m/a"), LookDue(3)
+    coming, there = Patience("60"), Patience("0")
+    saves = (coming, save, coming, save, look, warm, there, warm, coming, Heard(3, LoadReport(True)))
+    again = (save, there, WaitOver(), coming, Heard(4, LoadReport(True)), lifecycle.ReloadAsked(cold=True), coming)
+    shown = played.play(*saves, *again, save, launched=5)
+    assert launched == [1, 1, 1, 2, 2, 3, 4]
+    assert [child.briefing.generation for child in spawner.children] == [1, 3, 4, 5]
+    assert (spawner.cold, spawner.waits) == ([False, False, False, True], 4)
+    assert kinds(shown).count("Slow") == 1 and kinds(shown)[-1] == "Stopping"
 
 
 def test_libraries_that_came_too_early(played: Played) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from devserver.usercode import loader
-from devserver.usercode.opened_files import OpenedFiles, access_of
+from devserver.usercode.audit_arguments import access_of
+from devserver.usercode.opened_files import OpenedFiles
 
 
 class Heard:
@@ -224,3 +225,16 @@ def test_a_library_in_c(heard: Heard) -> None:
 def test_modes(mode: str | None, flags: int, access: str) -> None:
     """What an opening is for."""
     assert access_of(mode, flags) == access
+
+
+def test_programs_are_told(heard: Heard) -> None:
+    """Those that the script starts while it works, and those it makes of itself; what such a fork writes is apart."""
+    started: list[bool] = []
+    heard.opened._tell_started = lambda: started.append(heard.opened.is_apart)
+    with heard.opened:
+        heard.by_user("import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])")
+    assert started == [False]
+    heard.by_user("import subprocess, sys\nsubprocess.run([sys.executable, '-c', ''])")
+    assert started == [False]
+    heard.opened._pid = -1
+    assert heard.opened.is_apart

@@ -34,7 +34,7 @@ def test_files(tmp_path: Path) -> None:
     """Another content is a difference, a touch is none; what was missing and comes is one."""
     path, late = tmp_path / "a.py", tmp_path / "late.py"
     path.write_text("one")
-    files = Files(({str(path): full_stamp(str(path)), str(late): None},), dict, everything)
+    files = Files(({str(path): full_stamp(str(path)), str(late): None},), (), everything)
     assert files.differences() == {}
     path.touch()
     assert files.differences() == {}
@@ -53,7 +53,7 @@ def test_two_versions_of_one_time(tmp_path: Path) -> None:
     path = tmp_path / "a.py"
     path.write_text("one")
     loaded, found = full_stamp(str(path)), path.stat()
-    files = Files(({str(path): loaded},), dict, everything)
+    files = Files(({str(path): loaded},), (), everything)
     path.write_text("two")
     os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
     assert files.differences().keys() == {str(path)}
@@ -64,7 +64,7 @@ def test_a_file_that_is_read_again(tmp_path: Path) -> None:
     path, book = tmp_path / "a.py", {}
     path.write_text("one")
     book[str(path)] = full_stamp(str(path))
-    files = Files((book,), dict, everything)
+    files = Files((book,), (), everything)
     path.write_text("two")
     for name, state in files.differences().items():
         files.accept(name, state)
@@ -82,7 +82,7 @@ def test_very_many_data_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         (tmp_path / name).mkdir()
         (tmp_path / name / "x").write_text("one")
         data[str(tmp_path / name / "x")] = stamp(tmp_path / name / "x")
-    files = Files(({},), lambda: data, everything)
+    files = Files(({},), (data,), everything)
     assert files.differences() == {}
     (tmp_path / "new").write_text("two")
     os.replace(tmp_path / "new", tmp_path / "b" / "x")
@@ -165,5 +165,6 @@ def test_the_model_tree(tmp_path: Path) -> None:
     assert {os.path.relpath(path, tmp_path) for path in tree.stamps} == {"m.bin", "deep/n.bin", "own.bin"}
     assert set(tree.folders) == {str(tmp_path), str(tmp_path / "deep")}
     written.add(str(tmp_path / "own.bin"))
-    assert str(tmp_path / "own.bin") not in tree.current() and "own.bin" not in tree.names_in(str(tmp_path))
-    assert all(found.digest for found in tree.stamps.values())
+    tree.forget()
+    assert str(tmp_path / "own.bin") not in tree.stamps and "own.bin" not in tree.names_in(str(tmp_path))
+    assert tree.stamps and all(found.digest for found in tree.stamps.values())

@@ -308,7 +308,7 @@ async function fetchChoices() {
 async function send() {
   if (sending) return;
   const form = formNow();
-  sending = crypto.randomUUID();
+  sending = crypto.randomUUID?.() ?? `${Date.now()} ${Math.random()}`;
   const name = sending;
   memory.write("last request", form.body === null ? null : form);
   answeredFor = state.generation;
