@@ -9,11 +9,14 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from live import WINDOWS, Answer, is_alive
+from live import PATIENCE, WINDOWS, Answer, is_alive
 from loop import SERVERS, Loop, answering
 
 both = pytest.mark.parametrize("server", SERVERS)
-PROMPT = 15.0 if WINDOWS else 4.0  # seconds for an answer that waits for nothing but a reload, also on a busy machine
+# seconds for an answer that waits for nothing but a reload, also on a busy machine
+PROMPT = PATIENCE * (15.0 if WINDOWS else 4.0)
+    15.0 if WINDOWS else 4.0
+)  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 HOLD_THE_LOCK = "sum(range(10**12))"  # C code that does not let go of the interpreter
 
 

@@ -375,7 +375,7 @@ def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> R
     limit = JOB_LIMIT * patience
     while (left := limit - (time.monotonic() - begun)) > 0:
         options = [f"--timeout={TEST_LIMIT * patience:g}", *(f"--deselect={name}" for name in done)]
-        ran = _run_tests(job, wine, folder, lane, left, options)
+        ran = _run_tests(job, wine, folder, lane, left, options, patience)
         seconds = time.monotonic() - begun
         output += ran.output if ran.code != 0 else ""
         if ran.report is not None:
@@ -395,7 +395,9 @@ class RanTests(Ran):
     report: Path | None  # None where it did not come to its end
 
 
-def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str]) -> RanTests:
+def _run_tests(
+    job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str], patience: float
+) -> RanTests:
     report = folder / f"report-{lane}.xml"
     report.unlink(missing_ok=True)
     python = environment_python(folder) if job.in_environment else base_python(folder)
@@ -406,6 +408,7 @@ def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, more
     words.write_text("\n".join([*options, *(f"tests/{path}" for path in job.files)]), "utf-8")
     # the tests themselves are UTF-8, what they start is as Windows makes it
     variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    variables["TESTS_PATIENCE"] = f"{patience:g}"
     command = [str(python), "-m", "pytest", f"--junitxml={windows_path(report)}", f"@{windows_path(words)}"]
     ran = wine.run(command, limit, variables, ROOT)
     return RanTests(ran.code, ran.output, report if ran.code is not None and report.exists() else None)
