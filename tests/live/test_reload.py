@@ -21,8 +21,6 @@ both = pytest.mark.parametrize("server", SERVERS)
 SAVES = 6 if WINDOWS else 15
 # seconds for an answer that waits for nothing but a reload, also on a busy machine
 PROMPT = PATIENCE * (15.0 if WINDOWS else 4.0)
-    15.0 if WINDOWS else 4.0
-)  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 
 
 @pytest.mark.parametrize(("server", "workers"), [(server, workers) for server in SERVERS for workers in (1, 3)])

@@ -15,8 +15,6 @@ from loop import SERVERS, Loop, answering
 both = pytest.mark.parametrize("server", SERVERS)
 # seconds for an answer that waits for nothing but a reload, also on a busy machine
 PROMPT = PATIENCE * (15.0 if WINDOWS else 4.0)
-    15.0 if WINDOWS else 4.0
-)  # seconds for an answer that waits for nothing but a reload, also on a busy machine
 HOLD_THE_LOCK = "sum(range(10**12))"  # C code that does not let go of the interpreter
 
 
