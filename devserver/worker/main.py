@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from devserver.config.settings import Config
 from devserver.config.variables import variables_of
+from devserver.display.requests import request_formatter
 from devserver.process import debugger, wire
 from devserver.process.lifeline import hang_on_again
 from devserver.process.platform import System, leave
@@ -152,7 +153,7 @@ def run_generation(post: Post, go_on: Callable[[Generation, Resumption], NoRetur
     os.environ.update(variables_of(config))
     serve_with = runner(config.server)
     _extend_path(config)
-    logs.configure(None, config.log_level, in_loop)
+    logs.configure(None, config.log_level, in_loop, request_formatter(os.environ))
     compat.install()
     return serve_with(_plan_of(Generation(post, go_on)))
 
