@@ -17,6 +17,9 @@ _BREAKAWAY_OK = 0x800
 _PROCESS_SET_QUOTA, _PROCESS_TERMINATE = 0x100, 0x1
 _KILLED = 9  # exit code
 
+_PROCESS_SUSPEND_RESUME = 0x800
+SUSPENDED_IN_NEW_GROUP = 0x4 | 0x200  # flags of a process that is to be put into a job before it starts others
+
 _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
 _kernel.CreateJobObjectW.restype = wintypes.HANDLE
 _kernel.OpenProcess.restype = wintypes.HANDLE
@@ -74,6 +77,13 @@ class Job:
     def end(self) -> None:
         """Ends all that is in it now; may be called more than once, from any thread."""
         _kernel.TerminateJobObject(self._handle, _KILLED)
+
+
+def resume(pid: int) -> None:
+    """Lets a process begin that was started suspended. The documented way needs its thread, which Popen closes."""
+    process = wintypes.HANDLE(_kernel.OpenProcess(_PROCESS_SUSPEND_RESUME, False, pid))
+    ctypes.WinDLL("ntdll").NtResumeProcess(process)
+    _kernel.CloseHandle(process)
 
 
 def is_console(handle: int) -> bool:

@@ -63,11 +63,13 @@ class Dependencies:
 class FileWritten:
     """The script itself writes this file, or has written it until now (time.time_ns); that is no change.
 
-    `apart`: it was in a child process, of which nobody tells how long it goes on.
+    `done`: the work is done in which it did. `apart`: it was in a child process, of which nobody tells how long it
+    goes on.
     """
 
     path: str
     at_ns: int
+    done: bool = False
     apart: bool = False
 
 

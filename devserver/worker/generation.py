@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -50,13 +50,12 @@ from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.keep.observing import Made
-from devserver.worker.kept import Keeper
-from devserver.worker.libraries import imported_since
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 if TYPE_CHECKING:
     from devserver.worker.initialised import Resumption
+    from devserver.worker.keep.observing import Made
+    from devserver.worker.kept import Keeper
     from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
@@ -229,7 +228,7 @@ class Generation:
                 self._init(script, insights)
         finally:
             if self.in_loop and self.preparations.sets_nothing:
-                self.lazy = imported_since(before)
+                self.lazy = _imported_since(before)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -262,6 +261,8 @@ class Generation:
             self._serve_as(replace(self.post, briefing=order.briefing, standby=None))
 
     def _made(self) -> Made:
+        from devserver.worker.keep.observing import Made
+
         return Made(self.depends.known.differences, dict(loader.loaded), self.times["init"])
 
     def _resume(self, resumption: Resumption) -> Wsgi:
@@ -397,3 +398,9 @@ class Generation:
             return app
         tell = self.tell if self.config.replay is not None else Latest(self.tell)
         return remembering(app, tell, only_failed=self.config.replay == "failed")
+
+
+def _imported_since(before: Collection[str]) -> tuple[str, ...]:
+    from devserver.worker.libraries import imported_since  # a start that is not for the loop does without
+
+    return imported_since(before)
