@@ -22,7 +22,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.is_terminal = is_terminal(sys.stdout)
-        self._moving = False
+        self._moving = ""
         self._take_line: Callable[[], bool] = lambda: False
 
     def share_line(self, take: Callable[[], bool]) -> None:
@@ -41,14 +41,16 @@ class Screen:
     def write(self, *texts: str) -> None:
         """Texts, each ended by a newline."""
         clear = "\r\x1b[K" if self._moving else ""
-        self._moving = False
+        self._moving = ""
         self.raw(clear + "\n".join(map(self._fitted, texts)) + "\n")
 
     def move(self, text: str) -> None:
         """A text that the next one replaces; on a terminal only."""
+        if text == self._moving:
+            return
         # the cursor goes back to the left edge, so that whatever comes next writes over it
         self.raw(f"\r\x1b[K{text}\r")
-        self._moving = True
+        self._moving = text
 
     def raw(self, text: str) -> None:
         """As it is."""
