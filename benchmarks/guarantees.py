@@ -82,7 +82,9 @@ class Loop:
             if len(found) >= count:
                 return found[count - 1]
             time.sleep(0.01)
-        raise SystemExit(f"no event {name} within {LIMIT:g} s")
+        found = [event["event"] for event in self.all_events()]
+        state = f"exit code {self.process.poll()}, load {os.getloadavg()[0]:.0f}, events {found}"
+        raise SystemExit(f"no event {name} within {LIMIT:g} s: {state}")
 
     def ask(self, connection: http.client.HTTPConnection | None = None) -> object:
         own = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=LIMIT)

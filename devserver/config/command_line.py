@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NoReturn
@@ -26,6 +27,7 @@ GROUPS: Mapping[str, tuple[str, ...]] = {
     "telemetry": ("appinsights_key",),
 }
 OTHER = "other"
+NEWER = ("--init", "--page")  # what was an abbreviation before these came stays one
 EXAMPLES = (
     ("serve score.py, and reload it on every save", "score.py --model_dir ./model --reload"),
     ("send a sample after each save, too", "score.py --reload --request sample-request.json"),
@@ -36,7 +38,7 @@ EPILOG = (
     "Options may be shortened, and written with dashes. SCRIPT is the same as --entry_script; with --reload alone, "
     "score.py is found here, in src or in code. The README lists the environment variables."
 )
-SHORT_BEFORE = {"p": "port"}  # what a newer option would make ambiguous
+_FLAGS = (*(setting.flag for setting in SETTINGS if setting.flag and setting.help), "--help", "--version")
 NEAR = 0.6  # of two names, from which one may be meant by the other
 USUAL_WIDTH = 80  # columns, where nobody knows how many there are
 
@@ -113,7 +115,7 @@ def parsed(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, An
     The one word without an option's name is the script. argparse has positionals, but an optional one is lost where it
     stands behind an option (before Python 3.13).
     """
-    found, rest = parser.parse_known_args([_with_underscores(argument) for argument in argv])
+    found, rest = parser.parse_known_args(_before_script([_spelt_out(_with_underscores(word)) for word in argv]))
     given = vars(found)
     words = [word for word in rest if word != "--"]
     if any(_is_option(word) for word in words) or len(words) > 1:
@@ -127,7 +129,24 @@ def _with_underscores(argument: str) -> str:
     if not argument.startswith("--"):
         return argument
     name, equals, value = argument[2:].partition("=")
-    return "--" + SHORT_BEFORE.get(name, name.replace("-", "_")) + equals + value
+    return "--" + name.replace("-", "_") + equals + value
+
+
+def _spelt_out(argument: str) -> str:
+    """The argument, with the option's whole name where it is the beginning of one earlier option, and of newer ones."""
+    name, equals, value = argument.partition("=")
+    if not name.startswith("--") or name == "--":
+        return argument
+    meant = [flag for flag in _FLAGS if flag.startswith(name)]
+    earlier = [flag for flag in meant if flag not in NEWER]
+    return earlier[0] + equals + value if len(earlier) == 1 < len(meant) and name not in meant else argument
+
+
+def _before_script(words: list[str]) -> list[str]:
+    """With the value that is meant where an option that needs none stands before the script: it would take that."""
+    alone = {setting.flag: setting.alone for setting in SETTINGS if setting.alone is not None}
+    pairs = itertools.zip_longest(words, words[1:], fillvalue="")
+    return [f"{word}={alone[word]}" if word in alone and after.endswith(".py") else word for word, after in pairs]
 
 
 def _is_option(word: str) -> bool:
@@ -137,7 +156,7 @@ def _is_option(word: str) -> bool:
 def _unrecognized(words: Sequence[str]) -> str:
     import difflib
 
-    known = [*(setting.flag[2:] for setting in SETTINGS if setting.flag and setting.help), "help", "version"]
+    known = [flag[2:] for flag in _FLAGS]
     near: dict[str, None] = {}
     for word in filter(_is_option, words):
         name = word.lstrip("-").partition("=")[0]

@@ -41,6 +41,23 @@ def is_held(pids: Iterable[int], path: str) -> bool:
     return any(os.path.samestat(found, wanted) and _may_write(pid, number) for pid, number, found in _open_files(pids))
 
 
+def is_mapped(pids: Iterable[int], path: str) -> bool:
+    """Whether one of these processes has the file mapped to write it; False where /proc is not there."""
+    try:
+        inode = str(os.stat(path).st_ino)
+    except (OSError, ValueError):
+        return False
+    return any(row[1].startswith("rw-s") and row[4] == inode for pid in pids for row in _maps(pid))
+
+
+def _maps(pid: int) -> list[list[str]]:
+    try:
+        with open(f"/proc/{pid}/maps") as rows:
+            return [row.split(None, 5) for row in rows]
+    except OSError:
+        return []
+
+
 def readers_of(descriptors: Iterable[int]) -> list[int]:
     """The other processes that read from these pipes of ours, as far as we may look at them."""
     pipes = {found for found in map(_pipe, descriptors) if found is not None}

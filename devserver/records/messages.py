@@ -63,11 +63,13 @@ class Dependencies:
 class FileWritten:
     """The script itself writes this file, or has written it until now (time.time_ns); that is no change.
 
-    `apart`: it was in a child process, of which nobody tells how long it goes on.
+    `done`: the work is done in which it did. `apart`: it was in a child process, of which nobody tells how long it
+    goes on.
     """
 
     path: str
     at_ns: int
+    done: bool = False
     apart: bool = False
 
 
@@ -174,12 +176,16 @@ class RequestsAnswered:
 
 @dataclass(frozen=True)
 class Listening:
-    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
+    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it.
+
+    `network` can be called from other machines, if anything can.
+    """
 
     host: str
     port: int
     address: str
     health: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -193,7 +199,7 @@ class PageAt:
 class Look:
     """Somebody wants to see something; `text` where it is known already."""
 
-    what: Literal["help", "watched", "traceback", "clear", "samples", "page"]
+    what: Literal["keys", "help", "watched", "traceback", "clear", "samples", "page"]
     text: str = ""
 
 

@@ -31,7 +31,7 @@ class Edits:
         self._outputs = Outputs(os.path.join(config.base, events) if events else None)
         self._waiting = ChangeSet()
         self._readers: list[int] | None = None  # of our output
-        self._own = OwnWrites(changed_at, self._is_output, generations.holds, self._root_of)
+        self._own = OwnWrites(changed_at, self._is_output, generations.holds, self._root_of, generations.maps)
 
     def launched(self, generation: int) -> None:
         """It begins to load, with the files as they are now."""
@@ -51,7 +51,7 @@ class Edits:
 
     def wrote(self, written: FileWritten) -> None:
         """The script itself did."""
-        self._own.wrote(written.path, written.at_ns, written.apart)
+        self._own.wrote(written.path, written.at_ns, written.done, written.apart)
 
     def started(self, at_ns: int) -> None:
         """The script has started another process."""

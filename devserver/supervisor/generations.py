@@ -221,6 +221,10 @@ class Generations:
         """Whether a process of theirs has the file open to write it."""
         return any(table.is_held(table.members(life.child.process.pid), path) for life in self._lives.values())
 
+    def maps(self, path: str) -> bool:
+        """Whether a process of theirs writes it through its memory."""
+        return any(table.is_mapped(table.members(life.child.process.pid), path) for life in self._lives.values())
+
     def dismiss(self, generation: int) -> None:
         """What it saw to differ is no reason to replace it."""
         life = self._lives.get(generation)

@@ -25,6 +25,7 @@ LATE_NS = 1_000_000  # how much later than the word of it a write may be, once t
 APART_NS = 250_000_000  # the same for a child process, of which nobody tells when it is done
 PROGRAM_NS = 2_000_000_000  # how long after its start a program may have changed what has changed
 PROGRAMS = 200  # the latest starts that are known
+AGAIN_NS = 100_000_000  # within which it is not told anew that a file is written
 DELETED_NS = 3_000_000_000  # how long after the word of it a file may be seen to be gone
 OBEYED = 2  # changes in a row that nobody explains and that start a generation at once; one more does after a pause
 PAUSE = 1.0  # seconds without a change
@@ -70,14 +71,16 @@ class OwnWrites:
     """`changed_at` gives the time of a file's last change, None where it is gone.
 
     `is_output` says whether the tool itself writes it, `is_held` whether a generation has it open to write, `root_of`
-    to which folder a new file belongs.
+    to which folder a new file belongs, `is_mapped` whether a generation writes it through its memory.
     """
 
     changed_at: Callable[[str], int | None]
     is_output: Callable[[str], bool] = lambda _: False
     is_held: Callable[[str], bool] = lambda _: False
     root_of: Callable[[str], str] = os.path.dirname
+    is_mapped: Callable[[str], bool] = lambda _: False
     _written: dict[str, int] = field(default_factory=dict)
+    _closed: dict[str, int] = field(default_factory=dict)  # when they changed last before they were seen to be closed
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
     _left_out: set[str] = field(default_factory=set)
@@ -102,12 +105,17 @@ class OwnWrites:
         """The script has started a program."""
         self._programs.append(at_ns)
 
-    def wrote(self, path: str, at_ns: int, apart: bool = False) -> None:
-        """The script itself writes there, or has done so until then; a child process (`apart`) a little longer."""
+    def wrote(self, path: str, at_ns: int, done: bool = False, apart: bool = False) -> None:
+        """The script itself writes there, or (`done`) has done so until then; a child (`apart`) a little longer."""
+        closed = self._closed.pop(path, -1)
+        if done and closed >= self._written.get(path, 0):
+            at_ns = closed  # what came after that was another's
         self._written.pop(path, None)
         self._written[path] = at_ns + (APART_NS if apart else 0)
         if len(self._written) > MOST:
             del self._written[next(iter(self._written))]
+        if len(self._closed) > MOST:
+            del self._closed[next(iter(self._closed))]
 
     def judge(self, changes: ChangeSet, now_ns: int) -> Judgement:
         """What of these is an edit."""
@@ -167,9 +175,20 @@ class OwnWrites:
             return False
         if self.is_held(change.path):
             return True
-        if any(generation.works_since(told) for generation in self._generations):
+        if at_ns is not None and at_ns <= told + LATE_NS:
+            self._closed[change.path] = max(at_ns, told)
             return True
-        return now_ns - told <= DELETED_NS if at_ns is None else at_ns <= told + LATE_NS
+        if any(generation.works_since(told) for generation in self._generations):
+            return at_ns is None or self._is_of_one_piece(change.path, told, at_ns)
+        return at_ns is None and now_ns - told <= DELETED_NS
+
+    def _is_of_one_piece(self, path: str, told: int, at_ns: int) -> bool:
+        """Whether it was written on without a pause, in work that goes on; once closed it would have been told anew."""
+        closed = self._closed.get(path, -1)
+        if told <= closed < at_ns - AGAIN_NS and not self.is_mapped(path):
+            return False
+        self._closed[path] = at_ns
+        return True
 
     def _is_suspect(self, change: FileChange, at_ns: int, others: set[str]) -> bool:
         """Whether it may be the work of a library or program of the script's: of data, and while the script worked.

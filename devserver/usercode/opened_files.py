@@ -46,12 +46,12 @@ class OpenedFiles:
 
     It listens from its first `with` on, in which load and init() run; what happens later counts between `begins` and
     `ends`. Files below `folders` always count, others unless they are the system's. `written` is told of each file that
-    the script has written, and once more at the end of the work in which it did; `started` that it has started another
-    process.
+    the script has written, and once more, with True, at the end of the work in which it did; `started` that it has
+    started another process.
     """
 
     def __init__(
-        self, folders: Sequence[str], written: Callable[[str], None], started: Callable[[], None] = lambda: None
+        self, folders: Sequence[str], written: Callable[[str, bool], None], started: Callable[[], None] = lambda: None
     ) -> None:
         self.stamps: dict[str, Stamp] = {}
         self.absent: dict[str, None] = {}
@@ -98,7 +98,7 @@ class OpenedFiles:
         told, self._now = {*self._now, *changed, *self._written_on()}, set()
         for path in told:
             self._told[path] = time.monotonic()
-            self._tell(path)
+            self._tell(path, True)
             self._keep(path, anew=path in self.stamps or path in self._may_write)
 
     def _written_on(self) -> list[str]:
@@ -228,7 +228,7 @@ class OpenedFiles:
         now = time.monotonic()
         if now - self._told.get(path, -AGAIN) >= AGAIN:
             self._told[path] = now
-            self._tell(path)
+            self._tell(path, False)
 
     def _note_read(self, path: str, access: Access, frame: FrameType) -> None:
         if path in self.stamps or not self._working or not self._counts(path) or path in loader.loaded:

@@ -73,8 +73,8 @@ class Dependence:
     def _counts(self, path: str) -> bool:
         return self.counts(path) and not self._outputs.hold(path)
 
-    def _wrote(self, path: str) -> None:
-        self._tell(FileWritten(path, time.time_ns(), self.opened.is_apart))
+    def _wrote(self, path: str, done: bool) -> None:
+        self._tell(FileWritten(path, time.time_ns(), done, self.opened.is_apart))
 
     def _matters(self, path: str) -> bool:
         """Whether it matters that this comes or goes: not what the script itself makes."""

@@ -12,10 +12,10 @@ from live import environment
 
 from devserver.config.command_line import GROUPS, OTHER, command_line_parser, parsed
 from devserver.config.files import ConfigError
-from devserver.config.settings import SETTINGS
+from devserver.config.settings import PAGE_PORT, SETTINGS
 from devserver.config.sources import HelpAsked, read_config
 
-# the options before there was --init; what was an abbreviation of one of them stays one
+# the options before NEWER came; what was an abbreviation of one of them stays one
 EARLIER = (
     *("entry_script", "model_dir", "host", "port", "health_port", "worker_count", "server", "config_file"),
     *("deployment", "access_control_allow_origins", "appinsights_instrumentation_key", "rest", "reload"),
@@ -23,7 +23,7 @@ EARLIER = (
     *("request_content_type", "replay", "check", "check_format", "run", "run_timeout", "debug", "debug_wait"),
     *("init_vscode", "full_traceback", "help", "version"),
 )
-TAKEN = {"i", "in", "ini", "init"}  # by --init, which is spelt so
+TAKEN = {"init"}  # which is an option now
 PLAIN = "def init(): pass\ndef run(data): return data\n"
 
 
@@ -51,6 +51,8 @@ def script_of(*argv: str, folder: Path) -> str | None:
         ("--reload_include", "*.txt", "score.py"),
         ("--reload", "--", "score.py"),
         ("--entry", "score.py"),
+        ("--reload", "--page", "score.py"),
+        ("--reload", "--page", "0", "score.py"),
     ],
 )
 def test_the_script_is_the_word_without_an_option(tmp_path: Path, argv: tuple[str, ...]) -> None:
@@ -58,6 +60,7 @@ def test_the_script_is_the_word_without_an_option(tmp_path: Path, argv: tuple[st
     config = read_config(argv, {"AZUREML_ENTRY_SCRIPT": "other.py"}, str(tmp_path))
     assert (config.entry_script, config.sources["entry_script"]) == ("score.py", "command line")
     assert config.script == str(tmp_path / "score.py")
+    assert config.page == (None if "--page" not in argv else 0 if "0" in argv else PAGE_PORT)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +118,7 @@ def test_no_script_anywhere(tmp_path: Path) -> None:
 
 
 def test_every_abbreviation_of_before_means_the_same() -> None:
-    """A new option takes none of them away, but for the letters of --init itself."""
+    """A new option takes none of them away, but for --init itself."""
     parser = command_line_parser()
     names = {setting.flag[2:]: setting.name for setting in SETTINGS if setting.flag}
     for option in EARLIER:
@@ -126,6 +129,14 @@ def test_every_abbreviation_of_before_means_the_same() -> None:
                 value = [] if setting is None or setting.switch else ["failed" if option == "replay" else "5"]
                 value = ["waitress"] if option == "server" else ["json"] if option == "check_format" else value
                 assert parsed(parser, [f"--{short}", *value])[names.get(option, option)] not in (None, False)
+
+
+def test_a_newer_option_is_told_from_an_earlier_one(tmp_path: Path) -> None:
+    """The whole name counts, and what only it begins with; a value may follow with `=`."""
+    assert read_config(["--p=7000", "a.py"], {}, str(tmp_path)).port == 7000
+    assert read_config(["--init"], {}, str(tmp_path)).init
+    assert not read_config(["--ini", "a.py"], {}, str(tmp_path)).init
+    assert "ambiguous" in refusal("--reload_", folder=tmp_path)
 
 
 @pytest.mark.parametrize(

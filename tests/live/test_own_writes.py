@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,38 @@ def test_what_the_script_writes_into_its_model_folder(tmp_path: Path, server: st
             store.execute("insert into t values('an edit')")
         store.close()
         loop.wait_for_nth("restarting", 2)
+
+
+LONG = """
+import os, time
+def init():
+    open("state.txt").close()
+def run(data):
+    with open("state.txt", "w") as file:
+        file.write("script's")
+    end = time.monotonic() + 20
+    while not os.path.exists("go") and time.monotonic() < end:
+        time.sleep(0.01)
+    return 1
+"""
+
+
+@both
+def test_an_edit_while_the_script_works_that_has_written_the_file(tmp_path: Path, server: str) -> None:
+    """What it has written is no change, and what a person saves there before it is done is one."""
+    with Loop(tmp_path, "--no_warm", "--no_keep", score=LONG, files={"state.txt": "first..."}, server=server) as loop:
+        with ThreadPoolExecutor() as pool:
+            answer = pool.submit(loop.ask)
+            loop.wait_until(lambda: (loop.project / "state.txt").read_text() == "script's", "it has written")
+            time.sleep(1)  # until that has been looked at
+            assert loop.count("restarting") == 0
+            loop.save("state.txt", "an edit!")
+            loop.wait_for("restarting")
+            loop.save("go", "")
+            assert answer.result().json() == 1
+        loop.wait_for("ready", generation=2)
+        time.sleep(0.5)
+        assert loop.count("restarting") == 1
 
 
 UNTOLD = """

@@ -158,11 +158,8 @@ def test_a_port_that_is_taken(tmp_path: Path) -> None:
         port = taken.getsockname()[1]
         with Loop(tmp_path, "--page", str(port), score=answering(1)) as loop:
             assert loop.ask().json() == 1
-            lines = [line for line in loop.output().splitlines() if "page" in line.lower()]
-            assert lines == [
-                f"[azmlinfsrv] no page: port {port} is in use; choose another with --page, or stop the program that "
-                "listens on it"
-            ]
+            (line,) = [line for line in loop.output().splitlines() if "no page" in line]
+            assert line.startswith(f"[azmlinfsrv] no page: port {port} is in use; choose another with --page ")
 
 
 def test_the_key_starts_it_and_opens_a_browser(tmp_path: Path) -> None:

@@ -90,6 +90,33 @@ def test_a_write_that_takes_long_is_its_own_until_the_work_is_done(story: Story)
     assert story.judge("/m/a") == {"/m/a"}
 
 
+def test_an_edit_during_the_work_that_writes_the_file(story: Story) -> None:
+    """Once the script has closed it, what comes without being told is a person's; not so while it is held or mapped."""
+    for path in ("/m/a", "/m/b", "/m/mapped"):
+        story.own.wrote(path, story.now)
+    story.own.is_mapped = lambda path: path == "/m/mapped"
+    story.spans = Spans(since=story.now - MS)
+    story.write("/m/a", "/m/b", "/m/mapped", after=0.005)
+    assert story.judge("/m/a", "/m/b", "/m/mapped") == set()
+    story.write("/m/a", "/m/b", "/m/mapped", after=0.03)  # it was told just before
+    assert story.judge("/m/a", "/m/b", "/m/mapped") == set()
+    story.own.wrote("/m/quick", story.now)
+    story.write("/m/quick")
+    assert story.judge("/m/quick") == set()
+    script_s = story.times["/m/a"]
+    story.write("/m/a", "/m/b", "/m/mapped", after=2)
+    story.own.wrote("/m/b", story.now)
+    story.write("/m/quick")
+    assert story.judge("/m/a", "/m/b", "/m/mapped", "/m/quick") == {"/m/a", "/m/quick"}
+    story.spans = Spans()
+    story.now += SECOND
+    for path in ("/m/a", "/m/b"):
+        story.own.wrote(path, story.now, done=True)
+    assert story.judge("/m/a", "/m/b") == {"/m/a"}
+    story.times["/m/a"] = script_s
+    assert story.judge("/m/a", "/m/b") == set()
+
+
 def test_what_is_kept_open_to_write(story: Story) -> None:
     """A log that a thread writes while nothing is asked is the script's; a file that it only could write is not."""
     story.held |= {"/m/log", "/m/model"}

@@ -26,7 +26,7 @@ class Heard:
     def __init__(self, project: Path) -> None:
         self.project = project
         self.told: list[str] = []
-        self.opened = OpenedFiles([str(project)], lambda path: self.told.append(os.path.relpath(path, project)))
+        self.opened = OpenedFiles([str(project)], lambda path, _done: self.told.append(os.path.relpath(path, project)))
         for name in ("a.txt", "folder/b.txt"):
             self.write(name, "first")
 
