@@ -14,9 +14,7 @@ from collections.abc import Callable
 from devserver.process.child import Child, Deliver, Origin
 from devserver.process.wire import GO, Briefing, WarmOrder
 from devserver.records.messages import Became, Gone, Refused, Told, Warmed
-
-ANSWER_LIMIT = 2.0  # seconds in which the spare answers; one that does not is given up
-ENDED = "the process that imported the libraries ended"
+from devserver.supervisor.warm_process import ANSWER_LIMIT, ENDED
 
 
 class SpareProcess:
