@@ -90,3 +90,10 @@ def is_console(handle: int) -> bool:
     """Whether a person may sit there: Python's isatty() is true for the null device, too."""
     mode = wintypes.DWORD()
     return bool(_kernel.GetConsoleMode(wintypes.HANDLE(handle), ctypes.byref(mode)))
+
+
+def is_same_object(one: int, other: int) -> bool:
+    """Whether both handles lead to the same pipe, or to consoles."""
+    if is_console(one) or is_console(other):
+        return is_console(one) and is_console(other)
+    return bool(ctypes.WinDLL("kernelbase").CompareObjectHandles(wintypes.HANDLE(one), wintypes.HANDLE(other)))

@@ -205,6 +205,10 @@ class System:
         return os.isatty(descriptor)
 
     @staticmethod
+    def is_same_file(one: int, other: int) -> bool:
+        return os.path.sameopenfile(one, other)
+
+    @staticmethod
     def lends_keyboard(descriptor: int) -> bool:
         try:
             return os.isatty(descriptor)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 import msvcrt
 
-from devserver.process.jobs import SUSPENDED_IN_NEW_GROUP, Job, is_console, resume
+from devserver.process.jobs import SUSPENDED_IN_NEW_GROUP, Job, is_console, is_same_object, resume
 from devserver.process.systems import (
     KILLED,
     RETIRE,
@@ -206,6 +206,13 @@ class System:
     def is_terminal(descriptor: int) -> bool:
         """Whether a person may sit there. Errors: OSError where it is closed."""
         return os.isatty(descriptor) and is_console(msvcrt.get_osfhandle(descriptor))
+
+    @staticmethod
+    def is_same_file(one: int, other: int) -> bool:
+        """Whether what is written to these descriptors goes to the same place. Errors: OSError."""
+        if os.fstat(one).st_ino:
+            return os.path.sameopenfile(one, other)
+        return is_same_object(msvcrt.get_osfhandle(one), msvcrt.get_osfhandle(other))  # pipes have no number
 
     @staticmethod
     def lends_keyboard(descriptor: int) -> bool:

@@ -20,6 +20,7 @@ from werkzeug.test import EnvironBuilder, run_wsgi_app
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.display import lines
+from devserver.process.platform import System
 from devserver.process.wire import _HEADER, Inbox
 from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.messages import Remembered
@@ -347,7 +348,7 @@ def test_no_answer() -> None:
     with Silent() as silent:
         with pytest.raises(NoAnswer, match=r"no answer within 0\.1 s"):
             Wire(silent.address)(one, 0.1)
-        wire = Wire(silent.address)
+        wire = Wire(silent.address, cut=System.cut)
         threading.Timer(0.1, wire.cut).start()
         begun = time.monotonic()
         with pytest.raises(NoAnswer):
