@@ -85,16 +85,16 @@ def bare() -> float:
 def watched() -> float:
     with observed() as observer:
         took = timed(load(observer).init)
-    if observer._record is not None:
-        observer._record.stop()
+    if observer.record is not None:
+        observer.record.stop()
     return took
 
 
 def afterwards() -> float:
     with observed() as observer:
         module = load(observer)
-    if observer._record is not None:
-        observer._record.stop()
+    if observer.record is not None:
+        observer.record.stop()
     return timed(module.init)
 
 

@@ -60,6 +60,7 @@ def _refuse(error: ConfigError | ListenError) -> int:
 
 def _run(config: Config, arguments: Sequence[str]) -> int:
     from devserver.config.rules import prepared
+    from devserver.config.vscode import FOR_EDITOR
     from devserver.display.colour import wants_colour
     from devserver.display.console import Console
     from devserver.process import debugger
@@ -75,7 +76,8 @@ def _run(config: Config, arguments: Sequence[str]) -> int:
         _allow_files()
         if config.check:
             return _check(config)
-        console = Console(config, wants_colour(os.environ, is_terminal(sys.stdout)))
+        colour, for_editor = wants_colour(os.environ, is_terminal(sys.stdout)), bool(os.environ.get(FOR_EDITOR))
+        console = Console(config, colour, for_editor=for_editor)
         return _supervise(config, arguments, console) if config.reload else _serve(config, console)
     except ConfigError as error:
         return _refuse(error)

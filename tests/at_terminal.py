@@ -82,10 +82,11 @@ class AtTerminal(Loop):
     """The command in a terminal of its own, as if a person sat there; `output` is what is shown."""
 
     starter = TAKE_TERMINAL
+    columns = 150
 
     def __enter__(self) -> AtTerminal:
         self.master, self.slave = pty.openpty()
-        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 150, 0, 0))
+        fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, self.columns, 0, 0))
         self.before = termios.tcgetattr(self.slave)
         self._output.touch()
         self.process = subprocess.Popen(
@@ -140,6 +141,10 @@ class AtTerminal(Loop):
     def sees(self, text: str, times: int = 1) -> None:
         """Wait until it was shown so many times."""
         self.wait_until(lambda: self.output().count(text) >= times, f"{text!r} is shown")
+
+    def shown(self) -> str:
+        """What was shown, with the carriage returns that `output` takes for newlines."""
+        return self._output.read_bytes().decode("utf-8", "replace")
 
     def mode(self) -> list[Any]:
         """The settings of the terminal."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from live import COMMAND, DEADLINE, WINDOWS, Answer, Server
+from live import COMMAND, DEADLINE, GLANCE, WINDOWS, Answer, Server
 
 TOKEN = "TEST_OF_THE_LOOP"  # a variable that every process of one run inherits
 GONE_WITHIN = 3.0  # seconds after the end in which every process has to be gone
@@ -30,6 +30,8 @@ class Loop(Server):
     `files` (name -> text) are written before the start; None for `score.py` means that there is none, and
     None for `entry_script` that none is named.
     """
+
+    more: tuple[str, ...] = ("--no_warm",) if WINDOWS else ()  # to start a process takes seconds under Wine
 
     def __init__(
         self,
@@ -51,7 +53,8 @@ class Loop(Server):
         if score is not None:
             self.save("score.py", score)
         super().__init__(
-            *(*(("--entry_script", entry_script) if entry_script else ()), "--reload", "--server", server, *arguments),
+            *(("--entry_script", entry_script) if entry_script else ()),
+            *("--reload", "--server", server, *self.more, *arguments),
             folder=folder,
             cwd=self.project,
             env={TOKEN: self.token, **(env or {})},
@@ -107,7 +110,7 @@ class Loop(Server):
         end = time.monotonic() + deadline
         while not true():
             assert time.monotonic() < end, self._story(f"not within {deadline:g} s: {what}")
-            time.sleep(0.01)
+            time.sleep(GLANCE)
 
     def processes(self) -> list[int]:
         """Every process of this run and every process that these have started, the command itself included."""
@@ -117,8 +120,14 @@ class Loop(Server):
         """Who is still there when everything should be gone."""
         end = time.monotonic() + GONE_WITHIN
         while (left := self.processes()) and time.monotonic() < end:
-            time.sleep(0.02)
+            time.sleep(GLANCE)
         return left
+
+
+class WarmLoop(Loop):
+    """A loop with all that the tool has, on Windows, too."""
+
+    more = ()
 
 
 def ask_on(connection: HTTPConnection, body: str = "{}") -> tuple[int, Any]:

@@ -17,6 +17,7 @@ class Problem:
     column: int
     severity: str
     message: str
+    end: tuple[int, int] | None = None  # line and column
 
 
 class BackgroundMatcher:
@@ -61,4 +62,6 @@ class BackgroundMatcher:
         file, row, column, severity, message = (
             found[self._pattern[name]] for name in ("file", "line", "column", "severity", "message")
         )
-        return Problem(file, int(row), int(column), severity, message)
+        end_line, end_column = (found[self._pattern[name]] for name in ("endLine", "endColumn"))
+        end = None if end_line is None else (int(end_line), int(end_column))
+        return Problem(file, int(row), int(column), severity, message, end)

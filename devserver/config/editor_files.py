@@ -14,9 +14,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from devserver.config import jsonc
-from devserver.config.vscode import Target, targets
+from devserver.config.vscode import WORKSPACE, Target, interpreter_in, targets
 
-WORKSPACE = "${workspaceFolder}"
 TASTE = ("presentation", "runOptions", "console", "justMyCode")  # what a person has chosen in an entry of ours
 SHOWN = 100  # characters of a value that has changed
 
@@ -25,7 +24,7 @@ def init(base: str, arguments: Sequence[str]) -> int:
     """Write the files for the command with these arguments, run in `base`. Returns the exit code."""
     root = workspace_root(base)
     folder = os.path.relpath(base, root).replace(os.sep, "/")
-    done = [_put(root, base, in_folder(target, folder)) for target in targets(arguments)]
+    done = [_put(root, base, in_folder(target, folder)) for target in targets(arguments, interpreter_in(root))]
     return 0 if all(done) else 1
 
 
@@ -126,7 +125,7 @@ def merge(found: Sequence[Any], target: Target) -> Merge:
 
 
 def _known_by(entry: Any, target: Target) -> Any:
-    name = entry.get(target.name) if isinstance(entry, dict) else entry
+    name = target.name_of(entry)
     return name if isinstance(name, str) else None
 
 
@@ -228,7 +227,7 @@ def entries_in(text: str, target: Target) -> list[Any]:
 
 
 def _new(target: Target) -> str:
-    return json.dumps({"version": target.version, target.key: list(target.entries)}, indent=jsonc.INDENT) + "\n"
+    return json.dumps({**target.head, target.key: list(target.entries)}, indent=jsonc.INDENT) + "\n"
 
 
 def _read(path: str) -> str:

@@ -6,10 +6,45 @@ from importlib.util import find_spec
 
 from devserver import __version__
 from devserver.config.settings import Config
+from devserver.display.cells import wrapped
+from devserver.records.messages import Listening
+from devserver.replay.reader import offered
+from devserver.text import path_for_people, shown
+
+NOT_OUTSIDE = "not reachable from outside"
+KEYS = "press h for help and details, r to send again, q to quit"
 
 
-def banner(config: Config, address: str, health: str, page: str = "") -> str:
-    """The settings and routes of the server, a line each; `address` and `health` as host:port, `page` as URL."""
+def short(config: Config, on: Listening, keys: bool, page: str = "") -> str:
+    """What one has to know, in at most four lines: the script, the model, where to call, and that there are `keys`.
+
+    `page` is the page's URL, where there is one.
+    """
+    script = path_for_people(config.script, config.base) if config.script else "the module main"
+    model = path_for_people(config.model_dir, config.base) if config.model_dir else "none"
+    more = [f"health: http://{on.health}/"] if on.health else []
+    more += [f"page: {page}"] if page else []
+    beside = f" ({', '.join(more)})" if more else ""
+    rows = [
+        f"azmlinfsrv {__version__}: {script}, model_dir {model}",
+        f"  Local    http://{on.address}{beside}",
+        f"  Network  {f'http://{on.network}' if on.network else NOT_OUTSIDE}",
+        *([f"  Keys     {KEYS}"] if keys else []),
+    ]
+    return "\n".join(rows)
+
+
+def offer(config: Config) -> str | None:
+    """How to send the sample beside the script, where there is one and nobody has named another."""
+    path = None if config.samples or config.replay else offered(config.script)
+    return f"press r to send {shown(path, config.base)}" if path is not None else None
+
+
+def banner(config: Config, address: str, health: str, page: str = "", width: int | None = None) -> str:
+    """All settings and routes of the server, a line each; `address` and `health` as host:port, `page` as URL.
+
+    Values are broken at words where a line is longer than `width`.
+    """
     rows = [
         ("Entry script", config.script or "the module main"),
         ("Model directory", config.model_dir or "none (give one with --model_dir)"),
@@ -26,7 +61,8 @@ def banner(config: Config, address: str, health: str, page: str = "") -> str:
         *([("Page", f"GET  {page}")] if page else []),
     ]
     head = f"Azure ML inference HTTP server v{__version__}"
-    return "\n".join([head, *(f"  {name + ':':<22}{value}" for name, value in rows)])
+    texts = [head, *(f"  {name + ':':<22}{value}" for name, value in rows)]
+    return "\n".join(row for text in texts for row in (wrapped(text, width, " " * 24) if width else [text]))
 
 
 def _health_address(config: Config, address: str) -> str:

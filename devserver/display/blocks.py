@@ -6,7 +6,17 @@ import linecache
 import re
 from collections.abc import Iterable, Sequence
 
-from devserver.display.cells import cells_of, cut, indented, no_headline, one_line, request_in_words, slice, stripped
+from devserver.display.cells import (
+    cells_of,
+    cut,
+    indented,
+    no_headline,
+    one_line,
+    request_in_words,
+    slice,
+    stripped,
+    wrapped,
+)
 from devserver.display.colour import Line, paint
 from devserver.records.diagnostic import Cause, Diagnostic, Excerpt, Frame
 from devserver.text import clean, path_for_people
@@ -14,6 +24,7 @@ from devserver.text import clean, path_for_people
 MOST_LINES = 13  # of a block; the state line below it is the fourteenth
 _MORE_HINT = 6  # lines of a hint below its first
 _MESSAGE = 300  # characters of a message in a headline
+_HINT = 200  # characters of a hint in a headline
 _UNCUT = 100_000
 
 
@@ -28,25 +39,51 @@ def block(
     cwd: str | None = None,
     full_traceback: bool = False,
     count: int = 1,
+    head: Line | None = None,
+    breaks: bool = False,
 ) -> str:
     """The report of one error: a headline that says it all, and below it what people want to see.
 
     `width` is the terminal's in cells, `cwd` the folder that paths are shown relative to (default: the working
-    directory). With `count` above 1 it is the same error again: the headline alone. No newline at the end.
+    directory). With `count` above 1 it is the same error again: the headline alone. `head` replaces the headline.
+    `breaks`: hints are broken at words, as terminals would break them anywhere. No newline at the end.
     """
-    head = _headline(error, cwd, count)
+    head = headline_of(error, cwd, count) if head is None else head
     if count > 1:
         return paint([head], colour)
-    below = _everything(error, width, cwd) if full_traceback else _essentials(error, width, cwd)
+    row = width if breaks else _UNCUT
+    hint = _hint_lines(error.hint, row)
+    below = _everything(error, width, cwd, hint, row) if full_traceback else _essentials(error, width, cwd, hint)
     return paint([head, *map(no_headline, below)], colour)
 
 
 def headline(error: Diagnostic, *, colour: bool = False, cwd: str | None = None, count: int = 1) -> str:
     """`path:line:column: error: Type: message`, one line; without a place `error: Type: message`."""
-    return paint([_headline(error, cwd, count)], colour)
+    return paint([headline_of(error, cwd, count)], colour)
 
 
-def _headline(error: Diagnostic, cwd: str | None, count: int) -> Line:
+def headline_for_editor(error: Diagnostic, cwd: str | None = None, count: int = 1) -> Line:
+    """The headline, the hint and the end of the marked span on one line, for a problem matcher."""
+    line = headline_of(error, cwd, count)
+    if error.hint:
+        line.append(("", f"; hint: {cut(one_line(error.hint), _HINT)}"))
+    end = _end_of(error)
+    return [*line, ("dim", f" (to {end[0]}:{end[1]})")] if end is not None else line
+
+
+def _end_of(error: Diagnostic) -> tuple[int, int] | None:
+    """Line and column one past what is marked at the error's place, where that is known."""
+    here, frame, excerpt = (error.line, error.column), error.frames[-1] if error.frames else None, error.excerpt
+    is_here = frame is not None and frame.path == error.path and (frame.line, frame.column) == here
+    if is_here and frame is not None and frame.end_line is not None and frame.end_column is not None:
+        return frame.end_line, frame.end_column
+    if excerpt is not None and (excerpt.line, excerpt.column) == here and excerpt.end_column > excerpt.column:
+        return excerpt.line, excerpt.end_column
+    return None
+
+
+def headline_of(error: Diagnostic, cwd: str | None, count: int = 1) -> Line:
+    """What `headline` paints."""
     message = one_line(_message_lines(error)[0])
     line = _place(error, cwd)
     line.append((error.severity, f"{error.severity}: {error.type or cut(message, _MESSAGE)}"))
@@ -66,12 +103,12 @@ def _message_lines(error: Diagnostic) -> list[str]:
     return [line for line in error.message.split("\n") if line.strip()] or [""]
 
 
-def _essentials(error: Diagnostic, width: int, cwd: str | None) -> list[Line]:
+def _essentials(error: Diagnostic, width: int, cwd: str | None, hint: list[Line]) -> list[Line]:
     """At most `MOST_LINES` lines with the headline: what is long gives way first."""
     message = [indented(text, width) for text in _message_lines(error)[1:4]]
     frames = _frame_lines(error, width)
     causes = [_cause_line(cause, width, cwd) for cause in error.causes[:3]]
-    library, ends = _library_line(error), [*_hint_lines(error.hint), *_request_line(error, width)]
+    library, ends = _library_line(error), [*hint, *_request_line(error, width)]
     rest = MOST_LINES - 1 - len(library) - len(ends)
     for part, least in ((causes, 2), (message, 2), (frames, 2), (causes, 1), (message, 1)):
         if len(message) + len(frames) + len(causes) > rest - 5:  # a whole excerpt has five lines
@@ -82,12 +119,20 @@ def _essentials(error: Diagnostic, width: int, cwd: str | None) -> list[Line]:
     return [*message, *_excerpt_lines(error, width, max(0, context)), *frames, *library, *causes, *ends]
 
 
-def _everything(error: Diagnostic, width: int, cwd: str | None) -> list[Line]:
-    message = [indented(text, _UNCUT) for text in _message_lines(error)[1:]]
-    trace = [indented(line, _UNCUT) for line in _with_sources(error.traceback.rstrip().split("\n")) if error.traceback]
+def _everything(error: Diagnostic, width: int, cwd: str | None, hint: list[Line], row: int) -> list[Line]:
+    message = [line for text in _message_lines(error)[1:] for line in _uncut(text, row)]
+    texts = _with_sources(error.traceback.rstrip().split("\n")) if error.traceback else ()
+    trace = [line for text in texts for line in _uncut(text, row)]
     causes = [] if trace else [_cause_line(cause, width, cwd) for cause in error.causes]
-    ends = [*_hint_lines(error.hint), *_request_line(error, width)]
+    ends = [*hint, *_request_line(error, width)]
     return [*message, *_excerpt_lines(error, width, 3), *(trace or _frame_lines(error, width)), *causes, *ends]
+
+
+def _uncut(text: str, row: int) -> list[Line]:
+    """The whole text, in rows that are broken at words; a place stays whole, for terminals make a link of it."""
+    if _FILE_LINE.match(text):
+        return [indented(text, _UNCUT)]
+    return [indented(part, _UNCUT) for part in wrapped(text.rstrip(), row - 2, f"{_indent_of(text)}  ")]
 
 
 _FILE_LINE = re.compile(r'(\s*(?:\| )*)\s\sFile "([^"]+)", line (\d+)')
@@ -149,14 +194,16 @@ def _cause_line(cause: Cause, width: int, cwd: str | None) -> Line:
     return [("dim", label), ("", cut(text, max(width - len(label) - cells_of(place), 30))), ("dim", place)]
 
 
-def _hint_lines(hint: str | None) -> list[Line]:
+def _hint_lines(hint: str | None, width: int) -> list[Line]:
     if not hint:
         return []
-    first, *more = clean(hint).split("\n")
-    return [
-        [("", "  "), ("hint", "hint:"), ("", f" {first}")],
-        *([("", f"        {line}")] for line in more[:_MORE_HINT]),
-    ]
+    texts = clean(hint).split("\n")[: _MORE_HINT + 1]
+    first, *more = [row for text in texts for row in wrapped(text, width - 8, _indent_of(text))]
+    return [[("", "  "), ("hint", "hint:"), ("", f" {first}")], *([("", f"        {line}")] for line in more)]
+
+
+def _indent_of(text: str) -> str:
+    return text[: len(text) - len(text.lstrip(" "))]
 
 
 def _request_line(error: Diagnostic, width: int) -> list[Line]:

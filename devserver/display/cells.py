@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import groupby
 
 from devserver.display.colour import Line
 from devserver.records.diagnostic import Request
@@ -107,3 +109,57 @@ def one_line(text: str | None, keep: bool = False) -> str:
 def indented(text: str, width: int) -> Line:
     text = cut(clean(text).replace("\t", " " * TAB).rstrip(), width - 2)
     return [("", f"  {text}" if text else "")]
+
+
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def wrapped(text: str, width: int, indent: str = "  ") -> list[str]:
+    """The line in rows of at most `width` cells, broken at spaces, the later ones indented; colours take no cells.
+
+    A word that is longer than a row stays where it is.
+    """
+    first, *words = text.split(" ")
+    rows, row = [], first
+    for word in words:
+        longer = f"{row} {word}"
+        fits_below = cells_of(_COLOUR.sub("", indent + word)) <= width
+        if fits_below and row.strip() and cells_of(_COLOUR.sub("", longer)) > width:
+            rows.append(row)
+            longer = indent + word
+        row = longer
+    return [*rows, row]
+
+
+def filled(line: Line, width: int) -> Line:
+    """The same line with spaces where the terminal, which breaks it after `width` cells, would break a word.
+
+    It stays one line for whoever reads it as text.
+    """
+    found: Line = []
+    used = 0
+    for word in _words(line):
+        size = cells_of("".join(text for _, text in word).rstrip())
+        left = width - used % width
+        if left < size <= width - len(_LATER_ROW) and used:
+            found.append(("", " " * left + _LATER_ROW))
+            used += left + len(_LATER_ROW)
+        found += word
+        used += cells_of("".join(text for _, text in word))
+    return [(role, "".join(text for _, text in parts)) for role, parts in groupby(found, key=lambda part: part[0])]
+
+
+_LATER_ROW = "    "
+
+
+def _words(line: Line) -> Iterator[Line]:
+    """Each with the space behind it; one may have several roles."""
+    word: Line = []
+    for role, text in line:
+        for piece in re.findall(r"[^ ]* |[^ ]+", text):
+            word.append((role, piece))
+            if piece.endswith(" "):
+                yield word
+                word = []
+    if word:
+        yield word

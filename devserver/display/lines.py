@@ -49,7 +49,7 @@ def restarting_after_death(pause: float, *, colour: bool = False) -> str:
 def still(phase: str, seconds: float, *, colour: bool = False) -> str:
     """What takes long goes on; `phase` as in `lifecycle.Slow`."""
     what = "loading" if phase == "load" else f"in {phase}()"
-    return bracket("", f"still {what}, {int(seconds)} s", colour)
+    return bracket("dim", f"still {what}, {int(seconds)} s", colour)
 
 
 def ready(loaded: LoadReport, seconds: float, url: str, why: str = "", *, colour: bool = False) -> str:
@@ -212,4 +212,13 @@ def kept(what: Kept | None, megabytes: float | None, base: str) -> str:
 
 def bracket(role: str, text: str, colour: bool) -> str:
     """A line of the tool itself, which editors know by its beginning."""
-    return paint([[("dim", "[azmlinfsrv]"), ("", " "), (role, text)]], colour)
+    return paint([[("dim", _NAME), ("", " "), (role, text)]], colour)
+
+
+def is_own(line: str) -> bool:
+    """Whether `bracket` has made it."""
+    return line.startswith((_NAME, _PAINTED_NAME))
+
+
+_NAME = "[azmlinfsrv]"
+_PAINTED_NAME = paint([[("dim", _NAME)]], True)

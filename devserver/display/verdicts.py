@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
@@ -141,7 +142,7 @@ def _as_annotations(verdict: Verdict, config: Config) -> str:
     ran = verdict.command
     if ran is not None:
         lines.append(f"::{'notice' if ran.ok else 'error'} title=command::{_data(_of_command(ran))}")
-    lines += [f"::notice file={_property(_script(config))}::{_data(note)}" for note in verdict.notes]
+    lines += [f"::notice file={_file(_script(config))}::{_data(note)}" for note in verdict.notes]
     return "\n".join([*lines, verdict.summary])
 
 
@@ -154,10 +155,15 @@ def _script(config: Config) -> str:
 
 
 def _annotation(error: Diagnostic) -> str:
-    place = f"file={_property(shown(error.path))},line={error.line},col={error.column}," if error.path else ""
+    place = f"file={_file(shown(error.path))},line={error.line},col={error.column}," if error.path else ""
     text = f"{error.type}: {error.message}" if error.type else error.message
     hint = f"\nhint: {error.hint}" if error.hint else ""
     return f"::{error.severity} {place}title={_property(error.phase)}::{_data(text + hint)}"
+
+
+def _file(path: str) -> str:
+    """GitHub knows the files of a repository by slashes, whatever system runs the check."""
+    return _property(path.replace(os.sep, "/"))
 
 
 def _data(text: str) -> str:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 
-from devserver.process.platform import System
+from devserver.process.platform import Process, System
 from devserver.records.commands import NOT_STARTED, TIMED_OUT, CommandRan
 
 GRACE = 1.0  # seconds between being asked to end and being ended
@@ -74,7 +74,7 @@ class Command:
         begun = time.monotonic()
         try:
             with self._starting:
-                process = self._start()
+                process, group = self._start()
                 self._started(process.pid)
         except OSError as error:
             return CommandRan(self.text, NOT_STARTED, 0.0, f"{self._folder}: {error.strerror}")
@@ -83,7 +83,7 @@ class Command:
         try:
             code = self._wait(process, begun + limit if limit else None, look)
         finally:
-            System.kill_group(process)
+            System.kill_group(group)
             process.wait()
         reader.join(GRACE)  # what has left the group may hold the pipe open
         if code is None:
@@ -91,17 +91,15 @@ class Command:
         seconds = time.monotonic() - begun
         return CommandRan(self.text, code, seconds, "" if code == 0 else first_failing_line(bytes(self._output)))
 
-    def _start(self) -> subprocess.Popen[bytes]:
+    def _start(self) -> tuple[subprocess.Popen[bytes], Process]:
         pipe = None if self._show is None else subprocess.PIPE
-        return subprocess.Popen(
+        return System.start_line(
             self.text,
-            shell=True,
             cwd=self._folder,
             env=self._environ,
             stdin=subprocess.DEVNULL,
             stdout=pipe,
             stderr=None if pipe is None else subprocess.STDOUT,
-            start_new_session=True,
         )
 
     def _wait(self, process: subprocess.Popen[bytes], due: float | None, look: Callable[[], None]) -> int | None:

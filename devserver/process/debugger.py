@@ -56,6 +56,20 @@ def watch(changed: Callable[[bool], None]) -> None:
     threading.Thread(target=look, daemon=True, name="debugger").start()
 
 
+def stand_back() -> None:
+    """A debugger lists none of this process's threads but the main one, which says what it is.
+
+    The threads of the script, in their own processes, are what the person looks for. The main thread has to stay: a
+    process that shows none is over for the debugger.
+    """
+    if not is_loaded():
+        return
+    main = threading.main_thread()
+    main.name = "azmlinfsrv (waits for saves)"
+    threading.Thread.is_pydev_daemon_thread = True  # type: ignore[attr-defined]  # of all, and of those to come
+    main.is_pydev_daemon_thread = False  # type: ignore[attr-defined]
+
+
 @contextmanager
 def unseen() -> Iterator[None]:
     """A process that is forked in this context is no matter of the debugger."""

@@ -17,6 +17,9 @@ _BREAKAWAY_OK = 0x800
 _PROCESS_SET_QUOTA, _PROCESS_TERMINATE = 0x100, 0x1
 _KILLED = 9  # exit code
 
+_PROCESS_SUSPEND_RESUME = 0x800
+SUSPENDED_IN_NEW_GROUP = 0x4 | 0x200  # flags of a process that is to be put into a job before it starts others
+
 _kernel = ctypes.WinDLL("kernel32", use_last_error=True)
 _kernel.CreateJobObjectW.restype = wintypes.HANDLE
 _kernel.OpenProcess.restype = wintypes.HANDLE
@@ -76,7 +79,21 @@ class Job:
         _kernel.TerminateJobObject(self._handle, _KILLED)
 
 
+def resume(pid: int) -> None:
+    """Lets a process begin that was started suspended. The documented way needs its thread, which Popen closes."""
+    process = wintypes.HANDLE(_kernel.OpenProcess(_PROCESS_SUSPEND_RESUME, False, pid))
+    ctypes.WinDLL("ntdll").NtResumeProcess(process)
+    _kernel.CloseHandle(process)
+
+
 def is_console(handle: int) -> bool:
     """Whether a person may sit there: Python's isatty() is true for the null device, too."""
     mode = wintypes.DWORD()
     return bool(_kernel.GetConsoleMode(wintypes.HANDLE(handle), ctypes.byref(mode)))
+
+
+def is_same_object(one: int, other: int) -> bool:
+    """Whether both handles lead to the same pipe, or to consoles."""
+    if is_console(one) or is_console(other):
+        return is_console(one) and is_console(other)
+    return bool(ctypes.WinDLL("kernelbase").CompareObjectHandles(wintypes.HANDLE(one), wintypes.HANDLE(other)))

@@ -7,6 +7,7 @@ import errno
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from devserver.config.settings import Config
 from devserver.process.platform import System
@@ -61,8 +62,30 @@ class Listener:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(self.host, self.host)
         return f"[{host}]:{self.port}" if ":" in host and not host.startswith("[") else f"{host}:{self.port}"
 
+    @property
+    def network(self) -> str:
+        """`host:port` that can be called from other machines, empty if none can reach it."""
+        bound = str(self.socket.getsockname()[0])
+        host = _outer_address(self.socket.family) if ip_address(bound).is_unspecified else bound
+        if host is None or ip_address(host).is_loopback:
+            return ""
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
     def close(self) -> None:
         self.socket.close()
+
+
+def _outer_address(family: int) -> str | None:
+    """This machine's address on the way out, if there is a way; nothing is sent."""
+    elsewhere = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}  # kept free for examples
+    for kind in dict.fromkeys((family, socket.AF_INET)):  # what listens on :: is called by the old addresses, too
+        try:
+            with socket.socket(kind, socket.SOCK_DGRAM) as probe:
+                probe.connect((elsewhere[socket.AddressFamily(kind)], 9))
+                return str(probe.getsockname()[0])
+        except OSError:
+            continue
+    return None
 
 
 def bind_all(config: Config) -> list[Listener]:
@@ -86,7 +109,8 @@ def with_real_ports(config: Config, listeners: Sequence[Listener]) -> Config:
 def listening_on(listeners: Sequence[Listener]) -> Listening:
     """Where the tool can be called: on the last of these; one before it is for health checks."""
     last = listeners[-1]
-    return Listening(last.host, last.port, last.address, listeners[0].address if len(listeners) > 1 else "")
+    health = listeners[0].address if len(listeners) > 1 else ""
+    return Listening(last.host, last.port, last.address, health, last.network)
 
 
 def _is_in_use(host: str, port: int, error: OSError) -> bool:

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 if TYPE_CHECKING:
+    import subprocess
+
     pass
 
 from devserver.process.systems import (
@@ -39,6 +41,7 @@ class System:
     consoles_take_text = False
     suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
     most_connections = 1000
+    clock_tick = 0.0
     atomic_write = max(512, select.PIPE_BUF)
     _dump_signal = signal.SIGRTMIN + 8 if hasattr(signal, "SIGRTMIN") else None
 
@@ -55,6 +58,13 @@ class System:
 
         arguments = [sys.executable, *command, *map(str, descriptors)]
         return subprocess.Popen(arguments, pass_fds=[*descriptors, *sockets], env=environ, cwd=folder)
+
+    @staticmethod
+    def start_line(text: str, **named: Any) -> tuple[subprocess.Popen[bytes], Process]:
+        import subprocess
+
+        process = subprocess.Popen(text, shell=True, start_new_session=True, **named)
+        return process, process
 
     @staticmethod
     def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
@@ -193,6 +203,10 @@ class System:
     @staticmethod
     def is_terminal(descriptor: int) -> bool:
         return os.isatty(descriptor)
+
+    @staticmethod
+    def is_same_file(one: int, other: int) -> bool:
+        return os.path.sameopenfile(one, other)
 
     @staticmethod
     def lends_keyboard(descriptor: int) -> bool:

@@ -55,8 +55,10 @@ class Lines:
                 self._replace(name)
 
     def _replace(self, name: str) -> None:
+        from devserver.process.platform import System
+
         stream = getattr(sys, name)
-        if not _is_plain(stream) or not os.path.sameopenfile(stream.fileno(), 1):
+        if not _is_plain(stream) or not System.is_same_file(stream.fileno(), 1):
             return
         stream.flush()
         self._former.append(stream)

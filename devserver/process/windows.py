@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 import msvcrt
 
-from devserver.process.jobs import Job, is_console
+from devserver.process.jobs import SUSPENDED_IN_NEW_GROUP, Job, is_console, is_same_object, resume
 from devserver.process.systems import (
     KILLED,
     RETIRE,
@@ -43,6 +43,7 @@ class System:
     _before_a_code = ("\x00", "\xe0")  # what arrows and function keys begin with
     most_connections = 200  # that are looked at together; select() takes no more than 512
     _tools_job: Job | None = None
+    clock_tick = 1 / 64  # seconds that time.thread_time() jumps by, where less than one is not counted at all
     atomic_write = 512  # bytes that one write to a pipe passes whole
 
     @staticmethod
@@ -70,6 +71,16 @@ class System:
             for handle in handles:
                 os.set_handle_inheritable(handle, False)
         return ProcessInJob(process)
+
+    @staticmethod
+    def start_line(text: str, **named: Any) -> tuple[subprocess.Popen[bytes], Process]:
+        """A shell with this line, and the group of all that it starts; `named` as for Popen. Errors: OSError."""
+        import subprocess
+
+        process = subprocess.Popen(text, shell=True, creationflags=SUSPENDED_IN_NEW_GROUP, **named)
+        group = ProcessInJob(process)
+        resume(process.pid)  # what it starts from now on is in its job
+        return process, group
 
     @staticmethod
     def inherited_descriptor(argument: str, flags: int = os.O_RDWR) -> int:
@@ -195,6 +206,13 @@ class System:
     def is_terminal(descriptor: int) -> bool:
         """Whether a person may sit there. Errors: OSError where it is closed."""
         return os.isatty(descriptor) and is_console(msvcrt.get_osfhandle(descriptor))
+
+    @staticmethod
+    def is_same_file(one: int, other: int) -> bool:
+        """Whether what is written to these descriptors goes to the same place. Errors: OSError."""
+        if os.fstat(one).st_ino:
+            return os.path.sameopenfile(one, other)
+        return is_same_object(msvcrt.get_osfhandle(one), msvcrt.get_osfhandle(other))  # pipes have no number
 
     @staticmethod
     def lends_keyboard(descriptor: int) -> bool:

@@ -176,12 +176,16 @@ class RequestsAnswered:
 
 @dataclass(frozen=True)
 class Listening:
-    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it."""
+    """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it.
+
+    `network` can be called from other machines, if anything can.
+    """
 
     host: str
     port: int
     address: str
     health: str = ""
+    network: str = ""
 
 
 @dataclass(frozen=True)
@@ -195,7 +199,7 @@ class PageAt:
 class Look:
     """Somebody wants to see something; `text` where it is known already."""
 
-    what: Literal["help", "watched", "traceback", "clear", "samples", "page"]
+    what: Literal["keys", "help", "watched", "traceback", "clear", "samples", "page"]
     text: str = ""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Callable, Collection, Iterable
 from typing import Any
 from urllib.parse import unquote
@@ -10,6 +12,7 @@ from devserver.records.messages import Remembered
 from devserver.records.samples import Sample
 from devserver.replay.reader import REPLAY_HEADER, SAMPLE_HEADER, without_framing
 
+PAUSE = 0.1  # seconds
 MOST_BYTES = 10 * 1024 * 1024  # of a body; a larger request is not remembered
 _MARKED = "HTTP_" + REPLAY_HEADER.upper().replace("-", "_")
 _SAMPLE = "HTTP_" + SAMPLE_HEADER.upper().replace("-", "_")
@@ -42,6 +45,46 @@ def remembering(app: Wsgi, tell: Callable[[Remembered], None], only_failed: bool
                 tell(Remembered(_request(name, environ, bytes(copy.kept))))
 
     return answer
+
+
+class Latest:
+    """Tells a request at once and, of those that come soon after it, the last one when a pause is over.
+
+    For who wants to know only what was sent last: a message for each would cost more than some scripts do.
+    """
+
+    def __init__(self, tell: Callable[[Remembered], None], pause: float = PAUSE) -> None:
+        self._tell = tell
+        self._pause = pause
+        self._lock = threading.Lock()
+        self._waiting: Remembered | None = None
+        self._next = 0.0  # when the next one may be told
+
+    def __call__(self, told: Remembered) -> None:
+        with self._lock:
+            left = self._next - time.monotonic()
+            if left <= 0:
+                self._say(told)
+            elif (self._waiting is None and self._start(left)) or self._waiting is not None:
+                self._waiting = told
+
+    def _start(self, seconds: float) -> bool:
+        timer = threading.Timer(seconds, self._is_over)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:  # the system allows no more threads
+            return False
+        return True
+
+    def _is_over(self) -> None:
+        with self._lock:
+            if self._waiting is not None:
+                self._say(self._waiting)
+
+    def _say(self, told: Remembered) -> None:
+        self._waiting, self._next = None, time.monotonic() + self._pause
+        self._tell(told)
 
 
 def knowing_samples(app: Wsgi, samples: Collection[str]) -> Wsgi:

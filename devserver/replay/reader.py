@@ -15,6 +15,7 @@ MOST_LOOKED_AT = 10 * 1024 * 1024  # bytes; a larger one is sent without finding
 JSON = "application/json"
 REPLAY_HEADER = "x-azmlinfsrv-replay"  # on requests that the tool sends, so that they are not remembered again
 SAMPLE_HEADER = "x-azmlinfsrv-sample"  # its file, on requests that the tool makes of one; the script does not see it
+SAMPLE_REQUEST = "sample-request.json"  # as such a file is called in Azure's examples
 HTTP_ENDINGS = (".http", ".rest")
 _REQUEST_LINE = re.compile(r"([A-Z]{3,10})\s+(/\S*|https?://\S+)(?:\s+HTTP/\d(?:\.\d)?)?\s*")
 _BLANK_LINE = re.compile(rb"\r?\n[ \t]*\r?\n")
@@ -41,6 +42,12 @@ def read_sample(path: str, content_type: str | None = None, base: str = "") -> S
         return _from_text_form(name, path, content)
     kind, notes = _kind_of(name, content, content_type)
     return Sample(name, path, headers=(("Content-Type", kind),), body=content, notes=notes)
+
+
+def offered(script: str | None) -> str | None:
+    """The sample that stands beside the script under its usual name, where nobody has named one."""
+    path = os.path.join(os.path.dirname(script or ""), SAMPLE_REQUEST)
+    return path if script and os.path.isfile(path) else None
 
 
 def _why_unreadable(error: OSError) -> str:

@@ -14,10 +14,13 @@ from devserver.records.commands import CommandRan
 from devserver.records.samples import ReplayReport, Sample, SampleSent
 from devserver.replay.client import Cut, Wire, limit_of, send_all, shut_down
 from devserver.replay.compare import Reply
-from devserver.replay.reader import read_sample
+from devserver.replay.reader import SAMPLE_REQUEST, offered, read_sample
 
-"""Sends one sample; the number is how many seconds it may take. Errors: `NoAnswer`."""
-
+NOTHING_YET = {
+    None: f"nothing to send yet: send a request, put a {SAMPLE_REQUEST} beside the script, or give --request FILE",
+    "last": "nothing to send again: no request has come yet",
+    "failed": "nothing to send again: no request has failed",
+}
 
 # --- in the dev loop
 
@@ -50,6 +53,8 @@ class Replays:
         self._command: Command | None = None
         self._answers: dict[str, Reply] = {}
         self._remembered: Sample | None = None
+        self._latest: Sample | None = None
+        self._is_asked = False
         self._unsent: set[str | None] = set()  # of the round that is under way; None stands for what is remembered
         self._wire: Wire | None = None
         self._lock = threading.Lock()
@@ -57,6 +62,19 @@ class Replays:
     def remember(self, request: Sample) -> None:
         """This one is sent, too, from the next round on."""
         self._remembered = request
+
+    def heard(self, request: Sample, goes_along: bool) -> None:
+        """This request was answered, and is what `ask` sends again; `goes_along`: so does each round from now on."""
+        self._latest = request
+        if goes_along:
+            self.remember(request)
+
+    def ask(self, config: Config, is_ready: bool) -> str | None:
+        """A person asked for the next round: what was sent last goes along. Returns what to tell, if anything."""
+        self._is_asked = bool(config.samples or config.run or self._latest or offered(config.script))
+        if not self._is_asked:
+            return NOTHING_YET[config.replay]
+        return None if is_ready else "the script is not ready: it is sent when it is"
 
     def start(self, generation: int, changes: ChangeSet, config: Config, address: str) -> None:
         """Send to the server at `address`: everything, or where nothing but samples changed these only."""
@@ -68,11 +86,16 @@ class Replays:
             wanted = {None, *config.samples}
         paths = [path for path in config.samples if path in wanted]
         remembered = self._remembered if None in wanted else None
+        if self._is_asked and None in wanted:
+            self._is_asked = False
+            remembered = remembered or self._latest
+            beside = offered(config.script) if remembered is None and not paths else None
+            paths += [beside] if beside is not None else []
         runs = config.run is not None and self._make_command is not None and None in wanted
         if not paths and remembered is None and not runs:
             return
         self._unsent = wanted
-        self._wire = wire = Wire(address, config.replay is not None, self._cut)
+        self._wire = wire = Wire(address, True, self._cut)
         work = (generation, config, paths, remembered, wire)
         try:
             threading.Thread(target=self._run, args=work, daemon=True, name="replay").start()

@@ -17,7 +17,7 @@ from werkzeug.exceptions import HTTPException
 from devserver.config.settings import Config
 from devserver.scoring.compat import RUN_FAILED, AMLResponse
 from devserver.scoring.inputs import BadInput, Mode, read_arguments
-from devserver.scoring.logs import write_record
+from devserver.scoring.logs import request_log, write_record
 from devserver.scoring.reporter import Report, Reporter
 from devserver.scoring.request import Request, current
 from devserver.scoring.responses import (
@@ -132,11 +132,17 @@ class _Views:
         if request.url_rule is not None and request.path != "/":
             milliseconds = (perf_counter() - request.begun) * 1000
             if request.ids.problem is None or self.generation is not None:
-                _log_request(request, response, milliseconds)
+                self._log(request, response, milliseconds)
             self.reporter.answered(request, response, milliseconds)
         elif request.url_rule is None and self.generation is not None:
-            _log_request(request, response, (perf_counter() - request.begun) * 1000)  # of the router's refusals, too
+            self._log(request, response, (perf_counter() - request.begun) * 1000)  # of the router's refusals, too
         return response
+
+    def _log(self, request: Request, response: flask.Response, milliseconds: float) -> None:
+        """In the dev loop a failure has no line, for the report of it is one."""
+        if not request.is_reported:
+            logger = log if self.generation is None else request_log
+            log_request(logger, request.method, request.target, response, milliseconds)
 
     def unhandled(self, error: Exception) -> flask.Response:
         """The router's refusals as they are; anything else is the server's own fault."""
@@ -245,6 +251,7 @@ class _Views:
 
     def _answer_error(self, report: Report, message: str, failed: bool = True) -> flask.Response:
         """The answer first; what it does not need is worked out when it has been sent."""
+        current().is_reported = self.generation is not None
         shown = report.error_object() if self.generation is not None and is_local(current()) else None
         answer = message_answer(500, message, failed, shown)
         answer.call_on_close(report.tell)
@@ -270,6 +277,9 @@ def _note_for_script(request: Request) -> None:
     noted.legacy_client_request_id = request.ids.service or ""
 
 
-def _log_request(request: Request, response: flask.Response, milliseconds: float) -> None:
+def log_request(
+    logger: logging.Logger, method: str, target: str, response: flask.Response, milliseconds: float
+) -> None:
+    """The line of one request."""
     length = response.headers.get("Content-Length") or "N/A"
-    write_record(log, "%s %s %s %.3fms %s", request.method, request.target, response.status_code, milliseconds, length)
+    write_record(logger, "%s %s %s %.3fms %s", method, target, response.status_code, milliseconds, length)

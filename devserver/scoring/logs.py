@@ -16,6 +16,7 @@ SERVER_LOGGERS = ("azmlinfsrv", "gunicorn.access", "gunicorn.error")
 imported_ahead: set[str] = set()  # loggers of libraries that the script has not asked for yet
 server_log = logging.getLogger("azmlinfsrv")
 print_log = logging.getLogger("azmlinfsrv.print")
+request_log = logging.getLogger("azmlinfsrv.request")  # in the dev loop; the parts of a line are its values
 
 
 class AMLLogFormatter(logging.Formatter):
@@ -34,12 +35,12 @@ class RootAccessFilter(logging.Filter):
         return "GET / HTTP/1.1" not in record.getMessage()
 
 
-def packaged(level: str, in_loop: bool) -> dict[str, Any]:
+def packaged(level: str, in_loop: bool, requests: logging.Formatter | None = None) -> dict[str, Any]:
     """The server's own logging configuration, for `logging.config.dictConfig`.
 
-    In the dev loop (`in_loop`) the request line alone is shown of each request, the server's life cycle only from
-    WARNING, and the script's own records from INFO; otherwise the script's own records come from WARNING in the
-    standard library's plain form, as in Azure ML.
+    In the dev loop (`in_loop`) the request line alone is shown of each request, formatted by `requests` where that is
+    given, the server's life cycle only from WARNING, and the script's own records from INFO; otherwise the script's own
+    records come from WARNING in the standard library's plain form, as in Azure ML.
     """
     to_stdout = {"level": level, "handlers": ["stdout"], "propagate": False}
     quiet = {"level": "WARNING", "handlers": ["stderr"], "propagate": False}
@@ -47,7 +48,11 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
         "version": 1,
         "disable_existing_loggers": False,
         "filters": {"probes": {"()": RootAccessFilter}},
-        "formatters": {"server": {"()": AMLLogFormatter}, "plain": {"format": logging.BASIC_FORMAT}},
+        "formatters": {
+            "server": {"()": AMLLogFormatter},
+            "plain": {"format": logging.BASIC_FORMAT},
+            "request": {"()": lambda: requests or AMLLogFormatter()},
+        },
         "handlers": {
             "stdout": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stdout"},
             "access": {
@@ -56,6 +61,7 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
                 "stream": "ext://sys.stdout",
                 "filters": ["probes"],
             },
+            "requests": {"class": "logging.StreamHandler", "formatter": "request", "stream": "ext://sys.stdout"},
             "stderr": {"class": "logging.StreamHandler", "formatter": "server", "stream": "ext://sys.stderr"},
             "script": {
                 "class": "logging.StreamHandler",
@@ -65,6 +71,8 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
         },
         "loggers": {
             "azmlinfsrv": to_stdout,
+            # a file of the user's that configures azmlinfsrv has these lines, too, for it is the parent
+            "azmlinfsrv.request": {"level": "NOTSET", "handlers": ["requests"], "propagate": False},
             "gunicorn.access": quiet if in_loop else {**to_stdout, "handlers": ["access"]},
             "gunicorn.error": {**quiet, "level": "WARNING" if in_loop else level},
         },
@@ -75,20 +83,20 @@ def packaged(level: str, in_loop: bool) -> dict[str, Any]:
     }
 
 
-def configure(path: str | None, level: str, in_loop: bool) -> None:
+def configure(path: str | None, level: str, in_loop: bool, requests: logging.Formatter | None = None) -> None:
     """Sets up logging from the user's logging.json at `path`, or else from the packaged configuration.
 
     The server's own loggers stay on even where the user's file does not name them. Errors: `ConfigError`, exit code 3,
     naming the file.
     """
-    logging.config.dictConfig(packaged(level, in_loop))
+    logging.config.dictConfig(packaged(level, in_loop, requests))
     if path is None:
         return
     content = read_json_object(path, LOGGING)
     try:
         logging.config.dictConfig(content)
     except Exception as error:
-        logging.config.dictConfig(packaged(level, in_loop))  # the other one is half made
+        logging.config.dictConfig(packaged(level, in_loop, requests))  # the other one is half made
         raise ConfigError(f"{LOGGING.what} cannot be used: {_reasons(error)}", 3, path=path) from None
     for name in (*SERVER_LOGGERS, *imported_ahead):
         logging.getLogger(name).disabled = False

@@ -18,6 +18,7 @@ class Request(flask.Request):
     ids: Ids
     begun: float
     kept_body: bytes | None = None
+    is_reported = False  # a report tells what came of it
 
     def get_data(self, *args: Any, **kwargs: Any) -> Any:
         """As in Flask; the body is kept for a report in case that run() fails."""

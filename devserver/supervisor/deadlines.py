@@ -11,7 +11,7 @@ from typing import TypeAlias
 from devserver.lifecycle import Event, LaunchDue, Overdue, Settled
 from devserver.supervisor.arrivals import LookDue, PauseOver, WaitOver
 
-LOOK_EVERY = 1.0  # seconds between two looks at what a generation is at
+LOOK_EVERY = 0.5  # seconds between two looks at what a generation is at
 STOP_LIMIT = 1.5  # seconds that a generation gets to finish when the tool ends
 SETTLED_AFTER = 5.0  # seconds of good running after which an earlier death is forgotten
 

@@ -33,8 +33,13 @@ class Key:
     asks: tuple[Asked, ...]
 
 
+_SEND_AGAIN = (Look("samples"), Changed(ReloadPlan(Scope.REPLAY, ChangeSet())))
 _ACTING = (
-    Key("r", "send the samples again", (Look("samples"), Changed(ReloadPlan(Scope.REPLAY, ChangeSet())))),
+    Key(
+        "r",
+        "send again what was sent last, and the samples",
+        (Look("samples"), Changed(ReloadPlan(Scope.REPLAY, ChangeSet()))),
+    ),
     Key("R", "reload, with all libraries imported anew", (ReloadAsked(cold=True),)),
     Key("w", "what is watched", (Look("watched"),)),
     Key("t", "full traceback of the last error", (Look("traceback"),)),
@@ -42,8 +47,7 @@ _ACTING = (
     Key("c", "clear the terminal", (Look("clear"),)),
     Key("q", "quit", (StopAsked(),)),
 )
-_HELP = "[azmlinfsrv] keys:\n" + "\n".join(f"  {key.letter}  {key.help}" for key in _ACTING)
-HINT = "[azmlinfsrv] press h to see what the keys do"
+_HELP = "\n".join(f"  {key.letter}  {key.help}" for key in _ACTING)
 MEANINGS = {key.letter: key.asks for key in _ACTING} | {"h": (Look("help", _HELP),)}
 
 
@@ -66,7 +70,7 @@ class Keys:
 
     def __enter__(self) -> Keys:
         if System.has_console_keys():
-            self._deliver(Look("help", HINT))
+            self._deliver(Look("keys"))
             self._start(self._ask_console)
         elif self._terminal.is_there:
             self._look()
@@ -106,7 +110,7 @@ class Keys:
         if is_ours and not self._had_it:
             self._had_it = True
             self._terminal.quicken()
-            self._deliver(Look("help", HINT))
+            self._deliver(Look("keys"))
         elif is_ours:
             self._terminal.settle()
         return is_ours

@@ -89,7 +89,7 @@ class News:
             case Keyboard(lent):
                 self._endings.lend(generation, lent, model)
             case Remembered(request):
-                self._replays.remember(request)
+                self._replays.heard(request, goes_along=self._project.config.replay is not None)
             case LoadReport():
                 return self._loaded(generation, life, record, model.generation)
             case Diagnostic() | Note() | RequestsAnswered():

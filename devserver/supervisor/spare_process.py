@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import pickle
 import queue
+import threading
 from collections.abc import Callable
 
 from devserver.process.child import Child, Deliver, Origin
 from devserver.process.wire import GO, Briefing, WarmOrder
 from devserver.records.messages import Became, Gone, Refused, Told, Warmed
-
-ANSWER_LIMIT = 2.0  # seconds in which the spare answers; one that does not is given up
-ENDED = "the process that imported the libraries ended"
+from devserver.supervisor.warm_process import ANSWER_LIMIT, ENDED
 
 
 class SpareProcess:
@@ -34,16 +33,27 @@ class SpareProcess:
         self.has_become = False  # changed by the thread that listens
         self._answers: queue.SimpleQueue[Became | Refused] = queue.SimpleQueue()
         self._order = order
+        self._child: Child | None = None
+        self._is_known = threading.Event()  # set where `_child` is
 
     def listen(self, deliver: Callable[[SpareProcess, Warmed], None]) -> None:
-        """Start it; `deliver` is called from a thread when its imports are done, and when it is gone."""
+        """Start it; `deliver` is called from a thread when its imports are done, and when it is gone.
+
+        Errors: OSError where it cannot be started.
+        """
         self._deliver_warmed = deliver
         self._child = Child.spare(self._origin, self._order.user_folders[0], self._take)
-        self._child.tell(pickle.dumps(self._order))
+        self._is_known.set()
+        self._started.tell(pickle.dumps(self._order))
+
+    @property
+    def _started(self) -> Child:
+        assert self._child is not None
+        return self._child
 
     @property
     def pid(self) -> int:
-        return self._child.process.pid
+        return self._started.process.pid
 
     def _take(self, generation: int, record: Told | Gone) -> None:
         match record:
@@ -57,7 +67,8 @@ class SpareProcess:
             case Gone() if not self.has_become:
                 self._answers.put(Refused(ENDED))
                 self._deliver_warmed(self, Warmed(ENDED))
-                self._child.close()
+                self._is_known.wait()  # it may be gone before its start has returned
+                self._started.close()
             case _ if self._deliver is not None:
                 self._deliver(generation, record)
 
@@ -66,7 +77,7 @@ class SpareProcess:
         self.modules |= frozenset(order.modules)
         self.lazy |= frozenset(order.lazy)
         self.is_ready = False
-        self._child.tell(pickle.dumps(order))
+        self._started.tell(pickle.dumps(order))
 
     def launch(self, briefing: Briefing, deliver: Deliver) -> Child | Refused:
         """A new generation, or the reason why there is none; then nothing can come from here any more.
@@ -74,16 +85,17 @@ class SpareProcess:
         `deliver` gets what the generation tells.
         """
         self._deliver = deliver
-        self._child.brief(briefing, self._origin.listeners)
+        self._started.brief(briefing, self._origin.listeners)
         try:
             answer = self._answers.get(timeout=ANSWER_LIMIT)
         except queue.Empty:
             answer = Refused("the process that imported the libraries does not answer")
         if isinstance(answer, Refused):
             return answer
-        self._child.tell(GO)
-        return self._child
+        self._started.tell(GO)
+        return self._started
 
     def close(self) -> None:
         """Ends it; a generation that came from it is closed by who has it."""
-        self._child.kill()
+        if self._child is not None:
+            self._child.kill()

@@ -38,6 +38,7 @@ def run(config: Config, reread: Callable[[], Config], console: Console, environ:
     with ExitStack() as stack:
         if config.debug is not None:
             console.note(debugger.listen(config.debug))  # before the reaper: what debugpy starts is no stray
+        debugger.stand_back()
         lifeline = stack.enter_context(closing(Lifeline()))
         with debugger.unseen():
             reaper = Reaper.start(mark)

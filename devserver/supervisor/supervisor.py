@@ -104,6 +104,9 @@ class Supervisor:
 
     def _take(self, arrival: Arrival) -> None:
         match arrival:
+            case Look("samples"):
+                text = self._replays.ask(self._project.config, self._model.state is State.RUNNING)
+                self._console.show(Look("samples", text or ""))
             case Look() | PageAt() | Kept():
                 self._console.show(arrival)
             case Note(text):

@@ -10,13 +10,14 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
 from devserver.diagnostics import exceptions
+from devserver.display.requests import request_formatter
 from devserver.process import debugger
 from devserver.process.platform import System
 from devserver.process.scoreboard import Scoreboard
@@ -34,7 +35,7 @@ from devserver.records.messages import (
 )
 from devserver.records.reasons import Reason, Why
 from devserver.records.stamps import Stamp
-from devserver.replay.capture import knowing_samples, remembering
+from devserver.replay.capture import Latest, knowing_samples, remembering
 from devserver.scoring import logs, swagger
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.insights import start as start_telemetry
@@ -49,13 +50,12 @@ from devserver.worker.answers import Together, telling
 from devserver.worker.dependencies import Dependence
 from devserver.worker.gate import FileGate
 from devserver.worker.holding import holding_app
-from devserver.worker.keep.observing import Made
-from devserver.worker.kept import Keeper
-from devserver.worker.libraries import imported_since
 from devserver.worker.reporter import LoadReporter, RequestReporter
 
 if TYPE_CHECKING:
     from devserver.worker.initialised import Resumption
+    from devserver.worker.keep.observing import Made
+    from devserver.worker.kept import Keeper
     from devserver.worker.standby import Standby
 
 log = logging.getLogger("azmlinfsrv")
@@ -205,10 +205,11 @@ class Generation:
         if self.in_loop and not self.post.briefing.warm and not self.config.check and not self.is_kept:
             # beside the first answers, for it takes a while; a warm generation has seen no import
             threading.Thread(target=self.reporter.advise, daemon=True, name="advice").start()
-        return self._remembering(app)
+        return self._remembering(self._telling(app) if self.in_loop else app)
 
     def _load(self) -> Wsgi:
-        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop)
+        requests = request_formatter(os.environ)
+        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop, requests)
         self._connect_debugger()
         insights = start_telemetry(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
@@ -227,7 +228,7 @@ class Generation:
                 self._init(script, insights)
         finally:
             if self.in_loop and self.preparations.sets_nothing:
-                self.lazy = imported_since(before)
+                self.lazy = _imported_since(before)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -260,6 +261,8 @@ class Generation:
             self._serve_as(replace(self.post, briefing=order.briefing, standby=None))
 
     def _made(self) -> Made:
+        from devserver.worker.keep.observing import Made
+
         return Made(self.depends.known.differences, dict(loader.loaded), self.times["init"])
 
     def _resume(self, resumption: Resumption) -> Wsgi:
@@ -382,7 +385,7 @@ class Generation:
             self.recorder.enter("refused")
             raise SystemExit(LOAD_FAILED)
         app = self._telling(holding_app(problem, self.post.number, self.config.server_version), problem)
-        return self._remembering(app) if self.config.replay == "last" else app
+        return self._remembering(app) if self.config.replay != "failed" else app
 
     def _telling(self, app: Wsgi, problem: Diagnostic | None = None) -> Wsgi:
         return telling(app, Together(self.post.tell), self.config.base, problem)
@@ -390,7 +393,14 @@ class Generation:
     def _remembering(self, app: Wsgi) -> Wsgi:
         if not self.in_loop:
             return app
-        app = knowing_samples(self._telling(app), self.config.samples)
-        if self.config.replay is None:
+        app = knowing_samples(app, self.config.samples)
+        if self.config.check:
             return app
-        return remembering(app, self.tell, only_failed=self.config.replay == "failed")
+        tell = self.tell if self.config.replay is not None else Latest(self.tell)
+        return remembering(app, tell, only_failed=self.config.replay == "failed")
+
+
+def _imported_since(before: Collection[str]) -> tuple[str, ...]:
+    from devserver.worker.libraries import imported_since  # a start that is not for the loop does without
+
+    return imported_since(before)

@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO, NoReturn
 
 from devserver.config.settings import Config
 from devserver.config.variables import variables_of
+from devserver.display.requests import request_formatter
 from devserver.process import debugger, wire
 from devserver.process.lifeline import hang_on_again
 from devserver.process.platform import System, leave
@@ -26,10 +27,10 @@ from devserver.serve import Plan, runner, serve
 from devserver.worker.breakpoints import lend_to_breakpoints
 from devserver.worker.forks import wait_until_told
 from devserver.worker.generation import Generation, Post
-from devserver.worker.kept import Keeper
 
 if TYPE_CHECKING:
     from devserver.worker.initialised import Resumption
+    from devserver.worker.kept import Keeper
     from devserver.worker.standby import Standby
 
 NO_LIMIT = 86400.0  # seconds: in the dev loop it is the supervisor who ends what takes too long
@@ -71,7 +72,7 @@ def begin(
     _hear_keyboard(lambda: link.send(StopWanted()))
     listeners, paused = wire.open_listeners(briefing), lambda: loan.used or debugger.is_loaded()
     tools = (link.descriptor, *scoreboard.descriptors, control.fileno())
-    keeper = Keeper(briefing.channel, listeners, tools) if briefing.channel >= 0 else None
+    keeper = _keeper(briefing.channel, listeners, tools) if briefing.channel >= 0 else None
     standby = _standby(control, link) if briefing.stands_by else None
     return run_generation(
         Post(briefing, listeners, link.send, scoreboard, wait_until_told, paused, keeper, standby),
@@ -79,8 +80,14 @@ def begin(
     )
 
 
+def _keeper(channel: int, listeners: Sequence[socket.socket], tools: Sequence[int]) -> Keeper:
+    from devserver.worker.kept import Keeper  # only where something can be kept: a plain start does without
+
+    return Keeper(channel, listeners, tools)
+
+
 def _standby(control: BinaryIO, link: Link) -> Standby:
-    from devserver.worker.standby import Standby  # hardly any process has to do with it
+    from devserver.worker.standby import Standby
 
     return Standby(control, link.send)
 
@@ -146,7 +153,7 @@ def run_generation(post: Post, go_on: Callable[[Generation, Resumption], NoRetur
     os.environ.update(variables_of(config))
     serve_with = runner(config.server)
     _extend_path(config)
-    logs.configure(None, config.log_level, in_loop)
+    logs.configure(None, config.log_level, in_loop, request_formatter(os.environ))
     compat.install()
     return serve_with(_plan_of(Generation(post, go_on)))
 

@@ -16,8 +16,6 @@ from devserver.usercode.ownership import OURS
 from devserver.worker.keep import ran
 from devserver.worker.keep.forkable import threads_left
 
-_STAGE = "devserver.worker.initialised"
-
 
 @contextmanager
 def silence() -> Iterator[None]:
@@ -43,7 +41,14 @@ def _flush() -> None:
 
 def rehearse() -> None:
     """Answers a request for a script of nothing: what that imports and compiles, no generation has to."""
-    for name in ("devserver.worker.main", "devserver.serve.with_waitress", "encodings.idna", "pdb", _STAGE):
+    for name in (
+        "devserver.worker.main",
+        "devserver.worker.kept",
+        "devserver.worker.initialised",
+        "devserver.serve.with_waitress",
+        "encodings.idna",
+        "pdb",
+    ):
         importlib.import_module(name)
     if System.can_fork:
         from devserver.serve import with_gunicorn

@@ -94,7 +94,7 @@ def test_the_shared_name_is_told_apart(tmp_path: Path) -> None:
     """Whoever stands first on the search path has it; the name of our own is not taken over."""
     theirs = installed(tmp_path / "theirs", "azmlinfsrv", "azureml_inference_server_http.amlserver")
     installed(tmp_path / "ours", "azmlinfsrv", "devserver.cli")
-    installed(tmp_path / "ours", "azmlinfsrv-dev", "devserver.cli")
+    own = str(installed(tmp_path / "ours", "azmlinfsrv-dev", "devserver.cli"))
     first, second = str(tmp_path / "theirs"), str(tmp_path / "ours")
     assert command_names.taken_over(f"{first}{os.pathsep}{second}") == str(theirs)
     assert command_names.taken_over(f"{second}{os.pathsep}{first}") is None
@@ -102,7 +102,6 @@ def test_the_shared_name_is_told_apart(tmp_path: Path) -> None:
     assert command_names.command_to_type("", second, "python") == "azmlinfsrv"
     assert command_names.command_to_type("", f"{first}{os.pathsep}{second}", "python") == "azmlinfsrv-dev"
     assert command_names.command_to_type("", first, "/a b/python") == '"/a b/python" -m devserver'
-    own = str(tmp_path / "ours" / "azmlinfsrv-dev")
     assert command_names.command_to_type(own, "", "python") == own
 
 

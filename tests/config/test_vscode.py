@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 
 import pytest
 from live import DEADLINE, ROOT, environment
@@ -13,7 +13,7 @@ from live import DEADLINE, ROOT, environment
 from devserver.config import editor_files, jsonc, vscode
 
 ARGUMENTS = ("--entry_script", "score.py", "--model_dir", "./model")
-TASKS, LAUNCH = vscode.targets(ARGUMENTS)
+TASKS, LAUNCH, EXTENSIONS = vscode.targets(ARGUMENTS)
 LABELS = [entry["label"] for entry in TASKS.entries]
 
 FULL = """\
@@ -37,6 +37,9 @@ def command(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
      encoding="utf-8")  # fmt: skip
 
 
+ALL = (TASKS, LAUNCH, EXTENSIONS)
+
+
 def added(before: str, target: vscode.Target = TASKS) -> str:
     """The file's text with our entries."""
     planned = editor_files.merge(editor_files.entries_in(before, target), target)
@@ -45,14 +48,56 @@ def added(before: str, target: vscode.Target = TASKS) -> str:
 
 
 def test_samples_are_what_the_command_writes(tmp_path: Path) -> None:
-    """samples/vscode holds the files that the command writes, and a second run changes nothing."""
+    """samples/vscode holds the files that the command writes in a project with .venv; a second run changes nothing."""
+    used = json.dumps(str(Path(sys.executable).parent.resolve() / Path(sys.executable).name))
     for told in ("written", "nothing to add"):
         done = command(tmp_path, *ARGUMENTS)
         assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines() == [f"azmlinfsrv: {t.path}: {told}" for t in (TASKS, LAUNCH)]
-        for target in (TASKS, LAUNCH):
+        assert done.stdout.splitlines() == [f"azmlinfsrv: {t.path}: {told}" for t in ALL]
+        for target in ALL:
             sample = ROOT / "samples" / "vscode" / Path(target.path).name
-            assert (tmp_path / target.path).read_bytes() == sample.read_bytes()
+            written = (tmp_path / target.path).read_text("utf-8").replace(used, json.dumps(vscode.IN_VENV))
+            assert written == sample.read_text("utf-8")
+
+
+@pytest.mark.parametrize(
+    ("folder", "executable", "named"),
+    [
+        (PurePosixPath("/p"), PurePosixPath("/p/.venv/bin/python"), "${workspaceFolder}/.venv/bin/python"),
+        (PurePosixPath("/p"), PurePosixPath("/project/bin/python"), "/project/bin/python"),
+        (
+            PureWindowsPath("c:\\Work\\p"),
+            PureWindowsPath("C:\\work\\p\\.venv\\Scripts\\python.exe"),
+            "${workspaceFolder}/.venv/Scripts/python.exe",
+        ),
+        (PureWindowsPath("C:\\p"), PureWindowsPath("D:\\Python\\python.exe"), "D:\\Python\\python.exe"),
+    ],
+)
+def test_the_interpreter_that_wrote_the_files_starts_the_task(
+    folder: PurePath, executable: PurePath, named: str
+) -> None:
+    """Seen from the workspace where it lies inside; no extension has to know which one is meant."""
+    assert vscode.interpreter_for(folder, executable) == named
+    tasks, launch, _ = vscode.targets(ARGUMENTS, named)
+    entries = [entry for target in (tasks, launch) for entry in target.entries if isinstance(entry, dict)]
+    assert [entry.get("command", entry.get("python")) for entry in entries] == [named, named, named, None]
+    assert "${command:" not in json.dumps(entries)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("", [vscode.DEBUG_EXTENSION]),
+        ('{"recommendations": ["a.b"]}', ["a.b", vscode.DEBUG_EXTENSION]),
+        ('{"unwantedRecommendations": []}', [vscode.DEBUG_EXTENSION]),
+        (json.dumps({"recommendations": [vscode.DEBUG_EXTENSION]}), [vscode.DEBUG_EXTENSION]),
+    ],
+)
+def test_the_debugger_is_recommended(before: str, after: list[str]) -> None:
+    """Beside what is recommended already, and once."""
+    text = added(before, EXTENSIONS)
+    assert jsonc.parse(text)["recommendations"] == after
+    assert added(text, EXTENSIONS) == text
 
 
 @pytest.mark.parametrize(
@@ -107,7 +152,7 @@ def test_arguments_are_handed_on() -> None:
     """Every option that was typed stands in the tasks, and --reload once."""
     typed = ["--init-vscode", "--entry_script", "a b.py", "--reload", "--port", "6000"]
     written = ["--entry_script", "a b.py", "--port", "6000", "--reload"]
-    tasks, launch = vscode.targets(typed)
+    tasks, launch, _ = vscode.targets(typed)
     assert [entry["args"] for entry in tasks.entries] == [
         [*vscode.START, *written],
         [*vscode.START, *written, "--debug", str(vscode.DEBUG_PORT)],

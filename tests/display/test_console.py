@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from devserver import lifecycle
+from devserver import __version__, lifecycle
 from devserver.config.settings import Config
-from devserver.display import banner, console
+from devserver.display import banner, console, screen
 from devserver.display.console import Console, Repeats
 from devserver.records.changes import ChangeSet
 from devserver.records.diagnostic import Cause, Diagnostic, ProcessEnd, Request
-from devserver.records.messages import LoadReport, Look, Times, WorkerReplaced
+from devserver.records.messages import Listening, LoadReport, Look, Times, WorkerReplaced
 
 ERROR = Diagnostic(
     "error",
@@ -206,11 +207,84 @@ def test_server_of_the_banner() -> None:
     assert found == ["gunicorn, 2 workers", "waitress, 2 threads"]
 
 
-def test_the_banner_is_written(shown: Console, capfd: pytest.CaptureFixture[str]) -> None:
-    """With these words."""
+def test_the_facts_are_written(capfd: pytest.CaptureFixture[str]) -> None:
+    """All of them without --reload, as Azure's server does; in the loop where everything is logged."""
     assert console.banner is banner
+    for config in (Config(entry_script="score.py"), Config(entry_script="score.py", reload=True, log_level="DEBUG")):
+        Console(config, colour=False).facts()
+        assert "Worker timeout:       300 s\n" in capfd.readouterr().out
+
+
+HERE, EVERYWHERE = (
+    Listening("127.0.0.1", 5001, "127.0.0.1:5001"),
+    Listening("", 5001, "127.0.0.1:5001", "", "[::9]:5001"),
+)
+
+
+@pytest.mark.parametrize(("on", "network"), [(HERE, "not reachable from outside"), (EVERYWHERE, "http://[::9]:5001")])
+def test_the_banner_of_the_loop(on: Listening, network: str) -> None:
+    """Four lines: what is served, where it can be called, and that there are keys."""
+    config = Config(entry_script="src/score.py", model_dir="model", base="/p", reload=True)
+    assert banner.short(config, on, keys=True).splitlines() == [
+        f"azmlinfsrv {__version__}: src/score.py, model_dir model",
+        "  Local    http://127.0.0.1:5001",
+        f"  Network  {network}",
+        "  Keys     press h for help and details, r to send again, q to quit",
+    ]
+    assert len(banner.short(config, on, keys=False).splitlines()) == 3
+    assert "  Local    http://127.0.0.1:5001 (page: http://127.0.0.1:5002/)" in banner.short(
+        config, on, True, "http://127.0.0.1:5002/"
+    )
+    with_health = banner.short(config, replace(on, health="127.0.0.1:5000"), keys=True).splitlines()
+    assert with_health[1].endswith(" (health: http://127.0.0.1:5000/)") and len(with_health) == 4
+
+
+def test_the_keys_are_told_once(shown: Console, capfd: pytest.CaptureFixture[str]) -> None:
+    """In the banner, or by a line where they come later; `h` shows them with all facts."""
+    shown.show(HERE)
     shown.facts()
-    assert "Worker timeout:       300 s\n" in capfd.readouterr().out
+    assert "press h" not in capfd.readouterr().out
+    shown.show(Look("keys"))
+    assert capfd.readouterr().out == f"[azmlinfsrv] {banner.KEYS}\n"
+    shown.show(Look("help", "  q  quit"))
+    out = capfd.readouterr().out
+    assert out.startswith("[azmlinfsrv] keys:\n  q  quit\nAzure ML inference HTTP server v") and "Watched:" in out
+
+
+def test_a_sample_beside_the_script_is_offered_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """When there are keys, and nobody has named another."""
+    (tmp_path / "sample-request.json").write_text("{}")
+    config = Config(entry_script="score.py", base=str(tmp_path), reload=True)
+    named = (replace(config, request=(str(tmp_path / "other.json"),)), replace(config, replay="last"))
+    for each, keys, offers in ((config, True, 1), (config, False, 0), *((other, True, 0) for other in named)):
+        shown = Console(each, colour=False)
+        if keys:
+            shown.show(Look("keys"))
+        for generation in (1, 2):
+            shown.show(lifecycle.Ready(generation, LOADED))
+        assert capfd.readouterr().out.count("[azmlinfsrv] press r to send sample-request.json") == offers
+
+
+def test_a_blank_line_stands_before_each_report(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a terminal reports begin with it; what belongs to one has none inside."""
+    monkeypatch.setattr(screen, "is_terminal", lambda _stream: True)
+    shown = Console(Config(entry_script="score.py", reload=True), colour=False)
+    shown.show(failed())
+    shown.show(failed(replace(ERROR, line=9)))
+    shown.show(lifecycle.Restarting(ChangeSet()))
+    shown.show(lifecycle.Ready(2, LOADED))
+    lines = capfd.readouterr().out.split("\n")
+    begins = [number for number, line in enumerate(lines) if "request failed" in line or "restarting" in line]
+    assert [number - 1 for number in begins] == [number for number, line in enumerate(lines[:-1]) if not line]
+
+
+def test_the_configuration_is_not_called_repaired(shown: Console, capfd: pytest.CaptureFixture[str]) -> None:
+    """A load that goes well with the values from before has mended nothing."""
+    shown.config_kept(replace(ERROR, phase="config", path="/p/deployment.yml"))
+    shown.show(lifecycle.Ready(2, LOADED))
+    assert traceback(shown, capfd).startswith("/p/deployment.yml:7:3: error: KeyError")
 
 
 # ------------------------------------------------------------------- what is slow

@@ -73,6 +73,11 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def above(editor: Editor) -> list[str]:
+    """The threads of the supervisor, which an editor shows above the script's."""
+    return [thread["name"] for thread in editor.sessions[0].ask("threads")["threads"]]
+
+
 def stop_in_run(editor: Editor, loop: Loop, pool: ThreadPoolExecutor, line: int, value: int) -> None:
     """A request stops at this line, knows what it should, and is answered when it goes on."""
     answer = asked(pool, loop)
@@ -93,6 +98,7 @@ def test_breakpoints_survive_every_reload(tmp_path: Path, server: str) -> None:
         with Launched(editor, tmp_path, score=script(0, 0), server=server) as loop:
             loop.wait_for("ready")
             stop_in_run(editor, loop, pool, IN_RUN, 0)
+            assert above(editor) == ["azmlinfsrv (waits for saves)"]
             for shift in (1, 2, 3):
                 editor.save(Path(path), script(shift, shift), (IN_RUN + shift,))
                 stop_in_run(editor, loop, pool, IN_RUN + shift, shift)
@@ -120,6 +126,7 @@ def test_attached_to_the_waiting_supervisor(tmp_path: Path) -> None:
             stop.go_on()
             loop.wait_for("ready", generation=1)
             stop_in_run(editor, loop, pool, IN_RUN, 0)
+            assert above(editor) == ["azmlinfsrv (waits for saves)"]
             editor.save(path, script(1, 1), (IN_RUN + 1,))
             stop_in_run(editor, loop, pool, IN_RUN + 1, 1)
 

@@ -39,7 +39,11 @@ def write():
     with open(os.path.join(folder, "a.bin"), "w") as file:
         file.write(text())
     shutil.rmtree(os.path.join(M, "moved"), ignore_errors=True)
-    os.rename(folder, os.path.join(M, "moved"))
+    try:
+        os.rename(folder, os.path.join(M, "moved"))
+    except FileExistsError:  # a file in it was just being looked at, and Windows removes none that is open
+        if os.name != "nt":
+            raise
     with open("state.json", "w") as file:
         file.write(text())
 

@@ -79,6 +79,39 @@ def test_problems_come_and_go(tmp_path: Path, colour: bool) -> None:
         assert ("\x1b[" in loop.output()) == colour
 
 
+TWO_FAULTS = """def init(): pass
+
+def run(data):
+    if "first" in data:
+        return {}["first"]
+    return first
+"""
+
+
+def test_all_problems_that_are_still_true(tmp_path: Path) -> None:
+    """Each report names what the ones before named; spans and hints are marked; a good answer takes nothing back."""
+    task = vscode.tasks((), vscode.IN_VENV)[0]
+    with Loop(tmp_path, score=TWO_FAULTS, env=task["options"]["env"]) as loop:
+        watched = Watched(loop)
+        assert watched.next_round() == ()
+        assert loop.ask('"first"').status == loop.ask("{}").status == 500
+        (first,) = watched.next_round()
+        assert (first.line, first.column, first.message[:8]) == (5, column(16), "KeyError")
+        newest, before = watched.next_round()
+        assert before == first
+        assert newest.line == 6 and newest.message.startswith("NameError: name 'first' is not defined")
+        if HAS_COLUMNS:
+            assert (first.end, newest.end) == ((5, 27), (6, 17))
+        assert loop.ask('"first"').status == 500
+        again, other = watched.next_round()
+        assert (again.line, other.line) == (5, 6) and "(2 times)" in again.message
+        loop.save("score.py", answering(1, init="jso.dumps(1)", top="import json"))
+        (load,) = watched.next_round()
+        assert (load.line, load.message.partition("; hint: ")[2][:13]) == (3, "did you mean ")
+        loop.save("score.py", answering(1))
+        assert watched.next_round() == () and not watched.matcher.stray
+
+
 def test_a_process_that_dies_is_a_problem(tmp_path: Path) -> None:
     """A script that ends its own process while it loads is marked like any other error, and the mark goes with it."""
     with Loop(tmp_path, score="import os\nos._exit(7)\n", until="not_ready") as loop:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from live import COMMAND, DEADLINE, Server, environment
-from loop import SERVERS, Loop, answering
+from loop import SERVERS, Loop, WarmLoop, answering
 
 CLOSED = [">&-", "2>&-", "<&-", "<&- >&- 2>&-"]
 ASCII = {"LC_ALL": "C", "PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"}
@@ -46,7 +46,7 @@ def test_closed_streams_without_the_loop(tmp_path: Path, server: str) -> None:
 def test_a_stream_of_ascii(tmp_path: Path, env: dict[str, str | None]) -> None:
     """What it does not have is written as escapes: nothing is lost, and no print is an error."""
     score = answering("é→", top="import sys; print('caf\u00e9 \u2192'); sys.stdout.write('\u2603\\n')")
-    with Loop(tmp_path, "--no_keep", score=score, env=env) as loop:
+    with WarmLoop(tmp_path, "--no_keep", score=score, env=env) as loop:
         for _ in range(2):
             assert loop.ask().json() == "é→"
             loop.wait_until(lambda: r"caf\xe9 \u2192" in loop.output() and r"\u2603" in loop.output(), "it is shown")

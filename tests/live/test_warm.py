@@ -16,7 +16,8 @@ from typing import Any
 
 import pytest
 from live import DEADLINE, ROOT
-from loop import SERVERS, Loop, answering
+from loop import SERVERS, answering
+from loop import WarmLoop as Loop
 from test_samples import NEEDS, RECIPES, copy_of_samples, run
 
 from devserver.config.settings import Config
@@ -560,6 +561,22 @@ def test_systems_without_a_warm_process_say_so(
     for _ in range(2):
         starter.learned(LoadReport(ok=True), ("/",), {})
     assert (len(lines), said in "".join(lines)) == (bool(said), True)
+
+
+def test_a_spare_that_cannot_be_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The generations start cold, with the reason, and the tool goes on; the next load tries again."""
+
+    def refuse(*_: object) -> None:
+        raise OSError(1359, "an internal error occurred")
+
+    monkeypatch.setattr(System, "lends_descriptors", False)
+    monkeypatch.setattr(System, "start", refuse)
+    lines: list[str] = []
+    starter = spawner.Spawner(Origin([], {}, -1), [], print, print, lines.append, print, warm=True, becomes=True)
+    for _ in range(2):
+        starter.learned(LoadReport(ok=True), ("/",), {})
+    starter.close()
+    assert lines == ["starting cold: the libraries cannot be imported ahead (an internal error occurred)"]
 
 
 @forks

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from live import COMMAND, ROOT, Server, environment, is_alive
-from loop import GONE_WITHIN, Loop, answering, end_all
+from loop import GONE_WITHIN, Loop, WarmLoop, answering, end_all
 
 from devserver.process.listener import Listener, ListenError
 from devserver.process.platform import System
@@ -140,7 +140,7 @@ def saved(loop: Loop, script: str) -> bool:
 
 def test_each_generation_after_the_first_is_warm(tmp_path: Path) -> None:
     """A spare waits with the libraries, becomes the next generation, and another one takes its place."""
-    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+    with WarmLoop(tmp_path, score=LISTS.format(0)) as loop:
         found = [loop.ask().json()]
         for number in range(1, 4):
             loop.wait_for_nth("warm", number)
@@ -153,7 +153,7 @@ def test_each_generation_after_the_first_is_warm(tmp_path: Path) -> None:
 
 def test_a_save_before_the_spare_is_ready(tmp_path: Path) -> None:
     """It is not waited for."""
-    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+    with WarmLoop(tmp_path, score=LISTS.format(0)) as loop:
         for number in range(1, 5):
             loop.save("score.py", LISTS.format(number))
             assert loop.ask().json()[0] == number
@@ -161,7 +161,7 @@ def test_a_save_before_the_spare_is_ready(tmp_path: Path) -> None:
 
 def test_a_spare_that_somebody_ends(tmp_path: Path) -> None:
     """The next generation is a cold one, and the terminal says why."""
-    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+    with WarmLoop(tmp_path, score=LISTS.format(0)) as loop:
         loop.wait_for("warm")
         _, generation, tool, _ = loop.ask().json()
         spares = set(loop.processes()) - {generation, tool, loop.process.pid}
@@ -176,11 +176,36 @@ def test_a_spare_that_somebody_ends(tmp_path: Path) -> None:
 
 def test_a_killed_tool_leaves_no_spare(tmp_path: Path) -> None:
     """It ends as the generations do."""
-    with Loop(tmp_path, score=LISTS.format(0)) as loop:
+    with WarmLoop(tmp_path, score=LISTS.format(0)) as loop:
         loop.wait_for("warm")
         loop.process.kill()
         loop.process.wait()
         assert not loop.survivors()
+
+
+INITIALISES = """
+import time
+def init():
+    global model
+    model = time.perf_counter()
+    time.sleep(0.6)
+def run(data): return [{}, model > 0]
+"""
+
+
+def test_a_process_that_has_run_init_takes_its_turn(tmp_path: Path) -> None:
+    """A long init() has run meanwhile in a process that stands by, and the save does not wait for it."""
+    with WarmLoop(tmp_path, score=INITIALISES.format(0)) as loop:
+        for number in (1, 2):
+            loop.save("score.py", INITIALISES.format(number))
+            assert loop.ask().json() == [number, True]
+            loop.wait_for_nth("ready", number + 1)
+            if number == 1:
+                loop.wait_for("kept")
+        kept = [event["kept_ms"] is not None for event in loop.events() if event["event"] == "ready"]
+        assert kept == [False, False, True]
+        loop.wait_for_nth("kept", 2)
+    assert "Traceback" not in loop.output()
 
 
 # --- Ctrl-C and Ctrl-Break
@@ -344,7 +369,7 @@ def test_an_editor_that_moves_files_into_place_is_hardly_ever_refused(tmp_path: 
     """Who looks at a file in the moment of a save makes the next one fail: 40 of 100, when each ring was followed by a
     look at the file. That each generation reads it once is left.
     """
-    with Loop(tmp_path, score=answering(0)) as loop:
+    with WarmLoop(tmp_path, score=answering(0)) as loop:
         refused = 0
         for number in range(80):
             new = loop.save("score.py.new", answering(number))

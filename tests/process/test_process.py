@@ -320,6 +320,19 @@ def test_one_port() -> None:
         assert with_real_ports(config, [only]).health_port == 5000 and listening_on([only]).health == ""
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "0.0.0.0", "::"])
+def test_who_can_call(host: str) -> None:
+    """What is bound to this machine alone cannot be called from outside; else its own address is told, or none."""
+    try:
+        listener = Listener.bind(host, 0)
+    except ListenError:
+        pytest.skip("there is no IPv6 here")
+    with closing(listener):
+        network = listener.network
+        assert not network or (host in ("0.0.0.0", "::") and network.endswith(f":{listener.port}"))
+        assert not network.startswith(("127.", "[::1]", "0.0.0.0", "[::]"))
+
+
 def test_no_port_is_kept_when_the_other_is_taken() -> None:
     """Where the second cannot be bound, the first is given back."""
     with closing(Listener.bind("127.0.0.1", 0)) as taken, closing(socket.socket()) as probe:

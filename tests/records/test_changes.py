@@ -32,13 +32,13 @@ def test_scopes_are_ordered() -> None:
 
 def test_only_loaded_sources_may_leave_init_as_it_is() -> None:
     """Code that was not loaded, data beside it and the model ask for everything anew."""
-    loaded = {"/p/score.py", "/p/helper.py"}.__contains__
+    loaded = {str(Path("/p/score.py")), str(Path("/p/helper.py"))}.__contains__
     code = changed("/p/score.py", "/p/helper.py")
     assert plan_reload(code, is_loaded_source=loaded).scope == Scope.CODE
     assert plan_reload(code).scope == Scope.RELOAD
     assert plan_reload(code | changed("/p/new.py"), is_loaded_source=loaded).scope == Scope.RELOAD
     assert plan_reload(changed("/p/score.py", role=Role.MODEL), is_loaded_source=loaded).scope == Scope.RELOAD
-    assert plan_reload(code, ["/p"], loaded).scope == Scope.REWARM
+    assert plan_reload(code, [str(Path("/p"))], loaded).scope == Scope.REWARM
 
 
 def test_an_empty_change_set_is_false() -> None:

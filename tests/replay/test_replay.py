@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import socket
 import threading
 import time
@@ -16,12 +17,15 @@ import pytest
 from loop import Loop, answering
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
+from devserver.config.settings import Config
 from devserver.config.sources import read_config
 from devserver.display import lines
+from devserver.process.platform import System
 from devserver.process.wire import _HEADER, Inbox
 from devserver.records.changes import ChangeSet, FileChange, Role
+from devserver.records.messages import Remembered
 from devserver.records.samples import Sample, SampleSent, Unusable
-from devserver.replay.capture import SAMPLE, knowing_samples, remembering
+from devserver.replay.capture import SAMPLE, Latest, knowing_samples, remembering
 from devserver.replay.client import NoAnswer, Wire, limit_of, send_all
 from devserver.replay.compare import SHOWN, Reply, difference, pretty
 from devserver.replay.reader import MOST_BYTES, read_sample
@@ -344,7 +348,7 @@ def test_no_answer() -> None:
     with Silent() as silent:
         with pytest.raises(NoAnswer, match=r"no answer within 0\.1 s"):
             Wire(silent.address)(one, 0.1)
-        wire = Wire(silent.address)
+        wire = Wire(silent.address, cut=System.cut)
         threading.Timer(0.1, wire.cut).start()
         begun = time.monotonic()
         with pytest.raises(NoAnswer):
@@ -375,6 +379,58 @@ def test_a_newer_round_ends_the_older() -> None:
             assert done.wait(20)
     assert [generation for generation, _ in told] == [2, 2, 2]
     assert [sent.name for _, sent in told if isinstance(sent, SampleSent)] == ["last request", "gone.json"]
+
+
+def test_what_a_person_asks_for(tmp_path: Path) -> None:
+    """What was sent last, without an option that names it; before that the sample beside the script; or why not."""
+    (tmp_path / "score.py").write_text("")
+    told: queue.SimpleQueue[object] = queue.SimpleQueue()
+
+    def names() -> list[str]:
+        found = []
+        while isinstance(record := told.get(timeout=20), SampleSent):
+            found.append(record.name)
+        return found
+
+    def config(*more: str) -> Config:
+        return read_config(["--entry_script", "score.py", "--reload", *more], {}, str(tmp_path))
+
+    replays = Replays(lambda _, record: told.put(record))
+    for arguments, says in (((), "sample-request.json"), (("--replay", "failed"), "no request has failed")):
+        assert says in str(replays.ask(config(*arguments), is_ready=True))
+    assert "no request has come" in str(replays.ask(config("--replay", "last"), is_ready=True))
+    replays.start(1, ChangeSet(), config(), "127.0.0.1:1")
+    (tmp_path / "sample-request.json").write_text("{}")
+    assert replays.ask(config(), is_ready=True) is None
+    replays.start(1, ChangeSet(), config(), "127.0.0.1:1")
+    assert names() == ["sample-request.json"]
+    replays.start(2, ChangeSet(), config(), "127.0.0.1:1")  # nobody has asked for this one
+    replays.heard(Sample("last request"), goes_along=False)
+    assert "when it is" in str(replays.ask(config(), is_ready=False))
+    replays.start(3, ChangeSet(), config(), "127.0.0.1:1")
+    assert names() == ["last request"]
+    replays.heard(Sample("last request"), goes_along=True)
+    for _ in range(2):
+        replays.start(4, ChangeSet(), config("--replay", "last", "--request", "sample-request.json"), "127.0.0.1:1")
+        assert names() == ["last request", "sample-request.json"]
+    assert told.empty()
+
+
+def test_the_last_of_many_is_told() -> None:
+    """At once where there was none for a while, else together with those that come soon after."""
+    told: list[Remembered] = []
+    is_told = threading.Event()
+
+    def tell(each: Remembered) -> None:
+        told.append(each)
+        if each.request.name == "99":
+            is_told.set()
+
+    latest = Latest(tell, pause=0.2)
+    for number in range(100):
+        latest(Remembered(Sample(str(number))))
+    assert is_told.wait(20)
+    assert told[0].request.name == "0" and len(told) < 50
 
 
 def test_the_time_limit() -> None:

@@ -24,7 +24,7 @@ from devserver import __version__
 from devserver.config.azure_deployment import Limits, Probe
 from devserver.config.settings import Config
 from devserver.records.diagnostic import Diagnostic
-from devserver.scoring import compat
+from devserver.scoring import compat, logs
 from devserver.scoring.app import Parts, create_app
 from devserver.scoring.script import load
 from devserver.scoring.swagger import prepare
@@ -813,6 +813,31 @@ def test_request_lines(make: Callable[..., Site], caplog: pytest.LogCaptureFixtu
         rf"POST /score 400 T {length}",
     ]  # fmt: skip
     assert len(lines) == 4 and all(re.fullmatch(p, line) for p, line in zip(patterns, lines)), lines
+
+
+def test_request_lines_of_the_loop(make: Callable[..., Site], caplog: pytest.LogCaptureFixture) -> None:
+    """Every answer has one, the router too and code that does not load; for failures there is the report."""
+    logs.request_log.propagate, logs.request_log.disabled = True, False
+    caplog.set_level(logging.INFO)
+    site = make("def run(data): return 1 / len(data)", generation=1)
+    site.ask(body="x")
+    site.ask(body="")
+    site.ask(body=b"\xff")
+    for method, path in (("GET", "/"), ("GET", "/x?a=b"), ("PUT", "/score")):
+        site.ask(method, path)
+    site.ask(x_request_id="x" * 101)
+    client = holding_app(site.only_report(), 2, "v").test_client()
+    for path in ("/", "/score?a"):
+        client.post(path)
+    lines = [record.getMessage().split() for record in caplog.records if record.name == "azmlinfsrv.request"]
+    assert [(line[0], line[1], int(line[2])) for line in lines] == [
+        ("POST", "/score", 200),
+        ("POST", "/score", 400),
+        ("GET", "/x?a=b", 404),
+        ("PUT", "/score", 405),
+        ("POST", "/score", 431),
+        ("POST", "/score?a", 503),
+    ]
 
 
 def test_what_telemetry_hears(make: Callable[..., Site]) -> None:

@@ -647,6 +647,7 @@ def test_sink_answers_500(start: Callable[..., Telemetry]) -> None:
     with Sink(500) as sink:
         insights = start(sink, said)
         assert tell_much(insights) < 1
+        insights.flush(DEADLINE)
         begun = time.monotonic()
         insights.close()
         assert time.monotonic() - begun < 5

@@ -41,9 +41,9 @@ REDIRECTOR = HERE / "redirector.c"
 LAYOUT = 2  # to be raised when the set-up makes something else
 PYTHON = "3.11"
 COMPILER = "x86_64-w64-mingw32-gcc"
-LANES = 2  # files at the same time, each lane with a Wine of its own
-FILE_LIMIT = 240.0  # seconds for the tests of one file
-TEST_LIMIT = 60  # seconds for one test; for it and those after it in its file, on Windows
+LANES = 2  # jobs at the same time, each lane with a Wine of its own
+JOB_LIMIT = 300.0  # seconds for the tests of one job
+TEST_LIMIT = 90  # seconds for one test; it takes its process with it, and the others run in another one
 SCRIPT_LIMIT = 600.0  # seconds for a script
 SETUP_LIMIT = 240.0  # seconds for one command of the set-up
 
@@ -56,8 +56,14 @@ PACKAGES = (
 )
 """What the tests need there beside what setup.cfg requires."""
 
-IN_BASE_TOO = ("process/test_process.py", "live/test_check.py")
+IN_BASE_TOO = ("process/test_process.py", "live/test_shadowed.py")
 """Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
+
+ONE_BY_ONE = ("live",)
+"""Folders of which each file is a job of its own: it takes a minute, and the other lane may take the next."""
+
+QUICK = ("live/test_windows.py", "live/test_shadowed.py")
+"""Of these folders what belongs to the quick part: to start a server takes seconds under Wine."""
 
 
 class SetupError(Exception):
@@ -214,6 +220,14 @@ def _try_out(folder: Path) -> None:
         wine.end()
 
 
+def compile_project(folder: Path) -> None:
+    """Each test starts several processes that import this; what is compiled already is left as it is."""
+    wine = Wine(folder / "prefix-0")
+    wine.begin()
+    wine.run([str(base_python(folder)), "-m", "compileall", "-q", "devserver"], SETUP_LIMIT, {}, ROOT)
+    wine.end()
+
+
 def base_python(folder: Path) -> Path:
     return folder / "base" / "python.exe"
 
@@ -314,18 +328,12 @@ def deselected() -> list[Deselected]:
 
 @dataclass(frozen=True)
 class Job:
-    """The tests of one file, with one of the two interpreters."""
+    """Tests of one process, with one of the two interpreters: to start a Python and to import pytest takes longer
+    than most files do."""
 
-    file: Path
-    in_environment: bool
-
-    @property
-    def path(self) -> str:
-        return self.file.resolve().relative_to(TESTS).as_posix()
-
-    @property
-    def name(self) -> str:
-        return self.path + ("" if self.in_environment else " (outside of the virtual environment)")
+    name: str
+    files: tuple[str, ...]  # below tests/
+    in_environment: bool = True
 
 
 @dataclass(frozen=True)
@@ -339,17 +347,35 @@ class Result:
 
 
 def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
-    wanted = [job for job in (Job(file, True) for file in files) if job.path not in left_out]
-    return [*wanted, *(Job(job.file, False) for job in wanted if job.path in IN_BASE_TOO)]
+    """One for each folder of tests, but one for each file that starts servers, and for what runs outside, too."""
+    paths = [file.resolve().relative_to(TESTS).as_posix() for file in files]
+    wanted = [path for path in paths if path not in left_out]
+    by_job: dict[str, list[str]] = {}
+    for path in wanted:
+        folder = path.rpartition("/")[0] or "."
+        by_job.setdefault(path if folder in ONE_BY_ONE else folder, []).append(path)
+    outside = [path for path in wanted if path in IN_BASE_TOO]
+    return [
+        *(Job(name, tuple(found)) for name, found in by_job.items()),
+        *(Job(f"{path} (outside of the virtual environment)", (path,), in_environment=False) for path in outside),
+    ]
 
 
-def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
-    """The tests of the file. One that does not end takes its process with it; the others run in another one then."""
+def part_of(job: Job) -> str:
+    """Whether it is of the quick or of the slow part: most of what starts servers is slow."""
+    is_slow = any(path.startswith(tuple(f"{each}/" for each in ONE_BY_ONE)) and path not in QUICK for path in job.files)
+    return "slow" if is_slow else "quick"
+
+
+def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
+    """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
     done: dict[str, str] = {}  # name -> how it ended, of runs that were cut off
     output = ""
-    while (left := FILE_LIMIT - (time.monotonic() - begun)) > 0:
-        ran = _run_tests(job, wine, folder, lane, left, list(done))
+    limit = JOB_LIMIT * patience
+    while (left := limit - (time.monotonic() - begun)) > 0:
+        options = [f"--timeout={TEST_LIMIT * patience:g}", *(f"--deselect={name}" for name in done)]
+        ran = _run_tests(job, wine, folder, lane, left, options, patience)
         seconds = time.monotonic() - begun
         output += ran.output if ran.code != 0 else ""
         if ran.report is not None:
@@ -360,7 +386,7 @@ def run_job(job: Job, wine: Wine, folder: Path, lane: int) -> Result:
         done |= verdicts(ran.output)
         if len(done) == before:
             break
-    cut_off = Result(job, 0, (f"{job.name} did not end within {FILE_LIMIT:g} s",), 0, time.monotonic() - begun, output)
+    cut_off = Result(job, 0, (f"{job.name} did not end within {limit:g} s",), 0, time.monotonic() - begun, output)
     return _joined(cut_off, done)
 
 
@@ -369,16 +395,21 @@ class RanTests(Ran):
     report: Path | None  # None where it did not come to its end
 
 
-def _run_tests(job: Job, wine: Wine, folder: Path, lane: int, limit: float, but: Sequence[str]) -> RanTests:
+def _run_tests(
+    job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str], patience: float
+) -> RanTests:
     report = folder / f"report-{lane}.xml"
     report.unlink(missing_ok=True)
     python = environment_python(folder) if job.in_environment else base_python(folder)
-    options = ["-o", "addopts=", "-ra", "-v", "--strict-markers", "-p", "no:cacheprovider", f"--timeout={TEST_LIMIT}"]
-    left_out = [f"tests/{row.name}" for row in deselected() if row.name.startswith(job.path + "::")]
-    options += [f"--deselect={name}" for name in (*left_out, *but)]
+    options = ["-o", "addopts=", "-ra", "-v", "--strict-markers", "-p", "no:cacheprovider", *more]
+    left_out = [f"tests/{row.name}" for row in deselected() if row.name.startswith(tuple(f"{x}::" for x in job.files))]
+    options += [f"--deselect={name}" for name in left_out]
+    words = folder / f"arguments-{lane}.txt"  # a command line of Windows has no room for them
+    words.write_text("\n".join([*options, *(f"tests/{path}" for path in job.files)]), "utf-8")
     # the tests themselves are UTF-8, what they start is as Windows makes it
     variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
-    command = [str(python), "-m", "pytest", *options, f"--junitxml={windows_path(report)}", f"tests/{job.path}"]
+    variables["TESTS_PATIENCE"] = f"{patience:g}"
+    command = [str(python), "-m", "pytest", f"--junitxml={windows_path(report)}", f"@{windows_path(words)}"]
     ran = wine.run(command, limit, variables, ROOT)
     return RanTests(ran.code, ran.output, report if ran.code is not None and report.exists() else None)
 
@@ -409,28 +440,28 @@ def _joined(result: Result, done: Mapping[str, str]) -> Result:
 
 def _read_report(job: Job, report: Path, seconds: float, output: str) -> Result:
     cases = list(ElementTree.parse(report).iter("testcase"))
-    failed = tuple(_case_name(job, case) for case in cases if _has(case, "failure", "error"))
+    failed = tuple(_case_name(case) for case in cases if _has(case, "failure", "error"))
     skipped = sum(_has(case, "skipped") for case in cases)
     return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, output)
 
 
-def _case_name(job: Job, case: ElementTree.Element) -> str:
-    return f"{job.name}::{case.get('name')}"
+def _case_name(case: ElementTree.Element) -> str:
+    return f"{case.get('classname')}::{case.get('name')}"
 
 
 def _has(case: ElementTree.Element, *kinds: str) -> bool:
     return any(case.find(kind) is not None for kind in kinds)
 
 
-def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
+def run_all(todo: Sequence[Job], folder: Path, patience: float) -> Iterator[Result]:
     """Each lane takes the next file when it is done with one; those that took longest come first."""
     known = _durations(folder)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in sorted(todo, key=lambda job: -known.get(job.name, FILE_LIMIT)):
+    for job in sorted(todo, key=lambda job: -known.get(job.name, JOB_LIMIT)):
         waiting.put(job)
     results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
     for lane in range(LANES):
-        threading.Thread(target=_work, args=(waiting, results, folder, lane)).start()
+        threading.Thread(target=_work, args=(waiting, results, folder, lane, patience)).start()
     open_lanes = LANES
     while open_lanes:
         result = results.get()
@@ -441,12 +472,18 @@ def run_all(todo: Sequence[Job], folder: Path) -> Iterator[Result]:
     (folder / "durations.json").write_text(json.dumps(known))
 
 
-def _work(waiting: queue.SimpleQueue[Job], results: queue.SimpleQueue[Result | None], folder: Path, lane: int) -> None:
+def _work(
+    waiting: queue.SimpleQueue[Job],
+    results: queue.SimpleQueue[Result | None],
+    folder: Path,
+    lane: int,
+    patience: float,
+) -> None:
     wine = Wine(folder / f"prefix-{lane}")
     wine.begin()
     try:
         while not waiting.empty():
-            results.put(run_job(waiting.get_nowait(), wine, folder, lane))
+            results.put(run_job(waiting.get_nowait(), wine, folder, lane, patience))
     except queue.Empty:
         pass  # the other lane was quicker
     finally:
@@ -467,6 +504,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
     parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
+    parser.add_argument("--part", choices=("quick", "slow", "all"), default="all", help="which tests (default: all)")
+    parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
     parser.add_argument(
         "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
     )
@@ -480,11 +519,13 @@ def main() -> int:
         print(f"windows tests: error: {error}", file=sys.stderr)
         return 2
     print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+    compile_project(folder)
     if asked.script:
         return run_script(asked.script, folder)
     left_out = {row.name for row in deselected() if "::" not in row.name}
-    files = asked.files or sorted(TESTS.rglob("test_*.py"))
-    results = [_shown(result, asked.logs) for result in run_all(jobs(files, left_out), folder)]
+    todo = jobs(asked.files or sorted(TESTS.rglob("test_*.py")), left_out)
+    todo = [job for job in todo if asked.part in ("all", part_of(job))]
+    results = [_shown(result, asked.logs) for result in run_all(todo, folder, asked.patience)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
 

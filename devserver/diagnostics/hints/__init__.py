@@ -23,6 +23,7 @@ from devserver.diagnostics.hints import (
     undefined_names,
 )
 from devserver.diagnostics.hints.facts import Facts, Predicate
+from devserver.process.platform import System
 from devserver.records.diagnostic import Diagnostic
 from devserver.text import clean
 
@@ -48,7 +49,7 @@ def explain(error: Diagnostic, exception: BaseException | None = None, *, model_
     """The record with a hint where one is known; call it while the exception is alive. Never raises."""
     if error.hint:
         return error
-    facts, end = Facts(error, exception, model_dir or None), time.thread_time() + _BUDGET
+    facts, end = Facts(error, exception, model_dir or None), time.thread_time() + _BUDGET + System.clock_tick
     for predicate in PREDICATES:
         try:
             hint = predicate(facts)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from devserver.diagnostics.hints.facts import Facts
+from devserver.process.platform import System
 from devserver.text import nearest, shown
 
 _WALK = 0.006  # seconds of this thread for one look through the project's folders
@@ -15,7 +16,7 @@ _SKIPPED = {"__pycache__", "node_modules", "site-packages", "dist-packages", "ve
 
 def files_below(root: str, depth: int = 4, most: int = 3000) -> Iterator[str]:
     """The files below a folder, the nearest first; hidden folders and environments are left out."""
-    level, end, count = [root], time.thread_time() + _WALK, 0
+    level, end, count = [root], time.thread_time() + _WALK + System.clock_tick, 0
     for _ in range(depth + 1):
         deeper: list[str] = []
         for folder in level:

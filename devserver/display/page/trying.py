@@ -17,6 +17,7 @@ from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection
 from urllib3.connectionpool import HTTPConnectionPool
 
+from devserver.process.platform import System
 from devserver.records.samples import Sample
 from devserver.replay.compare import KEPT, SHOWN, Reply, difference
 from devserver.replay.reader import without_framing
@@ -43,21 +44,14 @@ class Attempt:
         with self._lock:
             self._socket = connected
             if self.why_cut:
-                _shut(connected)
+                System.cut(connected)
 
     def cut(self, why: str) -> None:
         """Closes the connection; `why` is one line for the person."""
         with self._lock:
             self.why_cut = self.why_cut or why
             if self._socket is not None:
-                _shut(self._socket)
-
-
-def _shut(connected: socket.socket) -> None:
-    try:
-        connected.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # it is closed already
+                System.cut(self._socket)
 
 
 class _Adapter(HTTPAdapter):
