@@ -57,6 +57,6 @@ class RequestFormatter(logging.Formatter):
 
 
 def request_formatter(environ: Mapping[str, str]) -> RequestFormatter:
-    """For what this process writes to its standard output."""
+    """For what this process writes to its standard output; in a file such a line is for searching, without colour."""
     on_terminal = is_terminal(sys.stdout)
-    return RequestFormatter(wants_colour(environ, on_terminal), on_terminal)
+    return RequestFormatter(on_terminal and wants_colour(environ, on_terminal), on_terminal)

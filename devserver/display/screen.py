@@ -1,6 +1,7 @@
 """The terminal, or the file in its place, as the tool writes to it.
 
-Whole messages at once, so that nothing comes between; a blank line before each report; no word broken at the edge.
+Whole messages at once, so that nothing comes between. In a terminal a blank line stands before each report, and no word
+is broken at the edge.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Screen:
 
     def __init__(self) -> None:
         self.is_terminal = is_terminal(sys.stdout)
-        self._moving = False
+        self._moving = ""
         self._take_line: Callable[[], bool] = lambda: False
 
     def share_line(self, take: Callable[[], bool]) -> None:
@@ -34,20 +35,22 @@ class Screen:
         return shutil.get_terminal_size().columns if self.is_terminal else FILE_WIDTH
 
     def report(self, *texts: str) -> None:
-        """Texts that begin something new, each ended by a newline."""
-        self.write("", *texts)
+        """Texts that begin something new, each ended by a newline; a person sees a blank line before them."""
+        self.write(*([""] if self.is_terminal else []), *texts)
 
     def write(self, *texts: str) -> None:
         """Texts, each ended by a newline."""
         clear = "\r\x1b[K" if self._moving else ""
-        self._moving = False
+        self._moving = ""
         self.raw(clear + "\n".join(map(self._fitted, texts)) + "\n")
 
     def move(self, text: str) -> None:
         """A text that the next one replaces; on a terminal only."""
+        if text == self._moving:
+            return
         # the cursor goes back to the left edge, so that whatever comes next writes over it
         self.raw(f"\r\x1b[K{text}\r")
-        self._moving = True
+        self._moving = text
 
     def raw(self, text: str) -> None:
         """As it is."""

@@ -10,7 +10,7 @@ import pytest
 
 from devserver import __version__, lifecycle
 from devserver.config.settings import Config
-from devserver.display import banner, console
+from devserver.display import banner, console, screen
 from devserver.display.console import Console, Repeats
 from devserver.records.changes import ChangeSet
 from devserver.records.diagnostic import Cause, Diagnostic, ProcessEnd, Request
@@ -121,14 +121,14 @@ def test_a_repaired_error_is_called_so(shown: Console, capfd: pytest.CaptureFixt
     """The traceback of the last error is there, with a word about what has been since."""
     broken = replace(ERROR, phase="load", type="SyntaxError", request=None)
     shown.show(lifecycle.NotReady(1, LoadReport(False, error=broken)))
-    assert traceback(shown, capfd).startswith("\n/p/score.py:7:3: error: SyntaxError")
+    assert traceback(shown, capfd).startswith("/p/score.py:7:3: error: SyntaxError")
     shown.show(lifecycle.Ready(2, LOADED))
     text = traceback(shown, capfd)
-    assert text.startswith("\n[azmlinfsrv] the last error was repaired") and "error: SyntaxError" in text
+    assert text.startswith("[azmlinfsrv] the last error was repaired") and "error: SyntaxError" in text
     shown.show(failed(generation=2))
-    assert traceback(shown, capfd).startswith("\n/p/score.py:7:3: error: KeyError")
+    assert traceback(shown, capfd).startswith("/p/score.py:7:3: error: KeyError")
     shown.show(lifecycle.Ready(3, LOADED))
-    assert traceback(shown, capfd).startswith("\n[azmlinfsrv] the last error is from before the last load")
+    assert traceback(shown, capfd).startswith("[azmlinfsrv] the last error is from before the last load")
 
 
 # ------------------------------------------------------------------------ seconds
@@ -248,7 +248,7 @@ def test_the_keys_are_told_once(shown: Console, capfd: pytest.CaptureFixture[str
     assert capfd.readouterr().out == f"[azmlinfsrv] {banner.KEYS}\n"
     shown.show(Look("help", "  q  quit"))
     out = capfd.readouterr().out
-    assert out.startswith("\n[azmlinfsrv] keys:\n  q  quit\nAzure ML inference HTTP server v") and "Watched:" in out
+    assert out.startswith("[azmlinfsrv] keys:\n  q  quit\nAzure ML inference HTTP server v") and "Watched:" in out
 
 
 def test_a_sample_beside_the_script_is_offered_once(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -265,8 +265,12 @@ def test_a_sample_beside_the_script_is_offered_once(tmp_path: Path, capfd: pytes
         assert capfd.readouterr().out.count("[azmlinfsrv] press r to send sample-request.json") == offers
 
 
-def test_a_blank_line_stands_before_each_report(shown: Console, capfd: pytest.CaptureFixture[str]) -> None:
-    """Reports begin with it; what belongs to one has none inside."""
+def test_a_blank_line_stands_before_each_report(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In a terminal reports begin with it; what belongs to one has none inside."""
+    monkeypatch.setattr(screen, "is_terminal", lambda _stream: True)
+    shown = Console(Config(entry_script="score.py", reload=True), colour=False)
     shown.show(failed())
     shown.show(failed(replace(ERROR, line=9)))
     shown.show(lifecycle.Restarting(ChangeSet()))
@@ -280,7 +284,7 @@ def test_the_configuration_is_not_called_repaired(shown: Console, capfd: pytest.
     """A load that goes well with the values from before has mended nothing."""
     shown.config_kept(replace(ERROR, phase="config", path="/p/deployment.yml"))
     shown.show(lifecycle.Ready(2, LOADED))
-    assert traceback(shown, capfd).startswith("\n/p/deployment.yml:7:3: error: KeyError")
+    assert traceback(shown, capfd).startswith("/p/deployment.yml:7:3: error: KeyError")
 
 
 # ------------------------------------------------------------------- what is slow

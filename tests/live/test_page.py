@@ -113,7 +113,7 @@ def test_the_page_beside_the_loop(tmp_path: Path) -> None:
     """Named in the first lines, bound to this machine only, knows what was, and ends with a tool that is killed."""
     with Loop(tmp_path, "--page", "0", score=answering(1)) as loop:
         url, port = page_of(loop)
-        assert f"Page:                 GET  {url}" in loop.output()
+        assert f"(page: {url})" in loop.output()
         assert get(port)[0] == 200
         loop.ask("{}")
         loop.wait_for("request")
