@@ -79,16 +79,19 @@ def is_local(request: flask.Request) -> bool:
 def drain(request: flask.Request) -> None:
     """Reads what the client is sending still: a connection that is closed before is reset, and its answer lost.
 
-    A body that was announced and does not come is not waited for. waitress has read it all by itself.
+    A body that was announced and does not come is not waited for. waitress has it all already; it is read all the
+    same, for who remembers requests keeps of them what is read.
     """
-    connection = request.environ.get("gunicorn.socket")
-    if connection is None or (not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ):
+    if not request.content_length and "HTTP_TRANSFER_ENCODING" not in request.environ:
         return
-    connection.settimeout(SILENCE)
+    connection = request.environ.get("gunicorn.socket")
+    if connection is not None:
+        connection.settimeout(SILENCE)
     try:
         while request.stream.read(1 << 16):
             pass
     except (OSError, HTTPException):
         pass  # silence, or the client has gone away
     finally:
-        connection.settimeout(None)
+        if connection is not None:
+            connection.settimeout(None)

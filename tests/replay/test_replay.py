@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from loop import Loop, answering
+from loop import SERVERS, Loop, answering
 from werkzeug.test import EnvironBuilder, run_wsgi_app
 
 from devserver.config.settings import Config
@@ -537,12 +537,13 @@ def test_the_failed_request_is_sent_again_until_it_passes(tmp_path: Path, server
         assert "c00kie" not in said
 
 
-def test_the_last_request_is_sent_again(tmp_path: Path) -> None:
+@pytest.mark.parametrize("server", SERVERS)
+def test_the_last_request_is_sent_again(tmp_path: Path, server: str) -> None:
     """With its headers, after each reload, also one that came while the script was broken."""
     score = "from flask import request\ndef init(): pass\ndef run(data):\n    return [data, request.headers['X-One']]\n"
     score = score.replace("def run", "from azureml.contrib.services.aml_request import rawhttp\n@rawhttp\ndef run")
     score = score.replace("[data, request.headers['X-One']]", "data.headers['X-One'] + data.get_data(as_text=True)")
-    with Loop(tmp_path, "--replay", "last", score="def init(:", until="not_ready") as loop:
+    with Loop(tmp_path, "--replay", "last", server=server, score="def init(:", until="not_ready") as loop:
         assert loop.post("/score", "body", {"X-One": "1"}).status == 503
         loop.save("score.py", score)
         assert loop.wait_for_nth("sample", 1)["answer"] == '"1body"'
