@@ -18,6 +18,7 @@ from devserver.supervisor.warm_process import WarmProcess
 Warm: TypeAlias = WarmProcess | SpareProcess
 
 WARM_UP = 10.0  # seconds in which a process imports all that is not the script's, also on a busy machine
+NOTICED = 0.5  # seconds for which people wonder what a start waits for
 WAITS = (
     "the start waits for libraries that are being imported already: that is sooner than to import them once more beside"
 )
@@ -83,8 +84,8 @@ class Spawner:
         return max(0.0, self._due - time.monotonic()) if is_coming else 0.0
 
     def tell_wait(self) -> None:
-        """A start does wait; that is said once."""
-        if not self._has_said_waits:
+        """A start does wait; that is said once, where it is long enough to be noticed."""
+        if self._cost >= NOTICED and not self._has_said_waits:
             self._has_said_waits = True
             self._say(WAITS)
 

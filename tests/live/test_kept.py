@@ -144,7 +144,7 @@ def test_a_stage_that_is_killed(tmp_path: Path) -> None:
         kept = loop.wait_for("kept")
         loop.press("w")
         loop.sees(f"kept: init() of {kept['init_ms']:.0f} ms (process {kept['pid']}, ")
-        loop.sees(" MB of its own): helper.py, score.py")
+        loop.sees(" MB of its own): helper.py,")
         os.kill(kept["pid"], signal.SIGKILL)
         loop.save("score.py", run_is(2))
         assert loop.ask().json() == {**ANSWER, "run": 2}

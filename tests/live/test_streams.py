@@ -90,8 +90,9 @@ def test_nothing_is_left_to_begin_with(tmp_path: Path) -> None:
 OUT, ERR = "sys.stdout.write({0!r}); sys.stdout.flush()", "sys.stderr.write({0!r}); sys.stderr.flush()"
 BYTES = "sys.stdout.buffer.write({0!r}.encode()); sys.stdout.buffer.flush()"
 HALF = """
-import os, sys
+import os, sys, time
 def init():
+    time.sleep(0.05)
     {}
 def run(data):
     {}
@@ -112,16 +113,16 @@ def test_what_the_script_leaves_unfinished(tmp_path: Path, way: str, unbuffered:
     with Loop(tmp_path, score=half, env={"PYTHONUNBUFFERED": unbuffered}) as loop:
         loop.wait_for("warm")
         loop.save("score.py", half.replace("raise ValueError(data)", "return 1"))
+        assert loop.wait_for("ready", generation=2)["kept_ms"] is not None
         with pytest.raises((OSError, HTTPException)):
             loop.ask("1")
-        assert loop.wait_for("ready", generation=2)["kept_ms"] is not None
         loop.wait_for("ready", generation=3)
         loop.save("score.py", half.replace("def run", "    1 / 0\ndef run"))
         loop.wait_for("not_ready")
     shown = loop.output()
     assert "half of init()'s\n[azmlinfsrv] ready in" in shown
     assert "half of run()'s\n[azmlinfsrv] restarting: the process died" in shown
-    assert re.search(r"^score.py:5:5: error: ZeroDivisionError", shown, re.MULTILINE)
+    assert re.search(r"^score.py:6:5: error: ZeroDivisionError", shown, re.MULTILINE)
     assert_whole_lines(shown)
 
 
@@ -142,5 +143,5 @@ def test_what_is_left_unfinished_without_the_loop(tmp_path: Path, server: str) -
     (tmp_path / "score.py").write_text(HALF.format("sys.stdout.write('half of it'); 1 / 0", "pass"))
     with Server("--entry_script", "score.py", "--server", server, folder=tmp_path, until=None) as plain:
         assert plain.process.wait(DEADLINE) == 3
-    assert re.search(r"^.*half of it\n.*score.py:4:37: error: ZeroDivisionError", plain.output(), re.MULTILINE)
+    assert re.search(r"^.*half of it\n.*score.py:5:37: error: ZeroDivisionError", plain.output(), re.MULTILINE)
     assert_whole_lines(plain.output())

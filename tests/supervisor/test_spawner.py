@@ -97,9 +97,12 @@ def test_a_start_waits_for_as_long_as_an_import_may_take(played: Played, monkeyp
 
 
 def test_a_wait_is_told_once_for_each_import(played: Played) -> None:
-    """Not for each save."""
+    """Not for each save, and not where the libraries are there before anybody wonders."""
+    played.learned("json", seconds=0.1)
+    played.spawner.tell_wait()
+    played.warmed()
     for name in ("a", "b"):
-        played.learned(name)
+        played.learned(name, seconds=1)
         played.spawner.tell_wait()
         played.spawner.tell_wait()
         played.warmed()
