@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 from typing import Literal, TypeAlias
 
@@ -19,6 +19,7 @@ from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, Note, RequestsAnswered
+from devserver.records.record import record
 from devserver.records.samples import ReplayReport, SampleSent
 
 PAUSES = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0)  # seconds before the next start, by the number of deaths in a row
@@ -43,7 +44,7 @@ class Retry(Enum):
     LEAVING = "leaving"  # they are; the generation that failed leaves, too, and then the next one is launched
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Model:
     """All that is known of the generations; `Model()` is the world before the first one.
 
@@ -69,50 +70,50 @@ class Model:
 # Events: what people and timers ask for, and what is heard of one generation.
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StartAsked:
     """The tool is ready for its first generation."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Changed:
     """Files changed."""
 
     plan: ReloadPlan
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReloadAsked:
     """Somebody wants a new generation although nothing changed; `cold`: one without the warm process."""
 
     cold: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StopAsked:
     """Somebody wants the tool to end; asked again, to end at once."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LaunchDue:
     """The pause of a `LaunchLater` is over."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class News:
     """Something heard of one generation; it may come late, and twice."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Loaded(News):
     """It answers; with several workers, one of them does. `report` is handed through."""
 
     report: LoadReport | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoadFailed(News):
     """It answers with the error: the code could not be loaded, or it was told to hold. `report` is handed through.
 
@@ -123,14 +124,14 @@ class LoadFailed(News):
     contended: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Exited(News):
     """Its process is gone; `death` is None where it ended as if all was well."""
 
     death: Death | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NotLaunched(News):
     """No process could be made for it. `report` is handed through; `contended`: others may have been the reason."""
 
@@ -138,24 +139,24 @@ class NotLaunched(News):
     contended: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Settled(News):
     """It has answered for some seconds without dying."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Overdue(News):
     """The time of its `SetDeadline` is up and it still lives."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Noted(News):
     """It tells something to show."""
 
     note: Diagnostic | Note | SampleSent | ReplayReport | RequestsAnswered | CommandRan
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Slow(News):
     """It still loads, or is in init(), `seconds` after its launch; or a call of run() goes on since then."""
 
@@ -176,7 +177,7 @@ Message: TypeAlias = Starting | Restarting | Retrying | Ready | NotReady | Died 
 # Actions: what to do, in the order given.
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Launch:
     """Start this generation; the `LaunchLater` that is pending, if any, is void. `hold`: do not load, answer with that.
 
@@ -188,7 +189,7 @@ class Launch:
     hold: Death | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StandIn:
     """Answer with this in the tool's own process, until the next `Launch` or the end."""
 
@@ -196,21 +197,21 @@ class StandIn:
     report: LoadReport | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LaunchLater:
     """Send `LaunchDue` in so many seconds."""
 
     seconds: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Retire:
     """Let it stop accepting at once, finish what it has, and end."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SetDeadline:
     """Send `Overdue` if it still lives when the time of this kind is up; replaces its earlier deadline."""
 
@@ -218,14 +219,14 @@ class SetDeadline:
     kind: Literal["graceful", "stop"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Kill:
     """End its process group now; `Exited` must follow."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Replay:
     """Send the samples to this generation: all of them, unless `changes` holds nothing but samples."""
 
@@ -233,14 +234,14 @@ class Replay:
     changes: ChangeSet
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Show:
     """Tell people."""
 
     message: Message
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Quit:
     """Leave the loop: nobody lives, and nothing will be launched."""
 

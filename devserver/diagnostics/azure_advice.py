@@ -6,10 +6,10 @@ import json
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from devserver.config.azure_deployment import Deployment, Limits
 from devserver.diagnostics import environment
+from devserver.records.record import record
 from devserver.text import path_for_people
 
 NAMING_FILES = (
@@ -21,7 +21,7 @@ DEFAULTS = Limits()
 _NOT_PACKAGES = {"python", "pip", "dependencies", "channels", "name", "conda-forge", "defaults"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Answered:
     """One answer of run(): `seconds` until it was made, and whether its script declares JSON by a schema."""
 

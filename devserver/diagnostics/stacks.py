@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType, FrameType, TracebackType
 from typing import NamedTuple
 
 from devserver.records.diagnostic import Frame
+from devserver.records.record import record
 from devserver.usercode import loader, ownership
 from devserver.usercode.source import Place, line_at, span
 
@@ -30,7 +30,7 @@ _MANY = 5000
 _INLINE = {"<listcomp>", "<genexpr>", "<dictcomp>", "<setcomp>", "<lambda>"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stack:
     """The calls that led to a place, outermost first; `mine` are the paths among theirs that are the user's."""
 

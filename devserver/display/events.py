@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import time
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from devserver.config.files import ConfigError
@@ -18,10 +18,11 @@ from devserver.records.changes import ChangeSet
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Listening, LoadReport, RequestAnswered
+from devserver.records.record import record
 from devserver.records.samples import ReplayReport, SampleSent
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Event:
     """One line of the stream; records among its facts become objects."""
 

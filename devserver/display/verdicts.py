@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from dataclasses import dataclass
 from xml.sax.saxutils import escape, quoteattr
 
 from devserver.config.settings import Config
@@ -15,13 +14,14 @@ from devserver.records.as_json import to_json
 from devserver.records.commands import CommandRan
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
+from devserver.records.record import record
 from devserver.records.samples import SampleSent
 from devserver.text import shown
 
 FAILED_LOAD, FAILED_SAMPLE = 3, 4
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SampleVerdict:
     """One sample, and what was reported while it was answered."""
 
@@ -37,7 +37,7 @@ class SampleVerdict:
         return self.sent.problem or f"status {self.sent.status}"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Verdict:
     """What a check has found. `error` is why the script could not be loaded; `notes` do not count as failures.
 

@@ -9,7 +9,6 @@ import pickle
 import subprocess
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from typing import TypeAlias, TypeVar
 
 from devserver.process import threads
@@ -19,6 +18,7 @@ from devserver.process.scoreboard import Scoreboard
 from devserver.process.wire import GO, TURN, Briefing, Inbox, KeptOrder, Outbox
 from devserver.records.messages import Gone, Refused, Told
 from devserver.records.reasons import Reason
+from devserver.records.record import record
 
 LAUNCHER = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "worker", "launch")
 
@@ -26,7 +26,7 @@ Refusal = TypeVar("Refusal", Refused, Reason)
 Deliver: TypeAlias = Callable[[int, Told | Gone], None]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Origin:
     """What every process of the tool gets from it: its listeners, its environment, and what it ends with."""
 
@@ -199,8 +199,8 @@ class Child:
         while True:
             ready = System.readable(sources)
             content = os.read(hear, 1 << 16) if hear in ready else b""
-            for record in inbox.feed(content):
-                deliver(self.generation, record)
+            for told in inbox.feed(content):
+                deliver(self.generation, told)
             if not content and ended in ready:
                 break
             if not content:

@@ -6,12 +6,12 @@ import dataclasses
 import errno
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from ipaddress import ip_address
 
 from devserver.config.settings import Config
 from devserver.process.platform import System
 from devserver.records.messages import Listening
+from devserver.records.record import record
 
 BACKLOG = 2048
 ANSWER_LIMIT = 0.5  # seconds in which a port of this machine answers
@@ -22,7 +22,7 @@ class ListenError(OSError):
     """The address cannot be listened on; `str(error)` is one line for the person."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Listener:
     """A bound, listening socket; bound once, closed when the tool ends."""
 

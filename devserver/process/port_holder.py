@@ -12,17 +12,17 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from devserver.process import sockets
 from devserver.process.platform import System
+from devserver.records.record import record
 
 PATIENCE = 3.0  # seconds for a tool of the system
 OURS = "azmlinfsrv"
 _HEAD = 4096  # bytes of a command's script, in which it says what it starts
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Holder:
     """A process that listens. `is_ours`: it is one of this tool; `user` where only that is known of it."""
 

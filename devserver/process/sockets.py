@@ -6,16 +6,16 @@ import os
 import socket
 import sys
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 
 from devserver.process.platform import System
 from devserver.process.systems import RUN_VARIABLE
+from devserver.records.record import record
 
 TABLES = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTENS = "0A"  # the state, in these tables
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Listening:
     """One row: the numeric address, the number of the user, and of the socket."""
 

@@ -9,7 +9,7 @@ import socket
 import struct
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import BinaryIO, TypeAlias
 
 from devserver.config.settings import Config
@@ -18,12 +18,13 @@ from devserver.process.platform import SharedSocket, System
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import Became, Refused, Told, Warmed
 from devserver.records.reasons import Reason
+from devserver.records.record import record
 from devserver.records.stamps import Stamp
 
 MOST_DESCRIPTORS = 8
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Briefing:
     """All that a generation has to know.
 
@@ -80,7 +81,7 @@ def read_turn(control: BinaryIO) -> KeptOrder:
 # its link, of its scoreboard, and of the pipe on which it is told.
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WarmOrder:
     """What to import: `modules` in this order, with `path` as sys.path but for `user_folders`.
 
@@ -96,7 +97,7 @@ class WarmOrder:
     lazy: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class KeptOrder:
     """To the initialised stage: a generation of what it has loaded, with some of its source files as they are now.
 
@@ -107,7 +108,7 @@ class KeptOrder:
     contents: Mapping[str, tuple[bytes, Stamp]]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Initialised:
     """The initialised stage waits; a descriptor of its process comes with the message.
 
@@ -119,21 +120,21 @@ class Initialised:
     init_ms: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Concerned:
     """There is no generation from the initialised stage, for init() has to run again; the stage waits for the next."""
 
     reason: Reason
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Forked:
     """The generation is a fork; a descriptor of its process comes with the message."""
 
     pid: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Ended:
     """A generation's process is gone; `code` as subprocess says it."""
 

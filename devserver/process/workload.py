@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Protocol, TypeAlias
+
+from devserver.records.record import record
 
 Span: TypeAlias = tuple[int, int]
 """From when to when (time.time_ns)."""
@@ -26,7 +27,7 @@ class Page(Protocol):
     def __setitem__(self, place: slice, content: bytes, /) -> None: ...
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spans:
     """`first`: the first request of all. `busy`: the latest times without a pause; the last may go on.
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
 from devserver.records.changes import ChangeSet
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport
+from devserver.records.record import record
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Death:
     """How a process ended that nobody had asked to end.
 
@@ -25,24 +25,24 @@ class Death:
     contended: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Starting:
     """The first generation is on its way."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Restarting:
     """The next generation is on its way because of `changes`; they are empty when somebody asked for it."""
 
     changes: ChangeSet
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Retrying:
     """The generations are gone for which a load may have failed: the next one is on its way."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Ready:
     """The generation answers."""
 
@@ -50,7 +50,7 @@ class Ready:
     report: LoadReport | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NotReady:
     """The generation answers with the error; `again`: it is tried again when the retired ones are gone."""
 
@@ -59,7 +59,7 @@ class NotReady:
     again: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Died:
     """The generation ended unasked; in `again_in` seconds the next one starts, to serve or (`holding`) to hold."""
 
@@ -69,13 +69,13 @@ class Died:
     holding: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Overran:
     """The retired generation did not end in time and is killed."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Stopping:
     """The tool ends as soon as all generations are gone."""

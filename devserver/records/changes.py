@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, IntEnum
 from pathlib import PurePath
 from typing import Literal
 
+from devserver.records.record import record
 from devserver.records.searches import Names
 
 
@@ -43,7 +44,7 @@ SCOPES = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FileChange:
     """One file that is not what it was; `path` is absolute."""
 
@@ -52,7 +53,7 @@ class FileChange:
     role: Role
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ChangeSet:
     """What changed together, in the order in which it was noticed; false when nothing did."""
 
@@ -67,7 +68,7 @@ class ChangeSet:
         return ChangeSet(tuple(joined.values()))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReloadPlan:
     """What a change set asks for."""
 
@@ -95,7 +96,7 @@ def _scope(change: FileChange, warm_roots: set[PurePath], is_loaded_source: Call
     return max(Scope.CODE if only_code else SCOPES[change.role], Scope.REWARM if warm else Scope.IGNORE)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Targets:
     """What to watch. All paths are absolute; none of them needs to exist.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from devserver.records.record import record
 
 TIMED_OUT = 124  # as the command `timeout` says it
 NOT_STARTED = 127  # as a shell says it
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class CommandRan:
     """The command ended, or was ended after its time.
 

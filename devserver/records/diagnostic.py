@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal
 
+from devserver.records.record import record
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Frame:
     """One call in the user's own code. Lines and columns count from 1; columns are characters, None if unknown."""
 
@@ -20,7 +21,7 @@ class Frame:
     repeats: int = 1  # how many times in a row the cycle that this call belongs to was entered
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Excerpt:
     """Some lines of a source file as it was loaded, and the span to mark in one of them."""
 
@@ -30,7 +31,7 @@ class Excerpt:
     end_column: int  # one past the last marked character
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Cause:
     """An exception behind or inside another: `relation` is "cause", "while handling" or "in group"."""
 
@@ -41,7 +42,7 @@ class Cause:
     line: int | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Request:
     """The request that was being answered; `size` in bytes, `body` its first 200 characters."""
 
@@ -71,7 +72,7 @@ Code = Literal[
 ]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class MissingFunction:
     """The script has no function `name`; `meant` is the line of what may have been meant."""
 
@@ -79,14 +80,14 @@ class MissingFunction:
     meant: int | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Signature:
     """run() cannot be called; `variadic`: it is seen as taking *args, **kwargs or positional-only arguments."""
 
     variadic: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TimeLimit:
     """A time limit was hit; `setting` is the environment variable that sets it."""
 
@@ -94,7 +95,7 @@ class TimeLimit:
     milliseconds: float
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ProcessEnd:
     """A process ended by itself: `code` is its exit code, or minus the number of `signal`."""
 
@@ -102,7 +103,7 @@ class ProcessEnd:
     signal: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ResultPart:
     """A part of run()'s result, spelled as in Python, and the dotted name of its class; `key`: it is a key in there."""
 
@@ -111,7 +112,7 @@ class ResultPart:
     key: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoggingCall:
     """The text of a logging call has so many places for values, and was given so many."""
 
@@ -122,7 +123,7 @@ class LoggingCall:
 Facts = MissingFunction | Signature | TimeLimit | ProcessEnd | ResultPart | LoggingCall
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Diagnostic:
     """One thing that is wrong, with its place in the user's own code where it has one.
 

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal, TypeAlias
 
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.reasons import Reason
+from devserver.records.record import record
 from devserver.records.samples import Sample
 from devserver.records.searches import Searches, merged
 from devserver.records.stamps import Stamp, Versions
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FilesLoaded:
     """Files of the user's that were loaded just now; sent while the rest still loads."""
 
     files: dict[str, Stamp]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Dependencies:
     """What else than code a generation depends on. Paths are absolute.
 
@@ -59,7 +60,7 @@ class Dependencies:
         )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FileWritten:
     """The script itself writes this file, or has written it until now (time.time_ns); that is no change.
 
@@ -73,21 +74,21 @@ class FileWritten:
     apart: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ProgramStarted:
     """The script has started another process (time.time_ns), of which nobody tells what it writes."""
 
     at_ns: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SawChange:
     """These paths are not what was loaded; the generation has stopped accepting."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WorkerDied:
     """A worker ended by itself; `code` is its exit code, or minus the signal's number.
 
@@ -99,19 +100,19 @@ class WorkerDied:
     error: Diagnostic | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WorkerReplaced:
     """A worker begins in the place of one that has left; told only where there is no supervisor."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ColdWanted:
     """The script set these variables before it imported libraries that were imported already; nothing is served."""
 
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StandsBy:
     """A process that stands by has called init(), which took so long; with these files loaded it waits for its turn."""
 
@@ -119,40 +120,40 @@ class StandsBy:
     files: Mapping[str, Stamp]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Taken:
     """Its turn has come, and it is the next generation; or it cannot be, for this reason."""
 
     reason: Reason | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Note:
     """A line for the person, said once."""
 
     text: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Keyboard:
     """A debugger or input() in the script takes (`lent`) or gives back the keyboard."""
 
     lent: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class StopWanted:
     """Ctrl-C came while the script had the keyboard."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Remembered:
     """A request that `--replay` asks for was answered; it is sent again after the next reload."""
 
     request: Sample
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RequestAnswered:
     """A request to /score was answered; told when the answer was sent.
 
@@ -167,14 +168,14 @@ class RequestAnswered:
     headline: str | None = None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RequestsAnswered:
     """Some of them, oldest first: many a second are told together."""
 
     requests: tuple[RequestAnswered, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Listening:
     """The port is bound; `address` can be called from this machine, and `health`, where there is a port for it.
 
@@ -188,14 +189,14 @@ class Listening:
     network: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PageAt:
     """The page can be looked at there."""
 
     url: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Look:
     """Somebody wants to see something; `text` where it is known already."""
 
@@ -203,7 +204,7 @@ class Look:
     text: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Gone:
     """The child's process ended; a negative code is the number of the signal that ended it."""
 
@@ -214,7 +215,7 @@ class Gone:
 Phase = Literal["start", "load", "init", "idle", "run", "told", "refused"]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LastWords:
     """`phase` at the end, and what faulthandler wrote when it crashed."""
 
@@ -222,7 +223,7 @@ class LastWords:
     dump: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Times:
     """How long the parts of a load took, in milliseconds."""
 
@@ -231,7 +232,7 @@ class Times:
     init_ms: float = 0.0
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Kept:
     """The process in which init() is over and which waits; the user's files (absolute) that are loaded in it."""
 
@@ -240,7 +241,7 @@ class Kept:
     files: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoadReport:
     """What loading one generation taught.
 
@@ -269,7 +270,7 @@ class LoadReport:
     could_stand_by: bool = False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Warmed:
     """The imports are done. `refusal` says why no generation can come from this process, or is None.
 
@@ -280,12 +281,12 @@ class Warmed:
     threaded: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Became:
     """The generation is the warm process itself, from here on."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Refused:
     """There is no generation, and never will be one from here."""
 

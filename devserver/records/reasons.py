@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from devserver.records.record import record
 
 
 class Why(enum.Enum):
@@ -46,7 +47,7 @@ class Why(enum.Enum):
     LOST = "lost"
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reason:
     """`place`: a function, as in "Model.predict"; `line`: 1-based, in the new text, 0 if none; `fact`: a name."""
 

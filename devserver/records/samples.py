@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from devserver.records.record import record
 
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Sample:
     """A request to send. `path` is the absolute file it was read from, None for a request that was remembered.
 
@@ -23,7 +25,7 @@ class Sample:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Unusable:
     """A sample file of which no request can be made; `problem` is one line for the person."""
 
@@ -32,7 +34,7 @@ class Unusable:
     problem: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class SampleSent:
     """What came of one sample. Exactly one of `status` and `problem` is None.
 
@@ -59,7 +61,7 @@ class SampleSent:
         return self.status is not None and self.status < 400
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ReplayReport:
     """All samples of one round are through."""
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+
+from devserver.records.record import record
 
 KEPT = 1 << 20  # bytes of an answer that are kept and compared
 SHOWN = 1 << 16  # characters of it that are told
@@ -16,7 +17,7 @@ _VALUE = 60  # characters of one value
 _NOTHING = object()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Reply:
     """An answer; of its `size` bytes the first `KEPT` are in `body`."""
 

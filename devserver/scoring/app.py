@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from time import perf_counter
 from typing import Any
@@ -15,6 +14,7 @@ from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from devserver.config.settings import Config
+from devserver.records.record import record
 from devserver.scoring.compat import RUN_FAILED, AMLResponse
 from devserver.scoring.inputs import BadInput, Mode, read_arguments
 from devserver.scoring.logs import request_log, write_record
@@ -43,7 +43,7 @@ DEPRECATED_ID = (
 log = logging.getLogger("azmlinfsrv")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Parts:
     """What an app is made of; `generation` is None outside of the dev loop."""
 

@@ -7,12 +7,13 @@ import inspect
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 import flask
 from werkzeug.http import parse_options_header
+
+from devserver.records.record import record
 
 HEADERS_PARAMETER = "request_headers"
 
@@ -37,7 +38,7 @@ class BadInput(Exception):
         self.status = status
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RunForm:
     """What run() looks like: its mode, the parameter(s) for the data, and whether it wants the headers."""
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
 from typing import Any
 
 import flask
 from werkzeug.exceptions import HTTPException
 
+from devserver.records.record import record
 from devserver.scoring.compat import RUN_FAILED
 from devserver.serve import locality
 
@@ -17,7 +17,7 @@ ID_LIMIT = 100
 SILENCE = 0.05  # seconds without a byte after which the rest of a body is not waited for
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Ids:
     """The ids of one request, as the answer carries them; None stands for no header."""
 

@@ -10,6 +10,7 @@ from importlib.machinery import SOURCE_SUFFIXES
 from types import ModuleType
 from typing import Any
 
+from devserver.records.record import record
 from devserver.scoring.compat import RawMark
 from devserver.scoring.inputs import RunForm, SignatureProblem, analyse
 from devserver.usercode import loader
@@ -52,7 +53,7 @@ class WrongSignature(ScriptProblem):
     reason: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Script:
     """A loaded scoring script. `inner` is the file of a driver script's inner script, where there is one."""
 

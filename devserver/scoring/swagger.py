@@ -6,11 +6,11 @@ import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from devserver.config.files import SWAGGER, read_json
 from devserver.config.settings import Config
+from devserver.records.record import record
 
 Json = dict[str, Any]
 Say = Callable[[str], None]
@@ -20,7 +20,7 @@ NAMES = {"2": "2", "2.0": "2", "3": "3", "3.0": "3", "3.1": "3.1"}  # what a cli
 INTERNAL_ERROR = "An unexpected internal error occurred. Check the logs for more info."
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Swagger:
     """The documents of one script: for each version that it has, the status and the JSON text to send."""
 
@@ -102,7 +102,7 @@ def _from_user(version: str, config: Config, say: Say) -> bytes | None:
 # --- what run() takes and returns
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Schemas:
     """The schemas of run()'s input and output, and the versions that can hold them."""
 
@@ -166,7 +166,7 @@ class _Swagger2:
         }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _OpenApi3:
     version: str
 

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 
+from devserver.records.record import record
 
-@dataclass(frozen=True)
+
+@record(frozen=True)
 class Answered:
     """A request that was answered. `url` is whole, `started` in UTC, ids are "" where there is none.
 
@@ -29,7 +31,7 @@ class Answered:
     body: bytes | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Record:
     """One line of the log: printed text, an error, model data. `at` is in nanoseconds since 1970."""
 

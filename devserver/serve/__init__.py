@@ -6,8 +6,9 @@ import importlib
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any, Protocol
+
+from devserver.records.record import record
 
 Wsgi = Callable[..., Any]
 CLOSED_GATE_PAUSE = 0.004  # seconds until a closed gate is asked again
@@ -69,7 +70,7 @@ class Witness(Protocol):
         """
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Plan:
     """How to serve. `factory` is called in the process that will answer; times are in seconds.
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Literal
 
+from devserver.records.record import record
 from devserver.serve.framing import Framing
 from devserver.serve.handoff import MOST_BYTES, MOST_DESCRIPTORS
 from devserver.serve.store import Store
@@ -43,7 +44,7 @@ class Kept:
         return self.phase == "request" and (self.framing.is_whole or self.trial == "now")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Row:
     """A connection without its descriptors: that of its socket, and that of its store where it `has_file`."""
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import queue
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.lifecycle import Event
 from devserver.records.changes import ChangeSet
 from devserver.records.messages import FileWritten, Gone, Kept, Look, Note, PageAt, Told, Warmed
+from devserver.records.record import record
 from devserver.supervisor.spawner import Warm
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Heard:
     """What the process of a generation has told, or that it is gone."""
 
@@ -20,45 +20,45 @@ class Heard:
     record: Told | Gone
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FilesChanged:
     """The watch has seen that."""
 
     changes: ChangeSet
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class NothingPending:
     """Of what a generation saw to differ nothing is left to be told."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class PauseOver:
     """Changes that had to wait have come to rest."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WaitOver:
     """The libraries that a start waits for should have been imported by now."""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class DebuggerCame:
     """A debugger is attached to the tool, or (`attached` is false) has gone."""
 
     attached: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LookDue:
     """It is time to look what this generation is at."""
 
     generation: int
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class WarmedUp:
     """A warm process has imported what it was told to, or is gone."""
 

@@ -19,6 +19,7 @@ from devserver.records.changes import Scope
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LoadReport, WorkerDied
 from devserver.records.reasons import Reason
+from devserver.records.record import record
 from devserver.records.stamps import Stamp, Versions
 from devserver.supervisor.keeping import Keeping
 from devserver.supervisor.project import Project
@@ -50,7 +51,7 @@ class Life:
         return Death(name, code_alone, ending.phase, ending.error, contended)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Waiting:
     """A generation that starts when the libraries are there that are being imported."""
 

@@ -8,7 +8,6 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TypeAlias
 
@@ -17,6 +16,7 @@ from devserver.process.platform import System
 from devserver.process.terminal import KEYBOARD, Terminal
 from devserver.records.changes import ChangeSet, ReloadPlan, Scope
 from devserver.records.messages import Look
+from devserver.records.record import record
 
 REST = 0.1  # seconds between two looks while somebody else has the keyboard
 LOOK = 0.5  # seconds between two looks whether somebody else has it
@@ -24,7 +24,7 @@ JOIN = 1.0  # seconds to wait for the thread
 Asked: TypeAlias = Event | Look
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Key:
     """A key and what it asks for."""
 

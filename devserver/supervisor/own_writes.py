@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 
 from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
+from devserver.records.record import record
 
 LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
 APART_NS = 250_000_000  # the same for a child process, of which nobody tells when it is done
@@ -33,7 +34,7 @@ MOST = 10_000  # files of which it is known that the script wrote them
 _SUSPECT = (Role.MODEL, Role.DATA, Role.INCLUDED)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Judgement:
     """`edits`: what asks for a new generation, after `pause` seconds. `left_out`: what is from now on left out."""
 

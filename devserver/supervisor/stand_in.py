@@ -16,12 +16,12 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TypeAlias
 
 from devserver.process.platform import System
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
+from devserver.records.record import record
 from devserver.serve import GENERATION
 from devserver.serve.framing import fields_of
 from devserver.serve.handoff import split
@@ -38,7 +38,7 @@ Ready: TypeAlias = int | socket.socket
 JOIN = 1.0  # seconds to wait for the thread
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Answer:
     """What is said, and for which generation."""
 

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
 from typing import Any, TypeAlias
 
+from devserver.records.record import record
 from devserver.usercode import loader
 
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """A span in one line of a file; `column` counts characters from 1, `end_column` is one past the last of them.
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from devserver.records.changes import Role
+from devserver.records.record import record
 from devserver.records.stamps import SMALL, Stamp
 
 PIECE = 1 << 16  # bytes: nobody copies a model in pieces smaller than this
@@ -46,7 +47,7 @@ class Finish(Enum):
         return self in (Finish.CLOSED, Finish.MOVED)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pending:
     """A file that differs from what was last delivered: `since` when, and when it was last seen to change (`moved`)."""
 

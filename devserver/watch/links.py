@@ -4,14 +4,14 @@ something else."""
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
+from devserver.records.record import record
 from devserver.records.stamps import read_link
 
 _MOST_LINKS = 40  # as the kernel: more is a circle
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ResolvedPath:
     """A path with its links followed.
 

@@ -12,13 +12,13 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Set
-from dataclasses import dataclass
 
 from watchdog import events
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver, ObservedWatch
 from watchdog.utils import BaseThread
 
+from devserver.records.record import record
 from devserver.watch.debounce import Finish
 from devserver.watch.links import identity
 
@@ -44,7 +44,7 @@ _FINISH = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ObservedFolder:
     """A real folder to listen at, alone or with everything below it."""
 
@@ -52,7 +52,7 @@ class ObservedFolder:
     deep: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class FileEvent:
     """Something happened to `path` (a real path), which is or was a folder if `folder` says so."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
+from devserver.records.record import record
 from devserver.records.stamps import Stamp
 from devserver.watch.links import resolve
 from devserver.watch.observer import FolderObserver, ObservedFolder
@@ -16,7 +16,7 @@ from devserver.watch.targets import TreeRule
 _END = 0.5  # seconds to wait for the thread
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class ScanOrder:
     """Walk this tree; `known` and `since_ns` as `take_snapshot` takes them.
 
@@ -31,7 +31,7 @@ class ScanOrder:
     afresh: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Scanned:
     """The answer to an order; `observed`: whether events tell of changes in the whole tree."""
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
+from devserver.records.record import record
 from devserver.records.searches import packages, present
 from devserver.records.stamps import SMALL, Stamp, folder_stamp, full_stamp, link_stamp, stat_stamp
 from devserver.watch.links import resolve, within
@@ -17,7 +17,7 @@ _LEAST_READ = 32 << 10  # what one file counts, however small it is
 MANY = 1000  # files; of more at a time only a stat is taken
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Snapshot:
     """What one walk saw. Paths in `found` and `fresh` are as the caller spells them, all others are real.
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from devserver.records.changes import Role, Targets
+from devserver.records.record import record
 from devserver.records.searches import matches
 
 MODULE_ENDINGS = (".py", ".so", ".pyd")
@@ -37,7 +37,7 @@ _GLOB_TOKEN = re.compile(r"\*\*/|\*\*|\*|\?|\[[^]]+\]|.", re.DOTALL)
 _GLOB_WORDS = {"**/": "(?:[^/]+/)*", "**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class TreeRule:
     """A folder of which the files are not known beforehand, and which of them count.
 

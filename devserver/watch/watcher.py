@@ -8,9 +8,10 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from devserver.records.changes import ChangeSet, FileChange, Role, Targets
+from devserver.records.record import record
 from devserver.records.stamps import Stamp, is_link
 from devserver.watch.debounce import Debounce, Finish, Pending
 from devserver.watch.files import TrackedFiles
@@ -28,19 +29,19 @@ _MANY_PENDING = 5000
 _END = 1.0  # seconds to wait for the thread
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Retarget:
     targets: Targets
     loaded: Mapping[str, Stamp | None]
     asked_ns: int = field(default_factory=time.time_ns)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Refused:
     reason: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Look:
     paths: tuple[str, ...]
     asker: int

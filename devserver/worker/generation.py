@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
 
 from devserver.config.files import LOGGING, ConfigError
@@ -34,6 +34,7 @@ from devserver.records.messages import (
     WorkerReplaced,
 )
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import Latest, knowing_samples, remembering
 from devserver.scoring import logs, swagger
@@ -66,7 +67,7 @@ COLD_PATIENCE = 10.0  # seconds
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Post:
     """Where a generation stands: what it has to know, and what it has in this process."""
 

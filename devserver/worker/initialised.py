@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.util import decode_source
 from typing import NoReturn
 
@@ -19,6 +18,7 @@ from devserver.process import lifeline
 from devserver.process.platform import leave
 from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_order
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.usercode import loader
 from devserver.worker.forks import Office, ended_children, lead_group
 from devserver.worker.keep.decide import Plan, decide
@@ -31,7 +31,7 @@ from devserver.worker.libraries import Imported, imported_libraries
 PREPARE_AFTER = 0.1  # seconds without orders
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Resumption:
     """In a fork of the stage: what it has to do before it answers, the order behind it, and its descriptors."""
 

@@ -8,12 +8,12 @@ import logging
 import os
 import sys
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, all_suffixes
 from types import ModuleType
 
 from devserver.process.platform import System
 from devserver.process.wire import WarmOrder
+from devserver.records.record import record
 from devserver.records.stamps import identity
 from devserver.scoring import logs
 from devserver.usercode import loader, ownership
@@ -165,7 +165,7 @@ def imported_since(before: Collection[str]) -> tuple[str, ...]:
     return tuple(spec.name for spec in named if spec.has_location and whose.get(spec.name.partition(".")[0]))
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Imported:
     """Files of libraries that this process has imported, with what tells that they have changed."""
 

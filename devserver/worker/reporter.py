@@ -10,7 +10,6 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
 from typing import Any, Literal
@@ -24,6 +23,7 @@ from devserver.diagnostics.exits import obituary
 from devserver.records import as_json
 from devserver.records.diagnostic import Diagnostic
 from devserver.records.messages import LastWords, Note, Phase, Told
+from devserver.records.record import record
 from devserver.replay.capture import SAMPLE
 from devserver.scoring.inputs import Mode
 from devserver.scoring.request import Request, current
@@ -43,7 +43,7 @@ from devserver.worker.answers import PROBLEM
 Tell = Callable[[Told], None]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class LoadReporter:
     """Tells of a script that is loaded, and of what no request has to do with. `script` is its path."""
 
@@ -152,7 +152,7 @@ class LazyReport:
         self._tell(self._found)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class RequestReporter:
     """The reporter of an app. `enter` notes a phase; `paused` says whether a person may have kept the script waiting.
 

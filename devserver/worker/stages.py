@@ -8,13 +8,14 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
 from devserver.process.streams import lines
 from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
 from devserver.records.messages import Became, Refused, Warmed
+from devserver.records.record import record
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
 from devserver.worker.libraries import Imports, ThreadsStarted
 from devserver.worker.rehearsal import why_not_fork
@@ -122,7 +123,7 @@ class _Warm:
         return False
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Spare:
     """A fork of this process that waits to become a generation; it ends when its channel is closed."""
 

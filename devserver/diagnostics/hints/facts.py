@@ -6,16 +6,16 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from types import FrameType
 from typing import Any
 
 from devserver.records.diagnostic import Diagnostic
+from devserver.records.record import record
 from devserver.usercode import loader, source
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Facts:
     """What a predicate may look at. `model_dir` is AZUREML_MODEL_DIR as the script sees it; None when it is not set."""
 

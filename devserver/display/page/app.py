@@ -22,6 +22,7 @@ from devserver.display.page import samples
 from devserver.display.page.samples import BadRequest
 from devserver.display.page.state import State
 from devserver.display.page.trying import Trials
+from devserver.records.record import record
 from devserver.records.samples import Sample
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -55,7 +56,7 @@ HEADERS = {
 }
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """Where the page stands: `address` is the scoring server's host:port, `base` the project's folder."""
 

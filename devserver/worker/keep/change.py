@@ -16,11 +16,11 @@ import types
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.worker.keep.codes import everything, inner, is_container
 from devserver.worker.keep.compare import Difference, Place, Source
 from devserver.worker.keep.hook import quiet
@@ -40,7 +40,7 @@ KINDS = (
 )
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Loaded:
     """One execution of a source file: its text as it was compiled, the module's code, and the module it ran in."""
 
@@ -50,7 +50,7 @@ class Loaded:
     module: ModuleType
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Pair:
     """`place` names a function whose body has changed, or is "" for code that is the same in another place."""
 
@@ -59,7 +59,7 @@ class Pair:
     place: str = ""
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Change:
     """What the exchange does to one loaded file."""
 
@@ -122,7 +122,7 @@ def _paired(old: CodeType, new: CodeType, difference: Difference) -> list[Pair] 
         return unpaired.reason
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class _Side:
     """What is only in one of the texts."""
 
@@ -212,7 +212,7 @@ class _Pool:
 # --- who holds code
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Holders:
     """Who holds code of the user's files, found after init().
 

@@ -12,15 +12,16 @@ import ast
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.worker.keep.plain import NAMED, Function, Single, single_of, singles, span_of, without
 
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Place:
     """A function in both texts. Lines are 1-based; `old_line` and `new_line` as `co_firstlineno` says them.
 
@@ -35,7 +36,7 @@ class Place:
     new_span: tuple[int, int]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Difference:
     """`changed`: functions with another body. `old_apart`, `new_apart`: lines of a block that never runs here."""
 
@@ -46,7 +47,7 @@ class Difference:
     new_apart: tuple[tuple[int, int], ...] = ()
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Source:
     """A text with its tree; made once. Errors: SyntaxError, ValueError, Recursion- and MemoryError."""
 

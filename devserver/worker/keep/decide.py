@@ -6,11 +6,12 @@ import dis
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.util import decode_source
 from types import CodeType
 
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.worker.keep.change import Change, Loaded, compiled, make_change
 from devserver.worker.keep.codes import (
     everything,
@@ -24,7 +25,7 @@ from devserver.worker.keep.plain import BUILTIN_TYPES, Single
 from devserver.worker.keep.watching import Seen, stat_of
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Plan:
     """init() stays as it is: a fork applies these changes. `changed` names the functions with another body."""
 

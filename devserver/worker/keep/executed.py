@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from types import CodeType
 
+from devserver.records.record import record
 from devserver.worker.keep.change import Change, Holders, Loaded, class_notes
 from devserver.worker.keep.codes import inner, is_compiled_otherwise, outer_functions, used_in, words_in
 from devserver.worker.keep.ran import Record
 from devserver.worker.keep.watching import Seen
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class History:
     """What is known of a load and an init() that are over. `loaded`: every execution of one of the user's files."""
 

@@ -18,10 +18,10 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from devserver.process.platform import System
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.worker.keep.hook import quiet
 
 OMP_PAUSE_HARD = 2
@@ -31,7 +31,7 @@ _NOLOAD = getattr(os, "RTLD_NOLOAD", 4)
 _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full")
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Opened:
     """One descriptor. `target` as /proc names it; `flags` of its opening; `position` in bytes."""
 
@@ -44,7 +44,7 @@ class Opened:
     locked: bool
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Shared:
     """Writable memory that forks would share, by its addresses and what the map calls it."""
 
@@ -54,7 +54,7 @@ class Shared:
     name: str
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class State:
     """What of a process a fork would share or lose, at one moment."""
 
@@ -64,7 +64,7 @@ class State:
     timers: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Forkable:
     """It may be forked; each fork gives these descriptors descriptions of their own, and copies of this memory."""
 

@@ -12,14 +12,14 @@ import random
 import sys
 import weakref
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Any
 
+from devserver.records.record import record
 from devserver.worker.keep.forkable import Forkable, copy_memory, reopen
 from devserver.worker.keep.watching import Seen
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Left:
     """What load and init() left that a fork has to look after; taken once, in the process that ran them."""
 

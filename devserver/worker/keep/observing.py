@@ -6,10 +6,10 @@ It holds no more than every start can afford; what is made of it waits until a s
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from types import CodeType, ModuleType
 
 from devserver.records.reasons import Reason
+from devserver.records.record import record
 from devserver.records.stamps import Stamp
 from devserver.worker.keep.forkable import Forkable, State, forkable, state_now
 from devserver.worker.keep.mend import Left, finalizers_now, left
@@ -19,7 +19,7 @@ from devserver.worker.keep.watching import Seen, Watch
 Execution = tuple[str, str, CodeType, ModuleType]  # path, text, what was compiled of it, where it ran
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Made:
     """What load and init() have come to. `differences`: paths of all that is not as it was loaded or read.
 

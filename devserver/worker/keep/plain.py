@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from devserver.records.record import record
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 NAMED = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Single:
     """A plain function that is only in one of the texts; `line` and `span` are of that text."""
 

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 
 from devserver.records.reasons import Reason, Why
+from devserver.records.record import record
 from devserver.worker.keep.change import Loaded, apply, find_holders
 from devserver.worker.keep.compare import Source
 from devserver.worker.keep.decide import Plan
@@ -22,7 +22,7 @@ from devserver.worker.keep.mend import Left, mend
 from devserver.worker.keep.observing import Execution, Observer
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Initialised:
     """A process that has loaded the script and run init(); `forkable` may say why it must not be forked."""
 

@@ -14,16 +14,16 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import CodeType, FrameType
 from typing import Any
 
+from devserver.records.record import record
 from devserver.worker.keep.hook import hook, quiet_frame
 
 Stat = tuple[int, int, int] | None
 
 
-@dataclass(frozen=True)
+@record(frozen=True)
 class Seen:
     """What happened until now. Paths are absolute as they were spelled; values name who did it.
 
