@@ -17,3 +17,12 @@ def _ignore_no_signals() -> None:
 
 
 _ignore_no_signals()
+
+
+LONGEST = ("tests/live/test_warm", "tests/live/", "tests/watch/", "tests/serve/")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files that take long are begun first, or one worker would be alone with them in the end."""
+    places = {item: next((n for n, path in enumerate(LONGEST) if item.nodeid.startswith(path)), 9) for item in items}
+    items.sort(key=places.__getitem__)
