@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import signal
 
+import pytest
+
 
 def _ignore_no_signals() -> None:
     """Under nohup, or behind `&` in a script, these are ignored, and what a test starts would inherit that.
@@ -19,7 +21,10 @@ def _ignore_no_signals() -> None:
 _ignore_no_signals()
 
 
-LONGEST = ("tests/live/test_warm", "tests/live/", "tests/watch/", "tests/serve/")
+LONGEST = (
+    *("tests/live/test_warm", "tests/live/test_reload", "tests/scoring/test_telemetry", "tests/scoring/test_against"),
+    *("tests/live/", "tests/watch/", "tests/serve/"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
