@@ -23,7 +23,7 @@ from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.record import record
 
 LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
-APART_NS = 250_000_000  # the same for a child process, of which nobody tells when it is done
+APART_NS = 1_000_000_000  # the same for a child process, of which nobody tells when it is done
 PROGRAM_NS = 2_000_000_000  # how long after its start a program may have changed what has changed
 PROGRAMS = 200  # the latest starts that are known
 AGAIN_NS = 100_000_000  # within which it is not told anew that a file is written

@@ -197,9 +197,9 @@ def test_a_loop_by_programs_that_go_on(story: Story) -> None:
 def test_what_a_child_process_tells(story: Story) -> None:
     """It is its own for a moment longer: when it is done, nobody tells."""
     story.own.wrote("/m/a", story.now, apart=True)
-    story.write("/m/a", after=0.2)
+    story.write("/m/a", after=0.8)
     assert story.judge("/m/a", kind="added") == set()
-    story.write("/m/a", after=0.2)
+    story.write("/m/a", after=0.8)
     assert story.judge("/m/a") == {"/m/a"}
 
 
