@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib.util
 import io
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
@@ -86,9 +87,7 @@ def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     missing = [module for module in NEEDS.get(name, ()) if importlib.util.find_spec(module) is None]
     if missing:
         pytest.skip(f"sample {name} needs {', '.join(missing)}")
-    root = copy_of_samples(tmp_path_factory.mktemp(name))
-    for script in RECIPES[name].scripts:
-        run([sys.executable, script], root)
+    root = made_sample(name, tmp_path_factory)
     with Server(*RECIPES[name].arguments, folder=tmp_path_factory.mktemp(name), cwd=root) as server:
         yield Sample(name, root, server)
         assert server.stop() == 0
@@ -102,6 +101,24 @@ def served(*names: str) -> pytest.MarkDecorator:
 def copy_of_samples(root: Path) -> Path:
     """`root`, with a copy of samples/ in it, so that the working tree stays clean; without what others have made."""
     shutil.copytree(SAMPLES, root / "samples", ignore=shutil.ignore_patterns("outputs", "__pycache__"))
+    return root
+
+
+def made_sample(name: str, folders: pytest.TempPathFactory) -> Path:
+    """A folder with a copy of samples/ in it, the model of this sample made as the README says.
+
+    Training takes seconds: it is done once in a run of the tests, by the process that is first.
+    """
+    own = folders.getbasetemp()
+    made = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / f"made-{name}"
+    if not made.exists():
+        root = copy_of_samples(folders.mktemp(name))
+        for script in RECIPES[name].scripts:
+            run([sys.executable, script], root)
+        with suppress(OSError):  # another was as fast
+            root.rename(made)
+    root = folders.mktemp(name)
+    shutil.copytree(made / "samples", root / "samples")
     return root
 
 

@@ -18,7 +18,7 @@ import pytest
 from live import DEADLINE, ROOT
 from loop import SERVERS, answering
 from loop import WarmLoop as Loop
-from test_samples import NEEDS, RECIPES, copy_of_samples, run
+from test_samples import NEEDS, RECIPES, made_sample
 
 from devserver.config.settings import Config
 from devserver.config.sources import read_config
@@ -131,13 +131,13 @@ def using(library: str, value: str, before: str = "") -> str:
 
 
 @pytest.mark.parametrize("name", RECIPES)
-def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path) -> None:
+def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The same answer with the same headers, the same sys.path, environment, folder and arguments."""
     missing = [module for module in NEEDS.get(name, ()) if importlib.util.find_spec(module) is None]
     if missing:
         pytest.skip(f"sample {name} needs {', '.join(missing)}")
     facts, again = tmp_path / "facts.json", "# again\n"
-    made = made_sample(name, tmp_path)
+    made = made_sample(name, tmp_path_factory) / "samples" / name
     arguments = ["--model_dir", "outputs"] if (made / "outputs").exists() else []
     loop = Warm(tmp_path / "run", *arguments, env={"FACTS": str(facts)})
     shutil.copytree(made, loop.project, dirs_exist_ok=True)
@@ -150,14 +150,6 @@ def test_warm_is_as_cold_for_every_sample(name: str, tmp_path: Path) -> None:
     assert (cold[0]["warm"], warm[0]["warm"]) == (False, True)
     assert cold[1] == warm[1]
     assert cold[2] == warm[2]
-
-
-def made_sample(name: str, folder: Path) -> Path:
-    """A copy of the sample with its model, made as the README says."""
-    root = copy_of_samples(folder)
-    for script in RECIPES[name].scripts:
-        run([sys.executable, script], root)
-    return root / "samples" / name
 
 
 def answered(loop: Warm) -> tuple[int, dict[str, str], bytes]:
