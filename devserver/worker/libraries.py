@@ -155,8 +155,9 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
 
 def imported_since(before: Collection[str]) -> tuple[str, ...]:
     """Modules of libraries, in the order in which they came to be, that can be imported by their names."""
-    found = [(name, getattr(module, "__spec__", None)) for name, module in list(sys.modules.items())]
-    named = [spec for name, spec in found if name not in before and isinstance(spec, ModuleSpec) and spec.name == name]
+    new = [(name, module) for name, module in list(sys.modules.items()) if name not in before]
+    found = [(name, getattr(module, "__spec__", None)) for name, module in new]
+    named = [spec for name, spec in found if isinstance(spec, ModuleSpec) and spec.name == name]
     whose: dict[str, bool] = {}
     for spec in named:
         top = spec.name.partition(".")[0]
