@@ -41,6 +41,7 @@ def test_broken_then_repaired(tmp_path: Path, server: str, workers: int) -> None
         refusal = loop.ask()
         assert (refusal.status, refusal.json()["error"]["phase"]) == (503, "init")
         assert refusal.json()["error"]["type"] == "ZeroDivisionError"
+        loop.wait_for("not_ready", generation=3)
         loop.save("score.py", answering(3))
         assert loop.ask().json() == 3
         loop.wait_for("ready", generation=4)
