@@ -7,6 +7,7 @@ import socket
 import sys
 from collections.abc import Collection, Iterator
 
+from devserver.process import table
 from devserver.process.platform import System
 from devserver.process.systems import RUN_VARIABLE
 from devserver.records.record import record
@@ -60,7 +61,7 @@ def numeric(shown: str) -> str:
 def holders(inodes: Collection[str]) -> list[int]:
     """The processes that have one of these sockets, as far as we may look at them."""
     wanted = {f"socket:[{inode}]" for inode in inodes}
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if wanted else []
+    pids = table.every_pid() if wanted else []
     return sorted(pid for pid in pids if not wanted.isdisjoint(_targets(pid)))
 
 
@@ -79,24 +80,17 @@ def _targets(pid: int) -> Iterator[str]:
 
 def eldest(pids: Collection[int]) -> int:
     """The one of a family that the others descend from."""
-    return next((pid for pid in sorted(pids) if parent(pid) not in pids), min(pids))
-
-
-def parent(pid: int) -> int | None:
-    try:
-        return int(_content(pid, "stat").rpartition(b")")[2].split()[1])
-    except (ValueError, IndexError):
-        return None
+    return next((pid for pid in sorted(pids) if table.parent(pid) not in pids), min(pids))
 
 
 def arguments(pid: int) -> list[str]:
     """Its command line; none where we may not see it."""
-    return [os.fsdecode(word) for word in _content(pid, "cmdline").split(b"\0")[:-1]]
+    return [os.fsdecode(word) for word in table.content(pid, "cmdline").split(b"\0")[:-1]]
 
 
 def short_name(pid: int) -> str:
     """Up to 15 characters of its program's name."""
-    return os.fsdecode(_content(pid, "comm").strip())
+    return os.fsdecode(table.content(pid, "comm").strip())
 
 
 def folder_of(pid: int) -> str:
@@ -109,12 +103,4 @@ def folder_of(pid: int) -> str:
 
 def is_of_a_run(pid: int) -> bool:
     """Whether it was started by a supervisor of this tool."""
-    return any(entry.startswith(f"{RUN_VARIABLE}=".encode()) for entry in _content(pid, "environ").split(b"\0"))
-
-
-def _content(pid: int, name: str) -> bytes:
-    try:
-        with open(f"/proc/{pid}/{name}", "rb") as file:
-            return file.read()
-    except OSError:
-        return b""
+    return any(entry.startswith(f"{RUN_VARIABLE}=".encode()) for entry in table.environment(pid))

@@ -18,7 +18,7 @@ def find(mark: str) -> list[int]:
     Empty where the system does not list them.
     """
     wanted, table = f"{RUN_VARIABLE}={mark}".encode(), _processes()
-    marked = [pid for pid in table if wanted in _environment(pid).split(b"\0")]
+    marked = [pid for pid in table if wanted in environment(pid)]
     return [pid for pid in _families(table, marked) if pid != os.getpid()]
 
 
@@ -148,21 +148,31 @@ def end_strays(living: Collection[int]) -> None:
 
 def _processes() -> dict[int, int]:
     """Every process, and its parent."""
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()] if System.lists_processes else []
-    return {pid: found for pid in pids if (found := _parent(pid)) is not None}
+    return {pid: found for pid in every_pid() if (found := parent(pid)) is not None}
 
 
-def _parent(pid: int) -> int | None:
+def every_pid() -> list[int]:
+    """All processes; none where the system does not list them."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit()] if System.lists_processes else []
+
+
+def parent(pid: int) -> int | None:
+    """None for a process that is gone."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return int(file.read().rpartition(b")")[2].split()[1])
-    except (OSError, ValueError, IndexError):
+        return int(content(pid, "stat").rpartition(b")")[2].split()[1])
+    except (ValueError, IndexError):
         return None
 
 
-def _environment(pid: int) -> bytes:
+def environment(pid: int) -> list[bytes]:
+    """What it was started with, as NAME=value; nothing where we may not see it."""
+    return content(pid, "environ").split(b"\0")
+
+
+def content(pid: int, name: str) -> bytes:
+    """A file of the process in /proc; empty where it is not there, or not ours to read."""
     try:
-        with open(f"/proc/{pid}/environ", "rb") as file:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
             return file.read()
     except OSError:
         return b""
