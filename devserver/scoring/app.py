@@ -142,7 +142,7 @@ class _Views:
         """In the dev loop a failure has no line, for the report of it is one."""
         if not request.is_reported:
             logger = log if self.generation is None else request_log
-            log_request(logger, request.method, request.target, response, milliseconds)
+            log_request(logger, request, response, milliseconds)
 
     def unhandled(self, error: Exception) -> flask.Response:
         """The router's refusals as they are; anything else is the server's own fault."""
@@ -277,9 +277,7 @@ def _note_for_script(request: Request) -> None:
     noted.legacy_client_request_id = request.ids.service or ""
 
 
-def log_request(
-    logger: logging.Logger, method: str, target: str, response: flask.Response, milliseconds: float
-) -> None:
+def log_request(logger: logging.Logger, request: Request, response: flask.Response, milliseconds: float) -> None:
     """The line of one request."""
-    length = response.headers.get("Content-Length") or "N/A"
-    write_record(logger, "%s %s %s %.3fms %s", method, target, response.status_code, milliseconds, length)
+    length, status = response.headers.get("Content-Length") or "N/A", response.status_code
+    write_record(logger, "%s %s %s %.3fms %s", request.method, request.target, status, milliseconds, length)
