@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
 from devserver.config.files import ConfigError
-from devserver.config.settings import Config
+from devserver.config.settings import FOR_EDITOR, Config
 from devserver.config.sources import HelpAsked, read_config
 from devserver.process.streams import is_terminal, open_closed, understand_colours, write_anything
 
@@ -60,7 +60,6 @@ def _refuse(error: ConfigError | ListenError) -> int:
 
 def _run(config: Config, arguments: Sequence[str]) -> int:
     from devserver.config.rules import prepared
-    from devserver.config.vscode import FOR_EDITOR
     from devserver.display.colour import wants_colour
     from devserver.display.console import Console
     from devserver.process import debugger

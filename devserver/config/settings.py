@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 PROGRAM = "azmlinfsrv"
 PAGE_PORT = 5002
+FOR_EDITOR = "AZMLINFSRV_EDITOR"  # a variable of an editor's tasks, which reads what is written
 DEFAULT_SERVER = "waitress" if sys.platform == "win32" else "gunicorn"  # where it runs
 
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePath
 from typing import Any
 
+from devserver.config.settings import FOR_EDITOR
+
 Entry = dict[str, Any]
 
 DEBUG_PORT = 5678
@@ -17,7 +19,6 @@ TASK, DEBUG_TASK = "azmlinfsrv: reload", "azmlinfsrv: reload, for the debugger"
 START = ("-c", "import sys; '' in sys.path and sys.path.remove(''); from devserver.cli import main; main()")
 WORKSPACE = "${workspaceFolder}"
 IN_VENV = f"{WORKSPACE}/.venv/bin/python"
-FOR_EDITOR = "AZMLINFSRV_EDITOR"  # in the environment of the tasks: an editor reads what is written
 DEBUG_EXTENSION = "ms-python.debugpy"
 
 PROBLEM_MATCHER: Entry = {

@@ -81,9 +81,8 @@ class OwnWrites:
     root_of: Callable[[str], str] = os.path.dirname
     is_mapped: Callable[[str], bool] = lambda _: False
     _written: dict[str, int] = field(default_factory=dict)
-    _closed: dict[str, int] = field(
-        default_factory=dict
-    )  # of those told to be opened: the last change until they were closed
+    # of those told to be opened: the last change until they were closed
+    _closed: dict[str, int] = field(default_factory=dict)
     _generations: list[_Generation] = field(default_factory=list)
     _in_a_row: dict[str, tuple[int, int]] = field(default_factory=dict)  # how often, and since which generation not
     _left_out: set[str] = field(default_factory=set)
