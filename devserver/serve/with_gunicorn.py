@@ -74,6 +74,7 @@ class _Application(BaseApplication):  # type: ignore[misc]
             "bind": [f"fd://{listener.fileno()}" for listener in split(plan.listeners)[0]],
             "workers": plan.workers,
             "worker_class": f"{IntakeWorker.__module__}.{IntakeWorker.__name__}",  # before 23 it has to be text
+            "http_parser": "python",  # else the first request of each process looks for a faster one in all folders
             "timeout": plan.worker_timeout,
             "graceful_timeout": max(1, round(plan.graceful_timeout)),
             "preload_app": plan.preload,
