@@ -298,7 +298,8 @@ class Config:
         """Files beside the code that a reload has to notice, whether they exist yet or not."""
         given = [os.path.abspath(os.path.join(self.base, self.config_file))] if self.config_file else []
         given += [self.project_file] if self.project_file else []
-        found = (path for kind in KINDS for path in self.places(kind))
+        around = self._app_root_and_script()
+        found = (path for kind in KINDS for path in kind.places(*around))
         return tuple(dict.fromkeys([*given, *self.deployment_files, *found]))
 
     @property
@@ -308,8 +309,12 @@ class Config:
 
     def places(self, kind: Kind) -> tuple[str, ...]:
         """The absolute paths at which a file of this kind is looked for, in this order."""
+        return kind.places(*self._app_root_and_script())
+
+    def _app_root_and_script(self) -> tuple[str, str | None]:
+        script = self.script
         root = os.path.abspath(os.path.join(self.base, self.app_root))
-        return kind.places(root, os.path.realpath(self.script) if self.script else None)
+        return root, os.path.realpath(script) if script else None
 
     def file_of(self, kind: Kind) -> str | None:
         """The file of this kind that counts, where there is one."""

@@ -33,6 +33,9 @@ def _as_record(cls: type) -> type:
 
 def _init(self: Any, *values: Any, **named: Any) -> None:
     fields, given = self.__dataclass_fields__, self.__dict__
+    if not values and named.keys() == fields.keys():
+        given.update(named)
+        return
     given.update(zip(fields, values, strict=False))
     if len(values) > len(fields) or named.keys() & given.keys() or not named.keys() <= fields.keys():
         raise TypeError(f"{type(self).__name__} takes {', '.join(fields)}; it was given {values} and {named}")

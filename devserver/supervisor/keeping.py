@@ -75,6 +75,7 @@ class Keeping:
             raise
         finally:
             stage.given.close()
+            stage.listen()
 
     def learned(self, generation: int, loaded: LoadReport, is_current: bool) -> None:
         """It has loaded, or not; where the code is good and init() ran, its stage takes the place of the last one."""

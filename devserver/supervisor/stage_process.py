@@ -43,12 +43,23 @@ class StageProcess:
         limit = struct.pack("ll", int(ANSWER_LIMIT), 0)
         self._channel.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
         self._channel.send(TURN)
-        self._thread = threads.start("stage", self._listen)
+        self._thread: threading.Thread | None = None
+
+    def listen(self) -> None:
+        """From here on its answers are heard; where no thread can be started it never comes to be."""
+        try:
+            self._thread = threads.start("stage", self._listen)
+        except OSError:
+            self._is_settled.set()
+
+    @property
+    def _is_heard(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
 
     @property
     def made(self) -> Initialised | None:
         """What it has told of itself, while it lives."""
-        return self._made if self._thread.is_alive() else None
+        return self._made if self._is_heard else None
 
     @property
     def kept(self) -> Kept | None:
@@ -59,7 +70,7 @@ class StageProcess:
     @property
     def is_lost(self) -> bool:
         """Whether it was there, and is not any more."""
-        return self._made is not None and not self._thread.is_alive()
+        return self._made is not None and not self._is_heard
 
     def wait(self) -> Initialised | None:
         """What it tells of itself; None where it never came to be, or has ended."""
@@ -81,7 +92,8 @@ class StageProcess:
 
     def join(self) -> None:
         """After `close`: until it is gone."""
-        self._thread.join(2 * END_LIMIT)
+        if self._thread is not None:
+            self._thread.join(2 * END_LIMIT)
 
     def _listen(self) -> None:
         process = -1

@@ -313,8 +313,10 @@ def _take_note(spec: ModuleSpec) -> ModuleSpec:
 def found_beside_script(searched: Iterable[str]) -> list[str]:
     """The user's modules that were found in the script's own folder, where that is none of the `searched` ones."""
     folder = os.path.dirname(os.path.realpath(script)) if script else ""
+    if folder in map(os.path.realpath, searched):
+        return []
     entries = [os.path.realpath(entry) for entry in sys.path if os.path.isabs(entry)]  # none asks for a lost folder
-    if folder in map(os.path.realpath, searched) or entries.count(folder) != 1:  # twice: the script put it there itself
+    if entries.count(folder) != 1:  # twice: the script put it there itself
         return []
     known = {os.path.realpath(path) for path in loaded}
     return [name for name, module in list(sys.modules.items()) if _root_of(name, module, known) == folder]

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeVar
@@ -209,8 +209,8 @@ class Generation:
         return self._remembering(self._telling(app) if self.in_loop else app)
 
     def _load(self) -> Wsgi:
-        requests = request_formatter(os.environ)
-        logs.configure(self.config.file_of(LOGGING), self.config.log_level, self.in_loop, requests)
+        if (file := self.config.file_of(LOGGING)) is not None:  # without one it is as it was before the server began
+            logs.configure(file, self.config.log_level, self.in_loop, request_formatter(os.environ))
         self._connect_debugger()
         insights = start_telemetry(self.config, lambda line: log.warning("%s", line))
         logs.redirect_print(insights.printed)
@@ -219,7 +219,7 @@ class Generation:
         loader.hearers.append(self._file_loaded)
         if self.in_loop:
             self.depends.look()
-        before = frozenset(sys.modules)
+        last = next(reversed(sys.modules))
         try:
             opened = self.depends.opened if self.in_loop else nullcontext()
             with self.preparations, opened, self._watching():
@@ -229,7 +229,7 @@ class Generation:
                 self._init(script, insights)
         finally:
             if self.in_loop and self.preparations.sets_nothing:
-                self.lazy = _imported_since(before)
+                self.lazy = _imported_after(last)
             if self.post.briefing.warm and self.preparations.before_import:
                 self._ask_for_cold()
         self.loaded = (script, insights)
@@ -401,7 +401,7 @@ class Generation:
         return remembering(app, tell, only_failed=self.config.replay == "failed")
 
 
-def _imported_since(before: Collection[str]) -> tuple[str, ...]:
-    from devserver.worker.libraries import imported_since  # a start that is not for the loop does without
+def _imported_after(last: str) -> tuple[str, ...]:
+    from devserver.worker.libraries import imported_after  # a start that is not for the loop does without
 
-    return imported_since(before)
+    return imported_after(last)

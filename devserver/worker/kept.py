@@ -49,13 +49,11 @@ class Keeper:
         self._channel = socket.socket(fileno=channel)
         self.listeners = tuple(os.dup(listener.fileno()) for listener in listeners)
         self._before_server = System.open_descriptors()
-        self._before_load = self._before_server
         self._observer = Observer(is_user_file, is_own_file)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
         """Around load and init()."""
-        self._before_load = System.open_descriptors()
         with watching(self._observer):
             yield
 
@@ -106,6 +104,6 @@ class Keeper:
 
     def _close_others(self) -> None:
         """The stage holds nothing of the generation that it comes from."""
-        for number in {*(self._before_load - self._before_server), *self._tools}:
+        for number in {*(self._observer.descriptors_before - self._before_server), *self._tools}:
             with suppress(OSError):
                 os.close(number)

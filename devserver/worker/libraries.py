@@ -7,8 +7,9 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from importlib.machinery import ModuleSpec, all_suffixes
+from itertools import takewhile
 from types import ModuleType
 
 from devserver.process.platform import System
@@ -153,9 +154,15 @@ def _first_module(folders: Sequence[str], names: set[str]) -> str | None:
     return None
 
 
-def imported_since(before: Collection[str]) -> tuple[str, ...]:
-    """Modules of libraries, in the order in which they came to be, that can be imported by their names."""
-    new = [(name, module) for name, module in list(sys.modules.items()) if name not in before]
+def imported_after(last: str) -> tuple[str, ...]:
+    """Modules of libraries, in the order in which they came to be, that can be imported by their names.
+
+    `last` was the newest of all; where it has gone since, nothing can be said, and nothing is.
+    """
+    if last not in sys.modules:
+        return ()
+    names = list(takewhile(last.__ne__, reversed(sys.modules)))  # in one step: a thread may import meanwhile
+    new = [(name, sys.modules.get(name)) for name in reversed(names)]
     found = [(name, getattr(module, "__spec__", None)) for name, module in new]
     named = [spec for name, spec in found if isinstance(spec, ModuleSpec) and spec.name == name]
     whose: dict[str, bool] = {}

@@ -18,7 +18,7 @@ from devserver.records.messages import Became, Refused, Warmed
 from devserver.records.record import record
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
 from devserver.worker.libraries import Imports, ThreadsStarted
-from devserver.worker.rehearsal import why_not_fork
+from devserver.worker.rehearsal import warm_memory, why_not_fork
 
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
@@ -47,7 +47,7 @@ class _Warm:
             pause = SPARE_AFTER if self._forks and self._spare is None else None
             ordered, ended = self._office.wait(pause)
             if not (ordered or ended):
-                self._spare = self._split()
+                self._spare = self._split(ahead=True)
             if ended:
                 self._reap()
             if ordered:
@@ -103,12 +103,14 @@ class _Warm:
         self._office.tell_process(Forked(spare.pid), spare.pid)
         return True
 
-    def _split(self) -> Spare:
+    def _split(self, *, ahead: bool = False) -> Spare:
         here, there = socket.socketpair()
         pid = os.fork()
         if pid == 0:
             here.close()
             self._office.leave()
+            if ahead:
+                warm_memory()
             _wait_for_order(there, self._lifeline)
         there.close()
         lead_group(pid)

@@ -32,25 +32,34 @@ _HARMLESS = ("/dev/null", "/dev/zero", "/dev/random", "/dev/urandom", "/dev/full
 
 
 @record(frozen=True)
+class Held:
+    """What tells one descriptor from another that has its number later; `locked`: a file with a name is."""
+
+    identity: tuple[int, int]  # device, inode
+    kind: int  # the file type bits of its mode
+    flags: int  # of its opening
+    locked: bool
+
+
+@record(frozen=True)
 class Opened:
-    """One descriptor. `target` as /proc names it; `flags` of its opening; `position` in bytes."""
+    """One descriptor that load or init() left. `target` as /proc names it."""
 
     number: int
     target: str
-    identity: tuple[int, int]  # device, inode
-    kind: int  # the file type bits of its mode
+    kind: int
     flags: int
-    position: int
     locked: bool
 
 
 @record(frozen=True)
 class Shared:
-    """Writable memory that forks would share, by its addresses and what the map calls it."""
+    """Writable memory that forks would share, by its addresses and what the map calls it; `file` is 0, 0 for none."""
 
     start: int
     end: int
     rights: str
+    file: tuple[int, int]  # device, inode
     name: str
 
 
@@ -58,8 +67,7 @@ class Shared:
 class State:
     """What of a process a fork would share or lose, at one moment."""
 
-    opened: dict[int, Opened]
-    shared: frozenset[Shared]
+    held: dict[int, Held]
     handlers: dict[int, object]
     timers: tuple[str, ...]
 
@@ -75,19 +83,16 @@ class Forkable:
 def state_now(ignore: Collection[int] = ()) -> State:
     """The state of this process. `ignore`: descriptors of the tool's own."""
     if not System.sees_itself:
-        return State({}, frozenset(), {}, ())
-    return State(_descriptors(ignore), _shared_memory(), _signal_handlers(), _timers())
+        return State({}, {}, ())
+    return State(_descriptors(ignore), _signal_handlers(), _timers())
 
 
 def forkable(before: State, ignore: Collection[int] = ()) -> Forkable | Reason:
     """Whether this process may be forked, given its state before the script was loaded. Forks a throw-away child."""
-    reason = threads_left() or _children()
-    if reason is not None:
-        return reason
-    return differs(before, state_now(ignore))
+    return threads_left() or _children() or _left_since(before, state_now(ignore))
 
 
-def differs(before: State, after: State) -> Forkable | Reason:
+def _left_since(before: State, after: State) -> Forkable | Reason:
     """What load and init() have left that cannot be shared, or what has to be opened anew."""
     reopen = []
     for opened in _new(before, after):
@@ -96,7 +101,8 @@ def differs(before: State, after: State) -> Forkable | Reason:
             return reason
         if opened.kind in (stat.S_IFREG, stat.S_IFDIR):
             reopen.append(opened)
-    shared = sorted(after.shared - before.shared, key=lambda found: found.start)
+    known = {held.identity for held in before.held.values()}
+    shared = [found for found in _shared_memory() if found.file not in known]
     named = next((found.name for found in shared if not _is_nobody_else_s(found)), None)
     if named is not None:
         return Reason(Why.SHARED_MEMORY, fact=named)
@@ -123,9 +129,8 @@ def pause_openmp() -> list[str]:
 
 
 def _openmp_runtimes() -> list[str]:
-    with quiet(), open("/proc/self/maps") as maps:
-        paths = (line.rstrip("\n").split(None, 5)[-1] for line in maps)
-        return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
+    paths = (row.split(None, 5)[-1] for row in _read("/proc/self/maps").splitlines())
+    return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
 
 
 def threads_left() -> Reason | None:
@@ -202,51 +207,57 @@ def _parent(text: str) -> str:
 
 
 def _read(path: str) -> str:
+    """A text of /proc, which is made while it is read; empty where that is gone already."""
+    parts = []
     try:
-        with quiet(), open(path, errors="replace") as file:
-            return file.read()
+        with quiet():
+            number = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                while part := os.read(number, 1 << 16):
+                    parts.append(part)
+            finally:
+                os.close(number)
     except OSError:
-        return ""  # gone already
+        return ""
+    return b"".join(parts).decode(errors="replace")
 
 
 # --- descriptors
 
 
-def _descriptors(ignore: Collection[int]) -> dict[int, Opened]:
-    found = (_opened(int(name)) for name in os.listdir("/proc/self/fd") if int(name) not in ignore)
-    return {opened.number: opened for opened in found if opened is not None}
+def _descriptors(ignore: Collection[int]) -> dict[int, Held]:
+    """All but those; quick, for every start takes them down."""
+    numbers = [int(name) for name in os.listdir("/proc/self/fd")]
+    found = {number: _held(number) for number in numbers if number not in ignore}
+    return {number: held for number, held in found.items() if held is not None}
 
 
-def _opened(number: int) -> Opened | None:
+def _held(number: int) -> Held | None:
+    from fcntl import F_GETFL, fcntl  # not on every system
+
     try:
-        target, status = os.readlink(f"/proc/self/fd/{number}"), os.fstat(number)
+        status, flags = os.fstat(number), fcntl(number, F_GETFL)
     except OSError:
         return None  # the listing's own
     kind = stat.S_IFMT(status.st_mode)
-    # nothing but a file has a position, or locks that anybody could share
-    text = _read(f"/proc/self/fdinfo/{number}") if kind in (stat.S_IFREG, stat.S_IFDIR) else ""
-    facts = dict(line.split(":", 1) for line in text.splitlines() if ":" in line)
-    return Opened(
-        number,
-        target,
-        (status.st_dev, status.st_ino),
-        kind,
-        int(facts.get("flags", "0"), 8),
-        int(facts.get("pos", "0")),
-        "\nlock:" in text,
-    )
+    named = kind in (stat.S_IFREG, stat.S_IFDIR) and status.st_nlink > 0
+    return Held((status.st_dev, status.st_ino), kind, flags, named and _is_locked(number))
+
+
+def _is_locked(number: int) -> bool:
+    return "\nlock:" in _read(f"/proc/self/fdinfo/{number}")
 
 
 def _new(before: State, after: State) -> list[Opened]:
     """Opened since, or something else under an old number, or locked since."""
-    old = before.opened
-    return [
-        opened
-        for number, opened in sorted(after.opened.items())
-        if number not in old
-        or (old[number].identity, old[number].flags, old[number].locked)
-        != (opened.identity, opened.flags, opened.locked)
-    ]
+    new = {number: held for number, held in sorted(after.held.items()) if before.held.get(number) != held}
+    return [_opened(number, held) for number, held in new.items()]
+
+
+def _opened(number: int, held: Held) -> Opened:
+    lockable = held.kind in (stat.S_IFREG, stat.S_IFDIR)
+    target = os.readlink(f"/proc/self/fd/{number}")
+    return Opened(number, target, held.kind, held.flags, lockable and _is_locked(number))
 
 
 def _why_not_shared(opened: Opened) -> Reason | None:
@@ -275,18 +286,21 @@ def reopen(descriptors: Collection[Opened]) -> None:
 # --- memory, signals, timers
 
 
-def _shared_memory() -> frozenset[Shared]:
-    with quiet(), open("/proc/self/maps", "rb") as maps:
-        found = _WRITABLE.findall(maps.read())
-    return frozenset(_shared(row.decode(errors="replace").split(None, 5)) for row in found)
+def _shared_memory() -> list[Shared]:
+    """By address. What libraries have that were imported before the script asked for them is among it."""
+    rows = _read("/proc/self/maps").splitlines()
+    return [_shared(row.split(None, 5)) for row in rows if _SHARED in row and _WRITABLE.match(row)]
 
 
 def _shared(row: list[str]) -> Shared:
     start, end = (int(address, 16) for address in row[0].split("-"))
-    return Shared(start, end, row[1], row[5] if len(row) > 5 else "a mapping without a name")
+    major, minor = (int(part, 16) for part in row[3].split(":"))
+    name = row[5] if len(row) > 5 else "a mapping without a name"
+    return Shared(start, end, row[1], (os.makedev(major, minor), int(row[4])), name)
 
 
-_WRITABLE = re.compile(rb"^\S+ .w.s .*$", re.MULTILINE)
+_SHARED = "s "  # few rows have it: most that has a name is private
+_WRITABLE = re.compile(r"\S+ .w.s ")
 
 
 def _is_nobody_else_s(shared: Shared) -> bool:

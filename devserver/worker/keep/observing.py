@@ -5,7 +5,7 @@ It holds no more than every start can afford; what is made of it waits until a s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Set
 from types import CodeType, ModuleType
 
 from devserver.records.reasons import Reason
@@ -53,6 +53,11 @@ class Observer:
         self._watch.__exit__()
         if kind is not None:
             self.stop()
+
+    @property
+    def descriptors_before(self) -> Set[int]:
+        """Those that were open before load."""
+        return self._before.held.keys()
 
     def stop(self) -> None:
         """Nothing is recorded any more; what was stays known."""
