@@ -234,7 +234,7 @@ def test_a_run_with_the_plugin(project: Path, arguments: tuple[str, ...]) -> Non
     """Two scripts in one run; the test that fails shows the report."""
     done = run_pytest(project, "--scoring_script", "a/score.py", *arguments)
     assert "1 failed, 2 passed" in done.stdout, done.stdout + done.stderr
-    assert "a/score.py:16:" in done.stdout and "error: KeyError: 'x'" in done.stdout
+    assert f"{os.path.join('a', 'score.py')}:16:" in done.stdout and "error: KeyError: 'x'" in done.stdout
     assert "- azmlinfsrv -" in done.stdout
 
 
@@ -244,8 +244,9 @@ def test_a_script_that_fails_in_init(project: Path, arguments: tuple[str, ...]) 
     lay_out(project / "a", "one", SCRIPT.replace("global model_dir, calls", "open('nothing')"))
     done = run_pytest(project, "--scoring-script=a/score.py", *arguments)
     assert "3 errors" in done.stdout, done.stdout + done.stderr
-    assert re.search(r"a/score\.py:9:\d+: error: FileNotFoundError", done.stdout)
-    assert "scoring.py" not in done.stdout.replace("devserver/testing/scoring.py", "")
+    said = done.stdout.replace(os.sep, "/")
+    assert re.search(r"a/score\.py:9:\d+: error: FileNotFoundError", said)
+    assert "scoring.py" not in said.replace("devserver/testing/scoring.py", "")
 
 
 @pytest.mark.parametrize("file", ["pytest.ini", "pyproject.toml"])
