@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -210,8 +211,9 @@ def test_server_of_the_banner() -> None:
 def test_the_facts_are_written(capfd: pytest.CaptureFixture[str]) -> None:
     """All of them without --reload, as Azure's server does; in the loop where everything is logged."""
     assert console.banner is banner
-    for config in (Config(entry_script="score.py"), Config(entry_script="score.py", reload=True, log_level="DEBUG")):
-        Console(config, colour=False).facts()
+    config = Config(entry_script="score.py", server="gunicorn")
+    for each in (config, replace(config, reload=True, log_level="DEBUG")):
+        Console(each, colour=False).facts()
         assert "Worker timeout:       300 s\n" in capfd.readouterr().out
 
 
@@ -226,7 +228,7 @@ def test_the_banner_of_the_loop(on: Listening, network: str) -> None:
     """Four lines: what is served, where it can be called, and that there are keys."""
     config = Config(entry_script="src/score.py", model_dir="model", base="/p", reload=True)
     assert banner.short(config, on, keys=True).splitlines() == [
-        f"azmlinfsrv {__version__}: src/score.py, model_dir model",
+        f"azmlinfsrv {__version__}: {os.path.join('src', 'score.py')}, model_dir model",
         "  Local    http://127.0.0.1:5001",
         f"  Network  {network}",
         "  Keys     press h for help and details, r to send again, q to quit",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 
 import pytest
@@ -91,20 +92,22 @@ def test_there_is_a_limit() -> None:
 
 def test_an_editor_gets_hint_and_end_on_the_line() -> None:
     """The end of the span is that of the call, or of the excerpt; a hint of several lines is one."""
-    frame = Frame("/p/score.py", 7, 3, 8, 12, "run", "a[")
+    folder = os.path.abspath("p")
+    error = replace(ERROR, path=os.path.join(folder, "score.py"))
+    frame = Frame(error.path, 7, 3, 8, 12, "run", "a[")
     excerpt = Excerpt(((7, "  a[b]"),), 7, 3, 6)
     hint = "the request has\nthe fields 'b'"
 
     def line(error: Diagnostic) -> str:
-        return paint([blocks.headline_for_editor(error, "/p")], False)
+        return paint([blocks.headline_for_editor(error, folder)], False)
 
-    assert line(ERROR) == "score.py:7:3: error: KeyError: 'a'"
-    assert line(replace(ERROR, frames=(frame,), excerpt=excerpt)).endswith("'a' (to 8:12)")
-    assert line(replace(ERROR, hint=hint, excerpt=excerpt)).endswith(
+    assert line(error) == "score.py:7:3: error: KeyError: 'a'"
+    assert line(replace(error, frames=(frame,), excerpt=excerpt)).endswith("'a' (to 8:12)")
+    assert line(replace(error, hint=hint, excerpt=excerpt)).endswith(
         "'a'; hint: the request has the fields 'b' (to 7:6)"
     )
     matcher = BackgroundMatcher(vscode.PROBLEM_MATCHER)
-    matcher.take(line(replace(ERROR, hint=hint, excerpt=excerpt)))
+    matcher.take(line(replace(error, hint=hint, excerpt=excerpt)))
     matcher.take("[azmlinfsrv] end of report")
     (problem,) = matcher.problems
     assert (problem.end, problem.message) == ((7, 6), "KeyError: 'a'; hint: the request has the fields 'b'")

@@ -348,7 +348,7 @@ class Result:
 
 def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
     """One for each folder of tests, but one for each file that starts servers, and for what runs outside, too."""
-    paths = [file.resolve().relative_to(TESTS).as_posix() for file in files]
+    paths = [file.relative_to(TESTS).as_posix() for file in files]
     wanted = [path for path in paths if path not in left_out]
     by_job: dict[str, list[str]] = {}
     for path in wanted:
@@ -502,7 +502,9 @@ def _durations(folder: Path) -> dict[str, float]:
 def main() -> int:
     """Exit code 0: all passed; 1: some failed; 2: it could not be set up."""
     parser = argparse.ArgumentParser(description="Runs the tests with the Python for Windows, under Wine.")
-    parser.add_argument("files", nargs="*", type=Path, help="test files; all of them when none is given")
+    parser.add_argument(
+        "files", nargs="*", type=_test_file, metavar="FILE", help="test files, by their paths or as seen from tests/"
+    )
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
     parser.add_argument("--part", choices=("quick", "slow", "all"), default="all", help="which tests (default: all)")
     parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
@@ -528,6 +530,13 @@ def main() -> int:
     results = [_shown(result, asked.logs) for result in run_all(todo, folder, asked.patience)]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
+
+
+def _test_file(text: str) -> Path:
+    found = next((path for path in (Path(text).resolve(), TESTS / text) if path.is_file()), None)
+    if found is None or not found.is_relative_to(TESTS):
+        raise argparse.ArgumentTypeError(f"{text} is no file of {TESTS}")
+    return found
 
 
 def run_script(words: Sequence[str], folder: Path) -> int:
