@@ -170,7 +170,10 @@ class Spawner:
 
     def warmed(self, process: Warm, told: Warmed) -> None:
         """It has imported what it was told to, or is gone."""
-        if process is not self._warm or process.is_ready:
+        if process is not self._warm:
+            return
+        if process.is_ready and process.refusal is None and told.refusal is not None:
+            self._refuse(told.refusal)  # somebody has ended it; the next load brings another one
             return
         process.is_ready, process.refusal = True, told.refusal
         if told.threaded and len(self._apart) < MOST_APART:

@@ -475,7 +475,7 @@ def test_a_generation_outlives_the_process_it_came_from(server: str, tmp_path: P
         loop.wait_until(lambda: warm not in loop.processes(), "the warm process is gone")
         assert loop.value() == [1, forked]
         assert not loop.saved(script + "# 3")["warm"]
-        loop.says("starting cold", "does not answer")
+        loop.says("starting cold", "imported the libraries ended")
         loop.wait_until(lambda: forked not in loop.processes(), "the generation is retired")
         loop.wait_for_nth("warm", 2)
         assert loop.saved(script + "# 4")["warm"]

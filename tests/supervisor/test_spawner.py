@@ -96,6 +96,18 @@ def test_a_start_waits_for_as_long_as_an_import_may_take(played: Played, monkeyp
     assert (played.launch(), len(played.said)) == ("cold", 1)
 
 
+def test_one_that_somebody_ends_is_missed_at_once(played: Played) -> None:
+    """The terminal says so when it happens, the next start is a cold one, and after its load there is another."""
+    played.learned("pandas")
+    played.warmed()
+    played.warmed(Warmed("the process ended"))
+    assert played.said == ["starting cold: the process ended"] and Importing.made[0].is_closed
+    assert (played.launch(), played.warm) == ("cold", [["pandas"]])
+    played.learned("pandas")
+    played.warmed()
+    assert (played.launch(), len(played.said)) == ("warm", 1)
+
+
 def test_a_wait_is_told_once_for_each_import(played: Played) -> None:
     """Not for each save, and not where the libraries are there before anybody wonders."""
     played.learned("json", seconds=0.1)
