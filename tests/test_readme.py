@@ -1,17 +1,20 @@
 """Every command of the README is executed as it stands there, and shows what is promised.
 
-What installs is executed by `.ci/run`; here its packages are compared with setup.cfg.
+What installs packages is executed where README_INSTALLS is set, as in `.ci/run`, which is itself the command for the
+tests; everywhere else its packages are compared with setup.cfg.
 """
 
 from __future__ import annotations
 
 import configparser
 import json
+import os
 import re
 import shlex
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -23,6 +26,7 @@ from devserver.config.settings import SETTINGS
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SHELL = [line for block in re.findall(r"^```sh\n(.*?)^```$", README, re.M | re.S) for line in block.splitlines()]
 OURS = ("azmlinfsrv", ".venv/bin/azmlinfsrv")
+FIRST = SHELL[0].split(" && ")
 SERVED = [line for line in SHELL if shlex.split(line)[0] in OURS and "--reload" in line]
 DEPLOYMENT = """
 name: blue
@@ -74,17 +78,34 @@ def test_the_first_screen(tmp_path: Path) -> None:
     assert README.index("```text") < README.index("## ")
     assert len(README[: README.index("## ")].splitlines()) < 40
     shutil.copytree(ROOT / "samples", tmp_path / "samples", ignore=shutil.ignore_patterns("outputs", "__pycache__"))
-    first, second = SHELL[0].split(" && "), shlex.split(SHELL[1])
-    train, serve = shlex.split(first[-2]), shlex.split(first[-1])
-    assert train[0] == ".venv/bin/python" and serve[0] in OURS and second[0] == "curl"
-    subprocess.run([sys.executable, *train[1:]], cwd=tmp_path, check=True, timeout=DEADLINE)
-    (tmp_path / "events").mkdir()
-    with Server(*serve[1:], folder=tmp_path / "events", cwd=tmp_path) as server:
-        sample = (tmp_path / second[-1].removeprefix("@")).read_bytes()
-        answer = server.post("/score", sample, {"Content-Type": "application/json"})
+    _come_to_the_answer(tmp_path, [sys.executable], COMMAND)
+
+
+@pytest.mark.skipif("README_INSTALLS" not in os.environ, reason="it installs packages; .ci/run asks for it")
+@pytest.mark.timeout(400)
+def test_the_first_screen_from_nothing(tmp_path: Path) -> None:
+    """The same from a clone without anything in it, by the commands as they stand there."""
+    clone = tmp_path / "clone"
+    shutil.copytree(ROOT, clone, ignore=shutil.ignore_patterns(".*", "outputs", "__pycache__", "build", "*.egg-info"))
+    install = " && ".join(FIRST[:2])
+    assert FIRST[0].startswith("python3 -m venv ") and FIRST[1].startswith(".venv/bin/pip install ")
+    subprocess.run(install, shell=True, cwd=clone, check=True, timeout=300)
+    _come_to_the_answer(clone, [str(clone / ".venv/bin/python")], [str(clone / ".venv/bin/azmlinfsrv")])
+
+
+def _come_to_the_answer(folder: Path, python: Sequence[str], command: Sequence[str]) -> None:
+    if shutil.which("curl") is None:
+        pytest.skip("there is no curl")
+    train, serve, curl = (shlex.split(line) for line in (FIRST[2], FIRST[3], SHELL[1]))
+    assert train[0] == ".venv/bin/python" and serve[0] in OURS and curl[0] == "curl"
+    subprocess.run([*python, *train[1:]], cwd=folder, check=True, timeout=DEADLINE)
+    (folder / "events").mkdir()
+    with Server(*serve[1:], folder=folder / "events", cwd=folder, command=command) as server:
+        url = curl[1].replace(":5001", f":{server.port}")
+        called = subprocess.run(["curl", url, *curl[2:]], cwd=folder, capture_output=True, timeout=DEADLINE)
     shown = re.search(r"```text\n(.*?)\n```", README, re.S)
     assert shown is not None
-    expected, found = json.loads(shown[1]), answer.json()
+    expected, found = json.loads(shown[1]), json.loads(called.stdout)
     assert found["species"] == expected["species"]
     assert found["probability"] == pytest.approx(expected["probability"], abs=0.05)  # as the version of scikit-learn
 
