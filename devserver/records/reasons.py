@@ -56,3 +56,6 @@ class Reason:
     place: str = ""
     line: int = 0
     fact: str = ""
+
+
+NO_FORK = Reason(Why.SYSTEM, fact="this system has no fork that can be relied on")

@@ -33,7 +33,7 @@ from devserver.records.messages import (
     Told,
     WorkerReplaced,
 )
-from devserver.records.reasons import Reason, Why
+from devserver.records.reasons import NO_FORK, Reason
 from devserver.records.record import record
 from devserver.records.stamps import Stamp
 from devserver.replay.capture import Latest, knowing_samples, remembering
@@ -247,7 +247,7 @@ class Generation:
             self.unkept = keeper.split(lambda resumption: go_on(self, resumption), self._made())
             self.could_stand_by = keeper.could_stand_by
         elif self.in_loop and self.config.keep and not self.post.standby:
-            self.unkept, self.could_stand_by = Reason(Why.SYSTEM), True
+            self.unkept, self.could_stand_by = NO_FORK, True
 
     def _watching(self) -> AbstractContextManager[None]:
         watcher = self.post.standby or self.post.keeper

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Iterable
 
-from devserver.records.reasons import Reason, Why
+from devserver.records.reasons import NO_FORK, Reason
 from devserver.records.record import record
 from devserver.worker.keep.change import Loaded, apply, find_holders
 from devserver.worker.keep.compare import Source
@@ -40,7 +40,7 @@ def initialised(observer: Observer, by_fork: bool = True) -> Initialised:
     gc.collect()
     seen = observer.seen()
     observer.stop()
-    may_fork = observer.may_fork() if by_fork else Reason(Why.SYSTEM)
+    may_fork = observer.may_fork() if by_fork else NO_FORK
     loaded = tuple(_loaded(observer.executions))
     history = History(loaded, seen, observer.record, find_holders(loaded, seen.has_frozen))
     return Initialised(history, may_fork, observer.left(seen, may_fork))
