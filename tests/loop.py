@@ -81,8 +81,15 @@ class Loop(Server):
         return path
 
     def replace(self, name: str, text: str) -> None:
-        """Write a file beside it and move it into place, as other editors do."""
-        self.save(f".{name}.new", text).replace(self.project / name)
+        """Write a file beside it and move it into place, as other editors do: on Windows again while somebody reads."""
+        new, end = self.save(f".{name}.new", text), time.monotonic() + 1
+        while True:
+            try:
+                new.replace(self.project / name)
+            except PermissionError:
+                assert WINDOWS and time.monotonic() < end, self._story(f"{name} cannot be replaced")
+            else:
+                return
 
     # --- asking
 

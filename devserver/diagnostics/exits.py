@@ -10,6 +10,7 @@ from typing import Literal
 
 from devserver.diagnostics.exceptions import called_place, problem
 from devserver.diagnostics.stacks import STACK_LINE
+from devserver.process.platform import System
 from devserver.records.diagnostic import Diagnostic, Frame, ProcessEnd, Request
 from devserver.records.messages import LastWords, Phase, WorkerDied
 from devserver.text import clean
@@ -149,10 +150,11 @@ def _exit_call(code: int, files: Iterable[str]) -> Place | None:
 
 def _ends_process(call: ast.Call, code: int) -> bool:
     name = getattr(call.func, "attr", None) or getattr(call.func, "id", None)
-    if code >= 0:
-        given = getattr(call.args[0], "value", code) if call.args else code
-        return name == "_exit" and given == code
+    if name == "_exit":
+        return code >= 0 and (getattr(call.args[0], "value", code) if call.args else code) == code
     if name == "abort":
-        return signal_name(-code) == "SIGABRT"
+        return code < 0 and signal_name(-code) == "SIGABRT"
+    if name not in ("kill", "killpg", "raise_signal") or (code >= 0 and not System.kills_with_code):
+        return False
     sent = [getattr(item, "attr", None) or getattr(item, "id", None) or getattr(item, "value", 0) for item in call.args]
-    return name in ("kill", "killpg", "raise_signal") and (-code in sent or signal_name(-code) in sent)
+    return abs(code) in sent or signal_name(abs(code)) in sent

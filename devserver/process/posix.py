@@ -38,6 +38,7 @@ class System:
     lends_descriptors = True
     sees_itself = os.path.isdir("/proc/self/fd")
     lists_processes = os.path.isdir("/proc")
+    kills_with_code = False
     consoles_take_text = False
     suspend_signals: tuple[int, ...] = (signal.SIGTSTP,)
     most_connections = 1000

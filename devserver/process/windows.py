@@ -36,6 +36,7 @@ class System:
     can_ask_pipes = False  # whether there is something to read
     lends_descriptors = False  # to a process that runs already
     sees_itself = False  # its own descriptors, threads and memory in /proc
+    kills_with_code = True  # os.kill() gives its number as the exit code
     lists_processes = False  # under Wine there is a /proc, of another system
     consoles_take_text = True  # bytes would be taken for the code page's
     suspend_signals: tuple[int, ...] = (signal.SIGBREAK,)  # in a generation; the tool itself ends with that

@@ -30,6 +30,7 @@ from devserver.diagnostics.exceptions import (
     describe_unraisable,
 )
 from devserver.display import blocks
+from devserver.process.platform import System
 from devserver.records import as_json
 from devserver.records.diagnostic import Cause, Diagnostic, Excerpt, Frame, Request
 from devserver.records.messages import LoadReport, Times
@@ -715,6 +716,16 @@ def test_signal_that_the_script_sends_itself(world: World) -> None:
     source = "import os, signal\n\ndef run(raw_data):\n    os.kill(1, 0)\n    os.kill(os.getpid(), signal.SIGKILL)\n"
     script = world.write({"score.py": source})
     assert [exits.died("run", code, script=script).line for code in (-9, -15, -6)] == [5, 3, 3]
+
+
+@pytest.mark.parametrize(("with_code", "line"), [(True, 4), (False, 3)])
+def test_a_kill_that_becomes_an_exit_code(
+    world: World, with_code: bool, line: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows ends the process with the number of the signal; elsewhere that code is no signal's."""
+    monkeypatch.setattr(System, "kills_with_code", with_code)
+    script = world.write({"score.py": "import os\n\ndef run(raw_data):\n    os.kill(os.getpid(), 9)\n"})
+    assert exits.died("run", 9, script=script).line == line
 
 
 def test_every_field_of_a_report_is_plain(world: World) -> None:

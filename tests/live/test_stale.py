@@ -136,7 +136,7 @@ import os, sys
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.join(HERE, "first"))
 sys.path += [os.path.join(HERE, "lib.zip"), os.path.join(HERE, "second")]
-import colorama, helper, in_zip, only_bytecode
+import helper, in_zip, only_bytecode, packaging
 
 def init():
     pass
@@ -146,7 +146,7 @@ def run(data):
         import late
     except ImportError:
         late = None
-    return [in_zip.VALUE, only_bytecode.VALUE, helper.VALUE, getattr(colorama, "SHADOW", 0), late and late.VALUE]
+    return [in_zip.VALUE, only_bytecode.VALUE, helper.VALUE, getattr(packaging, "SHADOW", 0), late and late.VALUE]
 """
 
 
@@ -166,7 +166,7 @@ def test_code_in_odd_places(tmp_path: Path) -> None:
         assert loop.ask().json() == [1, 1, 1, 0, None]
         loop.save("late.py", "VALUE = 1\n")
         assert loop.ask().json() == [1, 1, 1, 0, 1]
-        loop.save("colorama.py", "SHADOW = 1\n")
+        loop.save("packaging.py", "SHADOW = 1\n")
         assert loop.ask().json() == [1, 1, 1, 1, 1]
         assert loop.count("restarting") == 5
 
