@@ -363,8 +363,12 @@ def jobs(files: Sequence[Path], left_out: set[str]) -> list[Job]:
 
 def part_of(job: Job) -> str:
     """Whether it is of the quick or of the slow part: most of what starts servers is slow."""
-    is_slow = any(path.startswith(tuple(f"{each}/" for each in ONE_BY_ONE)) and path not in QUICK for path in job.files)
+    is_slow = _starts_servers(job) and not all(path in QUICK for path in job.files)
     return "slow" if is_slow else "quick"
+
+
+def _starts_servers(job: Job) -> bool:
+    return any(path.startswith(tuple(f"{each}/" for each in ONE_BY_ONE)) for path in job.files)
 
 
 def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
@@ -457,7 +461,7 @@ def run_all(todo: Sequence[Job], folder: Path, patience: float) -> Iterator[Resu
     """Each lane takes the next file when it is done with one; those that took longest come first."""
     known = _durations(folder)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
-    for job in sorted(todo, key=lambda job: -known.get(job.name, JOB_LIMIT)):
+    for job in sorted(todo, key=lambda job: -known.get(job.name, JOB_LIMIT * _starts_servers(job))):
         waiting.put(job)
     results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
     for lane in range(LANES):
