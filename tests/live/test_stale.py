@@ -184,6 +184,24 @@ def compiled(path: Path, value: int) -> None:
     py_compile.compile(str(source), cfile=str(path), doraise=True)
 
 
+LOOKED_FOR = """
+from devserver.usercode import loader
+
+def looked_for(): return sorted({name for names in loader.searched.values() for name in names})
+def init():
+    global before
+    before = looked_for()
+def run(data): return [name for name in looked_for() if name not in before]
+"""
+
+
+@both
+def test_a_server_looks_for_nothing_among_the_users_files(server: str, tmp_path: Path) -> None:
+    """What a request imports is there: each name that is looked for in vain is watched, and anew after each reload."""
+    with Loop(tmp_path, score=LOOKED_FOR, server=server) as loop:
+        assert loop.ask().json() == []
+
+
 def test_a_module_that_was_missing(tmp_path: Path) -> None:
     """The request right after it was made has its answer, time and again, and not the old error."""
     with Loop(tmp_path, "--no_warm", score="import late\n" + RUN_LATE, until="not_ready") as loop:
