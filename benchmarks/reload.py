@@ -28,7 +28,7 @@ from sides import (
     descendants,
     megabytes,
 )
-from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, LONG_INIT, PATIENT, Cell, Measured, Results, report
+from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, LONG_INIT, Cell, Measured, Results, report
 
 HAMMER = Path(__file__).with_name("asking.py")
 SETTLE = 0.4  # seconds after each answer, so that nothing of one measurement falls into the next
@@ -102,7 +102,7 @@ def _start(
 ) -> dict[str, Side]:
     sides: dict[str, Side] = {}
     for name in wanted:
-        if (kind in ("pandas", "torch") and name == "hmr") or (kind in LONG_INIT and name not in PATIENT):
+        if (kind in ("pandas", "torch") and name == "hmr") or (kind in LONG_INIT and name not in LONG_INIT[kind]):
             continue
         print(f"starting {kind}: {name}", file=sys.stderr)
         folder = scratch / f"{kind}-{name}"
@@ -129,7 +129,7 @@ def _measure(cell: Cell, sides: dict[str, Side], rounds: int, end: float) -> dic
     """In each round all sides take a turn, each time another one first."""
     names = cell.sides(list(sides))
     found = {name: Measured() for name in names}
-    for turn in range(rounds):
+    for turn in range(min(rounds, cell.most_rounds)):
         if turn and time.monotonic() > end:
             print(f"{cell.name}: out of time after {turn} rounds", file=sys.stderr)
             break

@@ -147,6 +147,7 @@ KINDS = {
         Kind("pandas", _PANDAS, ("numpy", "pandas", "sklearn.ensemble")),
         Kind("torch", _TORCH, ("torch",)),
         Kind("kept", _KEPT),
+        Kind("kept-30", _KEPT.replace("sleep(3)", "sleep(30)")),
         Kind("forest", _FOREST, ("numpy", "sklearn.ensemble")),
         Kind("network", _NETWORK, ("torch",)),
         Kind("init", "import time\n\n" + _PLAIN.replace("INIT", "time.sleep(3)")),
