@@ -129,8 +129,8 @@ def pause_openmp() -> list[str]:
 
 
 def _openmp_runtimes() -> list[str]:
-    paths = (row.split(None, 5)[-1] for row in _read("/proc/self/maps").splitlines())
-    return list(dict.fromkeys(path for path in paths if _RUNTIME.search(path)))
+    rows = _read("/proc/self/maps").split("\n")
+    return list(dict.fromkeys(row.split(None, 5)[-1] for row in rows if _RUNTIME.search(row)))
 
 
 def threads_left() -> Reason | None:
@@ -288,7 +288,7 @@ def reopen(descriptors: Collection[Opened]) -> None:
 
 def _shared_memory() -> list[Shared]:
     """By address. What libraries have that were imported before the script asked for them is among it."""
-    rows = _read("/proc/self/maps").splitlines()
+    rows = _read("/proc/self/maps").split("\n")
     return [_shared(row.split(None, 5)) for row in rows if _SHARED in row and _WRITABLE.match(row)]
 
 
