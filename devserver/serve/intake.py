@@ -63,8 +63,14 @@ class Intake:
             return None
         if new.is_whole:
             return new
+        new.has_begun = len(new.store) > 0
         self._keep(new)
         return None
+
+    @property
+    def is_hearing(self) -> bool:
+        """Whether a request is being sent that was begun when it was accepted."""
+        return any(one.has_begun and one.phase == "request" for one in (*self.kept.values(), *self.whole))
 
     def attend(self, descriptor: int) -> None:
         """This one is ready: to be read, or in the phase `answer` to be written."""

@@ -37,6 +37,7 @@ class Kept:
     heard: float = field(default_factory=time.monotonic)
     continued: bool = False  # the client was told to send the body
     trial: Trial = "none"
+    has_begun: bool = False  # some of it was there when it was accepted
 
     @property
     def is_whole(self) -> bool:

@@ -7,6 +7,7 @@ channels when the intake has its first request whole.
 from __future__ import annotations
 
 import logging
+import math
 import signal
 import sys
 import tempfile
@@ -31,6 +32,7 @@ from devserver.serve.waitress_channels import Channel, ClosingChannel, is_busy, 
 IDLE_WAIT = 1.0  # seconds
 CHANNELS = 2 * MOST + 16  # sockets in all; more than the intake keeps
 RELOADED = "The script was changed while this request was being sent: send it again."
+SENDING = 1.0  # seconds in which a retired server hears out whoever is sending, where nobody else can
 
 
 def run(plan: Plan) -> int:
@@ -63,13 +65,19 @@ class _Stop:
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._deadline: float | None = None
+        self._asked_at = math.inf
 
     def ask(self, at_once: bool = False) -> None:
+        self._asked_at = min(self._asked_at, time.monotonic())
         deadline = time.monotonic() + (0.0 if at_once else self._patience)
         self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
 
     def is_asked(self) -> bool:
         return self._deadline is not None
+
+    def waits_for_clients(self) -> bool:
+        """Whether there is a moment left for what is being sent."""
+        return time.monotonic() - self._asked_at < SENDING
 
     def is_overdue(self) -> bool:
         return self._deadline is not None and time.monotonic() >= self._deadline
@@ -161,8 +169,16 @@ class _Desk:
         whole = self.intake.whole
         while whole and self.is_admitting():
             self.serve(whole.popleft())
-        while whole and self.intake.handoff is None and self.plan.gate is not None and self.plan.gate.is_over():
-            self.intake.refuse(whole.popleft(), "503 Service Unavailable", RELOADED)
+        while whole and self._is_the_last():
+            one = whole.popleft()
+            if one.has_begun:
+                self.serve(one)  # it is older than the save, as one that is being answered
+            else:
+                self.intake.refuse(one, "503 Service Unavailable", RELOADED)
+
+    def _is_the_last(self) -> bool:
+        """Whether the generation is retired, and can give to no other what it holds."""
+        return self.intake.handoff is None and self.plan.gate is not None and self.plan.gate.is_over()
 
     def serve(self, request: Kept) -> None:
         """Let a thread answer this one; by the time that it begins, whoever has to wait is where no crash can harm."""
@@ -184,7 +200,8 @@ class _Desk:
 
     def is_idle(self) -> bool:
         """Whether nothing is being answered."""
-        return not any(map(is_busy, self.channels())) and not self.intake.is_answering
+        hears = self._is_the_last() and self.intake.is_hearing and self.stop.waits_for_clients()
+        return not hears and not any(map(is_busy, self.channels())) and not self.intake.is_answering
 
     def channels(self) -> list[Any]:
         """Those of all listeners."""

@@ -9,12 +9,12 @@ import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from live import COMMAND, ROOT, Server, environment, is_alive
+from live import COMMAND, DEADLINE, ROOT, Server, environment, is_alive
 from loop import GONE_WITHIN, Loop, WarmLoop, answering, end_all
 
 from devserver.process.listener import Listener, ListenError
@@ -360,6 +360,28 @@ def test_a_wire_that_is_cut() -> None:
             wire.cut()
             sending.join(LIMIT)
         assert ended[0] - cut < 2.0
+
+
+# --- clients
+
+
+def test_a_request_that_is_being_sent_at_a_save(tmp_path: Path) -> None:
+    """Nothing can be handed to the next generation there, so the old one hears it out, and then ends at once."""
+    head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+    with WarmLoop(tmp_path, score=answering(0)) as loop, ExitStack() as stack:
+        sending, silent = (
+            stack.enter_context(socket.create_connection(("127.0.0.1", loop.port), DEADLINE)) for _ in range(2)
+        )
+        sending.sendall(head)
+        silent.sendall(head)
+        assert loop.ask().json() == 0  # whoever has answered this has met the others before
+        loop.save("score.py", answering(1))
+        loop.wait_for("restarting")
+        sending.sendall(b"{}")
+        answer = b"".join(iter(lambda: sending.recv(1 << 12), b""))
+        assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n0")
+        assert loop.ask().json() == 1
+        assert not loop.count("overran")
 
 
 # --- editors
