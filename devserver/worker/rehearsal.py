@@ -7,11 +7,10 @@ import io
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from devserver.config.settings import Config
 from devserver.process.platform import System
-from devserver.scoring import logs
 from devserver.serve import Wsgi
 from devserver.usercode.ownership import OURS
 from devserver.worker.keep import ran
@@ -56,17 +55,6 @@ def rehearse() -> None:
 
         with_gunicorn.prepare()
     ran.prepare()
-    _answer_nothing()
-
-
-def warm_memory() -> None:
-    """In a fork that waits: what a start writes to is its own from here on, and need not be copied then."""
-    logs.configure(None, "INFO", True)
-    with suppress(Exception):  # it went well in the process that this comes from
-        _answer_nothing()
-
-
-def _answer_nothing() -> None:
     environ = {
         **{"REQUEST_METHOD": "POST", "PATH_INFO": "/score", "wsgi.input": io.BytesIO(), "wsgi.url_scheme": "http"},
         **{"SERVER_NAME": "127.0.0.1", "SERVER_PORT": "80", "HTTP_HOST": "127.0.0.1", "wsgi.errors": sys.stderr},

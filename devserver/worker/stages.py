@@ -16,9 +16,10 @@ from devserver.process.streams import lines
 from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
 from devserver.records.messages import Became, Refused, Warmed
 from devserver.records.record import record
+from devserver.scoring import logs
 from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
 from devserver.worker.libraries import Imports, ThreadsStarted
-from devserver.worker.rehearsal import warm_memory, why_not_fork
+from devserver.worker.rehearsal import why_not_fork
 
 SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
@@ -110,7 +111,7 @@ class _Warm:
             here.close()
             self._office.leave()
             if ahead:
-                warm_memory()
+                logs.configure(None, "INFO", True)  # it is done once more then, in memory that is this process's own
             _wait_for_order(there, self._lifeline)
         there.close()
         lead_group(pid)
