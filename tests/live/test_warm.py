@@ -492,6 +492,9 @@ def test_the_process_that_waits_to_be_the_next_generation_may_die(tmp_path: Path
         loop.wait_until(lambda: spare_of(loop, warm), "one waits")
         os.kill(spare_of(loop, warm)[0], signal.SIGKILL)
         assert loop.saved(script + "# 2")["warm"]
+        loop.wait_until(lambda: len(spare_of(loop, warm)) == 2, "beside the generation another one waits")
+        assert loop.saved(script + "# 3")["warm"]
+        assert "POST /score" not in loop.output().replace(": POST http", "")  # what gets ready ahead says nothing
         assert loop.value() == 1
 
 
