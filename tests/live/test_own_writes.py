@@ -84,6 +84,7 @@ def test_what_the_script_writes_into_its_model_folder(tmp_path: Path, server: st
         loop.wait_for_nth("restarting", 1)
         assert loop.events()[-1]["event"] != "note"
         loop.wait_for_nth("ready", 2)
+        time.sleep(0.7)  # init() has just written the same file
         with sqlite3.connect(loop.project / "model/store.db") as store:
             store.execute("insert into t values('an edit')")
         store.close()
