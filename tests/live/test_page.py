@@ -117,8 +117,8 @@ def test_the_page_beside_the_loop(tmp_path: Path) -> None:
         assert get(port)[0] == 200
         loop.ask("{}")
         loop.wait_for("request")
-        found = first_news(port)
-        assert found["status"]["state"] == "ready" and found["problem"] is None
+        loop.wait_until(lambda: first_news(port)["status"]["state"] == "ready", "the page has heard of it, too")
+        assert first_news(port)["problem"] is None
         listening = Path("/proc/net/tcp").read_text()
         assert f"0100007F:{port:04X} 00000000:0000 0A" in listening and f"00000000:{port:04X} 00000000" not in listening
         loop.process.kill()
