@@ -6,12 +6,14 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
+from functools import cache
 from time import perf_counter
 from typing import Any
 
 import flask
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
+from werkzeug.routing import Map
 
 from devserver.config.settings import Config
 from devserver.records.record import record
@@ -40,6 +42,7 @@ DEPRECATED_ID = (
     "x-ms-request-id header has been deprecated and will be removed from future versions of the server. "
     "Please use x-ms-client-request-id."
 )
+SCORING = "scoring"  # the blueprint
 log = logging.getLogger("azmlinfsrv")
 
 
@@ -73,18 +76,31 @@ def create_app(parts: Parts) -> flask.Flask:
     """The app with the routes `/`, `/score` and `/swagger.json`."""
     app = ScoringApp(parts.config.base)
     views = _Views(parts)
-    blueprint = flask.Blueprint("scoring", __name__)
-    blueprint.add_url_rule("/", view_func=views.health, methods=["GET"])
-    blueprint.add_url_rule(
-        "/score", view_func=views.score, methods=["GET", "POST", "OPTIONS", "HEAD"], provide_automatic_options=False
-    )
-    blueprint.add_url_rule("/swagger.json", view_func=views.swagger, methods=["GET"])
-    _allow_origins(blueprint, parts.config.cors_origins)
+    app.url_map = _routes()
+    app.view_functions |= {f"{SCORING}.{view.__name__}": view for view in (views.health, views.score, views.swagger)}
     app.before_request(views.before)
     app.after_request(views.after)
-    app.register_blueprint(blueprint)
+    app.register_blueprint(_scoring(parts.config.cors_origins))
     app.register_error_handler(Exception, views.unhandled)
     return app
+
+
+@cache
+def _routes() -> Map:
+    """The same for all apps: Flask takes longer to compile them than for the rest of an app."""
+    app = ScoringApp("/")
+    app.add_url_rule("/", f"{SCORING}.health", methods=["GET"])
+    app.add_url_rule("/score", f"{SCORING}.score", methods=["GET", "POST", "OPTIONS", "HEAD"])
+    app.add_url_rule("/swagger.json", f"{SCORING}.swagger", methods=["GET"])
+    app.url_map.update()
+    return app.url_map
+
+
+def _scoring(origins: str | None) -> flask.Blueprint:
+    """What is done for all routes, and for no other path."""
+    blueprint = flask.Blueprint(SCORING, __name__)
+    _allow_origins(blueprint, origins)
+    return blueprint
 
 
 def _allow_origins(blueprint: flask.Blueprint, given: str | None) -> None:

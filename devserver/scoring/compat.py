@@ -88,10 +88,22 @@ def install() -> None:
         "aml_request": _module(f"{PACKAGE}.api.aml_request", request),
         "aml_response": _module(f"{PACKAGE}.api.aml_response", response),
     }
-    below = {"api": _module(f"{PACKAGE}.api", api, path=[]), "log_config": _module(f"{PACKAGE}.log_config", formats)}
-    root = _module(PACKAGE, {"__version__": CONTRACT_VERSION, **below}, path=_installed_path())
+    below = {
+        "api": _module(f"{PACKAGE}.api", {**api, "__path__": []}, is_package=True),
+        "log_config": _module(f"{PACKAGE}.log_config", formats),
+    }
+    content = {"__version__": CONTRACT_VERSION, "__getattr__": _path_when_asked, **below}
+    root = _module(PACKAGE, content, is_package=True)
     for module in (root, *below.values(), *api.values(), *old_names.values()):
         sys.modules[module.__name__] = module
+
+
+def _path_when_asked(name: str) -> list[str]:
+    """Python asks for `__path__` when another module of the package is imported: rarely, and the search is slow."""
+    if name != "__path__":
+        raise AttributeError(f"module {PACKAGE!r} has no attribute {name!r}")
+    path = sys.modules[PACKAGE].__path__ = _installed_path()
+    return path
 
 
 def _installed_path() -> list[str]:
@@ -102,10 +114,8 @@ def _installed_path() -> list[str]:
     return list(spec.submodule_search_locations or ()) if spec else []
 
 
-def _module(name: str, content: Mapping[str, Any], path: list[str] | None = None) -> ModuleType:
+def _module(name: str, content: Mapping[str, Any], is_package: bool = False) -> ModuleType:
     module = ModuleType(name)
-    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=path is not None)
-    if path is not None:
-        module.__path__ = path
+    module.__spec__ = importlib.machinery.ModuleSpec(name, None, is_package=is_package)
     vars(module).update(content)
     return module

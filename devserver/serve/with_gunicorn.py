@@ -17,6 +17,7 @@ from gunicorn.arbiter import Arbiter
 from gunicorn.config import Chdir
 from gunicorn.config import Config as GunicornConfig
 from gunicorn.errors import HaltServer
+from gunicorn.util import parse_address
 from gunicorn.workers import base
 
 from devserver.process.platform import System
@@ -52,8 +53,9 @@ _prepared: list[GunicornConfig] = []
 
 
 def prepare() -> None:
-    """Does ahead of a fork what takes longest in every start: gunicorn's table of settings."""
+    """Does ahead of a fork what takes longest in every start: gunicorn's table of settings, and its expressions."""
     _prepared[:] = [GunicornConfig()]
+    parse_address("fd://0")
 
 
 class _Application(BaseApplication):  # type: ignore[misc]

@@ -12,7 +12,7 @@ import ctypes
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import cache
 from types import CodeType
 from typing import Any, Protocol
 
@@ -122,8 +122,9 @@ _CLOSELY = 200
 _CALLS = 5000  # after which a count that stops at some number has stopped
 
 
+@cache
 def _specimen(name: str) -> CodeType:
-    """A code object that has never run."""
+    """A code object that has never run, and will not."""
     module = compile(_SAMPLES, "<count>", "exec")
     return next(code for code in outer_functions(module) if code.co_name == name)
 
@@ -138,7 +139,7 @@ def _count(code: CodeType, offset: int) -> int:
     return ctypes.c_int16.from_address(id(code) + offset).value
 
 
-@lru_cache(maxsize=1)
+@cache
 def _count_offset() -> int | None:
     """Where a code object holds its count, in bytes from its beginning; None where it does not behave as one."""
     if sys.implementation.name != "cpython" or sys.version_info >= (3, 12):
