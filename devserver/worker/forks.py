@@ -6,9 +6,12 @@ import os
 import select
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
-from devserver.process.wire import Answer, send
+from devserver.process.wire import Answer, Order, receive_order, send
+
+AHEAD_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
 
 class Office:
@@ -48,6 +51,85 @@ class Office:
         self.channel.close()
         for end in self._ends:
             os.close(end)
+
+
+class Successor:
+    """The next fork of this process: made ahead of its order while there is time, for a large process takes long.
+
+    `live` is called in it, with the order and its descriptors; `prepare` while it waits for them.
+    """
+
+    def __init__(
+        self,
+        office: Office,
+        live: Callable[[Order, list[int]], NoReturn],
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._office = office
+        self._live = live
+        self._prepare = prepare
+        self._waiting: tuple[int, socket.socket] | None = None
+        self._can_be_made = True
+
+    @property
+    def pause(self) -> float | None:
+        """How long to wait for an order before it is made ahead, in seconds; None for as long as it takes."""
+        return AHEAD_AFTER if self._can_be_made and self._waiting is None else None
+
+    def make(self) -> None:
+        """Make it ahead, where that can be done."""
+        try:
+            self._waiting = self._fork(self._prepare)
+        except OSError:
+            self._can_be_made = False
+
+    def launch(self, order: Order, descriptors: Sequence[int]) -> int:
+        """Its process; it has the order, and this process has the descriptors no more. Errors: OSError."""
+        try:
+            if self._waiting is None or not self._hand_on(self._waiting[1], order, descriptors):
+                self._waiting = self._fork()
+                self._hand_on(self._waiting[1], order, descriptors)
+            return self._waiting[0]
+        finally:
+            self._waiting = None
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def dismiss(self) -> None:
+        """What is made ahead would not have what this process has now: it ends."""
+        if self._waiting is not None:
+            self._waiting[1].close()
+        self._waiting = None
+
+    def _fork(self, prepare: Callable[[], None] = lambda: None) -> tuple[int, socket.socket]:
+        here, there = socket.socketpair()
+        with there:
+            pid = os.fork()
+            if pid == 0:
+                here.close()
+                self._office.leave()
+                prepare()
+                self._wait(there)
+        lead_group(pid)
+        return pid, here
+
+    def _wait(self, channel: socket.socket) -> NoReturn:
+        try:
+            order, descriptors = receive_order(channel)
+        except (OSError, EOFError):
+            os._exit(0)
+        channel.close()
+        self._live(order, descriptors)
+
+    @staticmethod
+    def _hand_on(channel: socket.socket, order: Order, descriptors: Sequence[int]) -> bool:
+        """False where the process is gone."""
+        with channel:
+            try:
+                send(channel, order, descriptors)
+            except OSError:
+                return False
+        return True
 
 
 def ended_children() -> list[tuple[int, int]]:

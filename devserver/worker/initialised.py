@@ -16,11 +16,11 @@ from typing import NoReturn
 
 from devserver.process import lifeline
 from devserver.process.platform import leave
-from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, receive_order
+from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, Order, receive_order
 from devserver.records.reasons import Reason, Why
 from devserver.records.record import record
 from devserver.usercode import loader
-from devserver.worker.forks import Office, ended_children, lead_group
+from devserver.worker.forks import Office, Successor, ended_children
 from devserver.worker.keep.decide import Plan, decide
 from devserver.worker.keep.mend import disown
 from devserver.worker.keep.observing import Made
@@ -64,21 +64,21 @@ def is_known(_path: str, _text: str) -> None:
 Become = Callable[[Resumption], NoReturn]
 
 
-def plan_for(order: KeptOrder, state: State, made: Made, libraries: Imported, by_fork: bool) -> Plan | Reason:
-    """What to change for this order, or why init() has to run again."""
+def plan_for(order: KeptOrder, state: State, by_fork: bool) -> Plan | Reason:
+    """What to change for this order, or why init() has to run again; `why_stale` may still speak against it."""
     contents = {path: content for path, (content, _) in order.contents.items()}
-    plan = decide(state.history, contents, by_fork=by_fork)
-    if isinstance(plan, Reason):
-        return plan
+    return decide(state.history, contents, by_fork=by_fork)
+
+
+def why_stale(order: KeptOrder, made: Made, libraries: Imported) -> Reason | None:
+    """What else has changed since load and init(); with large libraries it takes a while to look."""
     changed = libraries.changed()
     if changed is not None:
         return Reason(Why.LIBRARY, path=changed)
     if (lost := stands_nowhere()) is not None:
         return lost
     other = next((path for path in made.differences() if path not in order.contents), None)
-    if other is not None:
-        return Reason(Why.DATA, path=other)
-    return plan
+    return Reason(Why.DATA, path=other) if other is not None else None
 
 
 def stands_nowhere() -> Reason | None:
@@ -98,6 +98,7 @@ class Stage:
         lifeline.hang_on_again()
         _forget_signals()
         self._office = Office(channel)
+        self._next = Successor(self._office, self._live)
         self._state = state
         self._become = become
         self._made = made
@@ -110,7 +111,9 @@ class Stage:
             self._office.wait(PREPARE_AFTER)  # meanwhile the generation begins to answer
             self._libraries = imported_libraries()
             while True:
-                ordered, ended = self._office.wait(None)
+                ordered, ended = self._office.wait(self._next.pause)
+                if not (ordered or ended):
+                    self._next.make()
                 for pid, status in ended_children() if ended else ():
                     self._office.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
                 if ordered:
@@ -123,28 +126,30 @@ class Stage:
     def _take_order(self) -> None:
         order, descriptors = receive_order(self._office.channel)
         assert isinstance(order, KeptOrder)
-        assert self._libraries is not None
-        plan = plan_for(order, self._state, self._made, self._libraries, by_fork=True)
         try:
-            if isinstance(plan, Reason):
-                self._office.tell(Concerned(plan))
-            else:
-                self._fork(Resumption(self._state, plan, order, tuple(descriptors)))
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-
-    def _fork(self, resumption: Resumption) -> None:
-        try:
-            pid = os.fork()
+            pid = self._next.launch(order, descriptors)
         except OSError as error:
             self._office.tell(Concerned(Reason(Why.SYSTEM, fact=error.strerror or "")))
             return
-        if pid == 0:
-            self._office.leave()
-            self._become(resumption)
-        lead_group(pid)
-        self._office.tell_process(Forked(pid), pid)
+        reason = self._why_not(order)
+        if reason is None:
+            self._office.tell_process(Forked(pid), pid)
+        else:
+            os.killpg(pid, signal.SIGKILL)  # nobody has told it to change anything
+            self._office.tell(Concerned(reason))
+
+    def _why_not(self, order: KeptOrder) -> Reason | None:
+        """While the fork makes itself ready: it takes this process as long to decide, and longer to look around."""
+        assert self._libraries is not None
+        plan = plan_for(order, self._state, by_fork=True)
+        return plan if isinstance(plan, Reason) else why_stale(order, self._made, self._libraries)
+
+    def _live(self, order: Order, descriptors: list[int]) -> NoReturn:
+        assert isinstance(order, KeptOrder)
+        plan = plan_for(order, self._state, by_fork=True)
+        if isinstance(plan, Reason):
+            os._exit(0)  # the stage comes to the same end
+        self._become(Resumption(self._state, plan, order, tuple(descriptors)))
 
 
 def _forget_signals() -> None:

@@ -7,21 +7,17 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NoReturn
 
 from devserver.process.platform import System, leave
 from devserver.process.streams import lines
-from devserver.process.wire import Briefing, Ended, Forked, Link, WarmOrder, receive_order, send
+from devserver.process.wire import Briefing, Ended, Forked, Link, Order, WarmOrder, receive_order
 from devserver.records.messages import Became, Refused, Warmed
-from devserver.records.record import record
 from devserver.scoring import logs
-from devserver.worker.forks import Office, ended_children, lead_group, wait_until_told
+from devserver.worker.forks import Office, Successor, ended_children, wait_until_told
 from devserver.worker.libraries import Imports, ThreadsStarted
 from devserver.worker.rehearsal import why_not_fork
-
-SPARE_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
 
 def main(descriptor: int, lifeline: int) -> None:
@@ -39,16 +35,15 @@ class _Warm:
         self._lifeline = lifeline
         self._imports = Imports()
         self._forks = False
-        self._spare: Spare | None = None
+        self._next = Successor(self._office, self._live, _prepare)
 
     def serve(self) -> None:
         """Take orders until there are no more."""
         serving = True
         while serving:
-            pause = SPARE_AFTER if self._forks and self._spare is None else None
-            ordered, ended = self._office.wait(pause)
+            ordered, ended = self._office.wait(self._next.pause if self._forks else None)
             if not (ordered or ended):
-                self._spare = self._split(ahead=True)
+                self._next.make()
             if ended:
                 self._reap()
             if ordered:
@@ -71,9 +66,7 @@ class _Warm:
     # --- importing
 
     def _warm_up(self, order: WarmOrder) -> bool:
-        if self._spare is not None:
-            self._spare.close()
-            self._spare = None
+        self._next.dismiss()
         try:
             refusal = self._imports.add(order)
         except ThreadsStarted as error:
@@ -90,32 +83,14 @@ class _Warm:
 
     def _fork(self, order: Briefing, descriptors: list[int]) -> bool:
         """It makes itself ready while it is looked whether the libraries are still what was imported."""
-        spare, self._spare = self._spare or self._split(), None
-        if not spare.begin(order, descriptors):
-            spare = self._split()
-            spare.begin(order, descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        pid = self._next.launch(order, descriptors)
         problem = self._imports.problem()
         if problem is not None:
-            os.killpg(spare.pid, signal.SIGKILL)  # nobody has told it to load anything
+            os.killpg(pid, signal.SIGKILL)  # nobody has told it to load anything
             self._office.tell(Refused(problem))
             return False
-        self._office.tell_process(Forked(spare.pid), spare.pid)
+        self._office.tell_process(Forked(pid), pid)
         return True
-
-    def _split(self, *, ahead: bool = False) -> Spare:
-        here, there = socket.socketpair()
-        pid = os.fork()
-        if pid == 0:
-            here.close()
-            self._office.leave()
-            if ahead:
-                logs.configure(None, "INFO", True)  # it is done once more then, in memory that is this process's own
-            _wait_for_order(there, self._lifeline)
-        there.close()
-        lead_group(pid)
-        return Spare(pid, here)
 
     def _become(self, order: Briefing, descriptors: list[int]) -> bool:
         problem = self._imports.problem()
@@ -125,38 +100,14 @@ class _Warm:
             _live(order, descriptors, self._lifeline)
         return False
 
-
-@record(frozen=True)
-class Spare:
-    """A fork of this process that waits to become a generation; it ends when its channel is closed."""
-
-    pid: int
-    channel: socket.socket
-
-    def begin(self, order: Briefing, descriptors: Sequence[int]) -> bool:
-        """Hand the order on; False where the process is gone."""
-        with self.channel:
-            try:
-                send(self.channel, order, descriptors)
-            except OSError:
-                return False
-        return True
-
-    def close(self) -> None:
-        self.channel.close()
+    def _live(self, order: Order, descriptors: list[int]) -> NoReturn:
+        assert isinstance(order, Briefing)
+        _live(order, descriptors, self._lifeline)
 
 
-# --- becoming a generation
-
-
-def _wait_for_order(channel: socket.socket, lifeline: int) -> NoReturn:
-    try:
-        order, descriptors = receive_order(channel)
-    except (OSError, EOFError):
-        os._exit(0)
-    channel.close()
-    assert isinstance(order, Briefing)
-    _live(order, descriptors, lifeline)
+def _prepare() -> None:
+    """What is done once more with the order, then in memory that is the process's own."""
+    logs.configure(None, "INFO", True)
 
 
 def _live(order: Briefing, descriptors: list[int], lifeline: int) -> NoReturn:

@@ -15,7 +15,7 @@ from devserver.process.wire import KeptOrder, read_turn
 from devserver.records.messages import StandsBy, Taken, Told
 from devserver.records.reasons import Reason
 from devserver.usercode.ownership import is_own_file, is_user_file
-from devserver.worker.initialised import is_known, learn, plan_for
+from devserver.worker.initialised import is_known, learn, plan_for, why_stale
 from devserver.worker.keep.observing import Made, Observer
 from devserver.worker.keep.stage import change, initialised
 from devserver.worker.kept import watching
@@ -48,9 +48,10 @@ class Standby:
             order = read_turn(self._control)
         except (EOFError, OSError):
             raise SystemExit(0) from None
-        plan = plan_for(order, state, made, libraries, by_fork=False)
-        if isinstance(plan, Reason):
-            self._tell(Taken(plan))
+        plan = plan_for(order, state, by_fork=False)
+        reason = plan if isinstance(plan, Reason) else why_stale(order, made, libraries)
+        if isinstance(plan, Reason) or reason is not None:
+            self._tell(Taken(reason))
             raise SystemExit(0)
         change(state, plan, is_known)
         learn(order)

@@ -206,6 +206,35 @@ def test_a_spare_may_have_asked_for_its_number(tmp_path: Path) -> None:
     assert in_fork(play) == [False, True]
 
 
+PSUTIL = """import os
+HAS_PROC = os.path.exists(f"/proc/{os.getpid()}/stat")
+
+
+class Process:
+    HAS_IO = os.path.exists(f"/proc/{os.getpid()}/io")
+
+    def __init__(self):
+        self.pid = os.getpid()
+"""
+
+
+@pytest.mark.parametrize(("init", "may_fork"), [("psutil", True), ("psutil.Process()", False)])
+def test_a_library_may_ask_for_its_number_while_it_is_imported(tmp_path: Path, init: str, may_fork: bool) -> None:
+    """It keeps it only for a process that the script asks about."""
+    folder, libraries = os.path.realpath(tmp_path / "project"), os.path.realpath(tmp_path / "libraries")
+    os.makedirs(folder)
+
+    def play():
+        os.makedirs(os.path.join(libraries, "psutil"))
+        write(libraries, {"psutil/__init__.py": PSUTIL})
+        sys.path.append(libraries)
+        write(folder, {"score.py": f"import psutil\n\n\ndef init(): {init}\n\n\ndef run(data): return 1\n"})
+        _, stage = initialise(folder)
+        return isinstance(decide(stage.history, {}, by_fork=True), Plan)
+
+    assert in_fork(play) is may_fork
+
+
 def test_pausing_where_there_is_no_runtime_does_nothing() -> None:
     assert pause_openmp() == _openmp_runtimes()
 

@@ -14,6 +14,8 @@ import pytest
 from at_terminal import AtTerminal
 from loop import SERVERS, Loop
 
+from devserver.process.table import parent
+
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere nothing is forked")
 both = pytest.mark.parametrize("server", SERVERS)
 
@@ -152,6 +154,28 @@ def test_a_stage_that_is_killed(tmp_path: Path) -> None:
         loop.save("score.py", run_is(3))
         assert loop.ask().json() == {**ANSWER, "run": 3}
         assert loop.wait_for("ready", generation=3)["kept_ms"]
+
+
+def test_the_next_one_is_forked_ahead(tmp_path: Path) -> None:
+    """And is there when the save comes; one that somebody has ended is made anew."""
+    score = SCRIPT.replace('"asked": asked', '"asked": os.getppid()')
+    with Kept(tmp_path, score=score) as loop:
+        loop.ask()
+        stage = loop.wait_for_nth("kept", 1)["pid"]
+
+        def ahead() -> list[int]:
+            return [pid for pid in loop.processes() if parent(pid) == stage and pid not in served]
+
+        served: list[int] = []
+        for number in (2, 3):
+            loop.wait_until(ahead, "the next one is there")
+            waiting = ahead()
+            if number == 3:
+                os.kill(waiting[0], signal.SIGKILL)
+            answer, kept = loop.saved({"score.py": score.replace('"run": 1', f'"run": {number}')})
+            served.append(answer["asked"])
+            assert kept and answer["run"] == number
+            assert (served[-1:] == waiting) is (number == 2)
 
 
 @pytest.mark.parametrize("switch", ["--no_keep"])

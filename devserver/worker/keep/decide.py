@@ -106,9 +106,9 @@ def _change(loaded: Loaded, text: str, content: bytes) -> tuple[Change, Differen
 
 def _reader_of(history: History, path: str) -> str:
     """Who has read the text of this file, other than to load it."""
-    real = os.path.realpath(path)
-    for found, who in history.seen.text_read.items():
-        if found == path or (found.endswith(os.path.splitext(path)[1]) and os.path.realpath(found) == real):
+    real, ending = os.path.realpath(path), os.path.splitext(path)[1]
+    for found, who in history.seen.text_read.items():  # libraries have many
+        if found == path or (found.endswith(ending) and os.path.realpath(found) == real):
             return who
     return ""
 

@@ -18,6 +18,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 from devserver.records.record import record
+from devserver.worker.keep.codes import is_function
 from devserver.worker.keep.hook import hook, quiet_frame
 
 Stat = tuple[int, int, int] | None
@@ -194,9 +195,8 @@ class Watch:
         @functools.wraps(original)
         def getpid() -> Any:
             if hook.table and self._pid_taken is None:
-                frame = _asker(quiet_frame(1))
-                path = frame.f_code.co_filename.replace("\\", "/") if frame is not None else ""
-                if self._is_user(path) or "/psutil/" in path:  # which keeps the number for the script
+                code = frame.f_code if (frame := _asker(quiet_frame(1))) is not None else None
+                if code is not None and (self._is_user(code.co_filename) or _keeps_pids(code)):
                     self._pid_taken = f"os.{original.__name__}()"
             return original()
 
@@ -278,6 +278,11 @@ def stat_of(path: str) -> Stat:
 def _has_value(args: Sequence[object], kwargs: Mapping[str, object]) -> bool:
     values = [*args, *kwargs.values()]
     return bool(values) and values[0] is not None
+
+
+def _keeps_pids(code: CodeType) -> bool:
+    """psutil's functions keep the number for the script; while it is imported it only looks what the system has."""
+    return f"{os.sep}psutil{os.sep}" in code.co_filename and is_function(code)
 
 
 def _asker(frame: FrameType | None) -> FrameType | None:
