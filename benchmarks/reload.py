@@ -28,7 +28,7 @@ from sides import (
     descendants,
     megabytes,
 )
-from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, LONG_INIT, Cell, Measured, Results, report
+from verdict import CELLS, CLIENTS, FLOORS, HAMMERED, Cell, Measured, Results, report, takes_part
 
 HAMMER = Path(__file__).with_name("asking.py")
 SETTLE = 0.4  # seconds after each answer, so that nothing of one measurement falls into the next
@@ -102,7 +102,7 @@ def _start(
 ) -> dict[str, Side]:
     sides: dict[str, Side] = {}
     for name in wanted:
-        if (kind in ("pandas", "torch") and name == "hmr") or (kind in LONG_INIT and name not in LONG_INIT[kind]):
+        if (kind in ("pandas", "torch") and name == "hmr") or not takes_part(kind, name):
             continue
         print(f"starting {kind}: {name}", file=sys.stderr)
         folder = scratch / f"{kind}-{name}"
@@ -118,8 +118,8 @@ def _start(
 
 def _side(name: str, kind: str, python: str | None, folder: Path) -> Side:
     assert python is not None
-    if name == "fork":
-        return ForkFloor(KINDS[kind], python, folder)
+    if name in ("fork", "stage"):
+        return ForkFloor(KINDS[kind], python, folder, has_run_init=name == "stage")
     if name == "fresh":
         return FreshFloor(KINDS[kind], python, folder)
     return Served(TOOLS[name], KINDS[kind], python, folder)

@@ -86,11 +86,11 @@ class Served(Project):
 
 
 class ForkFloor(Project):
-    """A process that has the libraries imported and forks itself for each answer."""
+    """A process that has the libraries imported, or has run init(), and forks itself for each answer."""
 
-    def __init__(self, kind: Kind, python: str, folder: Path) -> None:
+    def __init__(self, kind: Kind, python: str, folder: Path, *, has_run_init: bool = False) -> None:
         super().__init__(kind, folder)
-        command = [python, FLOORS, "fork", *kind.libraries]
+        command = [python, FLOORS, *(["stage"] if has_run_init else ["fork", *kind.libraries])]
         self.process = subprocess.Popen(
             command,
             cwd=self.folder,
