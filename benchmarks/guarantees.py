@@ -1,6 +1,6 @@
 """The guarantees of the loop under load: hammered through reloads, never stale, nothing left behind, no growth.
 
-    python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [idle]
+    python benchmarks/guarantees.py [hammer] [crowd] [stale] [stale_ways] [saves] [endings] [cold] [soak] [kept] [idle]
 
 On Linux only.
 
@@ -30,7 +30,7 @@ from pathlib import Path
 
 import stale_ways as by_ways
 from servers import ROOT
-from sides import cpu_seconds
+from sides import cpu_seconds, megabytes
 
 LIMIT = 30.0
 SLOW = "import time\n\n\ndef init():\n    pass\n\n\ndef run(data):\n    time.sleep(2)\n    return 'slow'\n"
@@ -41,12 +41,14 @@ SILENT = (
     b"POST /score HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
 )  # what a client sends before it falls silent
 SCRIPT = "def init():\n    pass\n\n\ndef run(data):\n    return {value!r}\n"
+LONG = SCRIPT.replace("def", "import time\n\n\ndef", 1).replace("pass", "time.sleep(0.1)")  # worth keeping
 
 
 class Loop:
     """The command with --reload on a folder of its own, for use in a `with`."""
 
-    def __init__(self, folder: Path, *arguments: str, server: str = "gunicorn") -> None:
+    def __init__(self, folder: Path, *arguments: str, server: str = "gunicorn", source: str = SCRIPT) -> None:
+        self.source = source
         self.script, self.events = folder / "score.py", folder / "events.jsonl"
         self.mark = uuid.uuid4().hex
         self.save(0)
@@ -69,7 +71,7 @@ class Loop:
         self.process.wait(LIMIT)
 
     def save(self, value: object) -> None:
-        self.script.write_text(SCRIPT.format(value=value))
+        self.script.write_text(self.source.format(value=value))
 
     def all_events(self) -> list[dict[str, object]]:
         lines = self.events.read_bytes().splitlines(keepends=True) if self.events.exists() else []
@@ -339,6 +341,59 @@ def soak(folder: Path) -> bool:
     return verdict("soak", good, f"{sizes}; reload {early:.0f} ms first, {late:.0f} ms last")
 
 
+def kept(folder: Path) -> bool:
+    """1,000 saves after which init() is kept, under 8 clients, each server: none refused or stale, nothing grows."""
+    good = [_kept(folder / server, server) for server in ("gunicorn", "waitress")]
+    return all(good)
+
+
+def _kept(folder: Path, server: str) -> bool:
+    folder.mkdir()
+    outcomes: Counter[str] = Counter()
+    newest, over = [0], threading.Event()
+    with Loop(folder, server=server, source=LONG) as loop:
+        loop.wait_for("kept")
+        clients = [threading.Thread(target=_wary_client, args=(loop, newest, over, outcomes)) for _ in range(8)]
+        for client in clients:
+            client.start()
+        for number in range(1, 1001):
+            loop.save(number)
+            newest[0] = number
+            outcomes["stale"] += loop.ask() != number
+            if number == 100:
+                first = _settled(loop)
+        over.set()
+        for client in clients:
+            client.join(LIMIT)
+        last = _settled(loop)
+        again = sum(not event["kept_ms"] for event in loop.all_events() if event["event"] == "ready") - 1
+    grown = any(after > 1.2 * before for before, after in zip(first, last, strict=True))
+    good = {name for name, count in outcomes.items() if count} == {"answered"} and again == 0 and not grown
+    return verdict("kept", good, f"{server}: {dict(outcomes)}; init() again {again}; {_shown(first)} -> {_shown(last)}")
+
+
+def _wary_client(loop: Loop, newest: list[int], over: threading.Event, outcomes: Counter[str]) -> None:
+    while not over.wait(0.02):
+        saved = newest[0]
+        try:
+            answer = loop.ask()
+            outcomes["stale" if not isinstance(answer, int) or answer < saved else "answered"] += 1
+        except Exception as error:
+            outcomes[f"{type(error).__name__}: {error}"[:60]] += 1
+
+
+def _settled(loop: Loop) -> tuple[float, ...]:
+    """What all processes have when those that were replaced have ended: megabytes, descriptors, threads, and how many
+    they are."""
+    time.sleep(3)
+    sizes = [(megabytes(pid, "Pss"), *size_of(pid)[1:], 1) for pid in loop.marked()]
+    return tuple(map(sum, zip(*sizes, strict=True)))
+
+
+def _shown(settled: tuple[float, ...]) -> str:
+    return f"{settled[0]:.1f} MB, {settled[1]} descriptors, {settled[2]} threads of {settled[3]} processes"
+
+
 def idle(folder: Path) -> bool:
     """30 s beside 50,000 model files in 2,000 folders and 100,000 files beside score.py."""
     model = folder / "model"
@@ -363,7 +418,7 @@ def idle(folder: Path) -> bool:
 
 
 def main() -> int:
-    parts = {part.__name__: part for part in (hammer, crowd, stale, stale_ways, saves, endings, cold, soak, idle)}
+    parts = {part.__name__: part for part in (hammer, crowd, stale, stale_ways, saves, endings, cold, soak, kept, idle)}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("part", nargs="*", choices=[*parts, []], default=list(parts))
     good = True
