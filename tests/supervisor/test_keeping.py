@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from devserver.config.settings import Config
+from devserver.process import table
 from devserver.process.child import Child
 from devserver.process.wire import Briefing, Concerned, Forked, Initialised, KeptOrder, receive_order, send
 from devserver.records.messages import Kept, LoadReport, Times
@@ -71,6 +72,7 @@ class World:
             path.write_text("1\n")
         self.config = Config(entry_script=str(self.script), base=str(folder), reload=True, **facts)
         self.kept: list[Kept] = []
+        self.asked = 0  # how often a process was to be started that stands by
         self.ready = threading.Event()
         self.keeping = Keeping(lambda *_: None, self._start, self._hear)
         self.children: list[Child] = []
@@ -81,6 +83,7 @@ class World:
             assert self.ready.wait(10)
 
     def _start(self, *_: object) -> Child:
+        self.asked += 1
         raise OSError("nothing stands by")
 
     def _hear(self, record: object) -> None:
@@ -125,6 +128,19 @@ def test_what_the_stage_is_told(world: World) -> None:
     (order,) = world.stage.orders
     assert order.contents == {str(world.script): (b"22\n", full_stamp(str(world.script)))}
     assert order.briefing.warm and order.briefing.generation == 2
+
+
+@pytest.mark.parametrize(("free", "started"), [(401.0, 1), (399.0, 0), (None, 1)])
+def test_one_stands_by_where_there_is_room(
+    world: World, monkeypatch: pytest.MonkeyPatch, free: float | None, started: int
+) -> None:
+    """As much as the one beside it has must be less than a quarter of what is free; where nobody tells, it is tried."""
+    monkeypatch.setattr(table, "members", lambda pid: [pid, pid + 1])
+    monkeypatch.setattr(table, "own_memory", lambda _: 50.0)
+    monkeypatch.setattr(table, "free_memory", lambda: free)
+    world.keeping.learned(1, replace(LOADED, could_stand_by=True), True)
+    world.keeping.stand_by(world.briefing(1), 1)
+    assert world.asked == started
 
 
 def test_a_file_that_is_gone(world: World) -> None:
