@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from live import COMMAND, WINDOWS
-from loop import Loop, answering
+from loop import answering
 
 if WINDOWS:
     pytest.skip("there are no pseudo-terminals", allow_module_level=True)
 
-from at_terminal import transcript
+from at_terminal import AtTerminal, transcript
 
 COLUMNS = pytest.mark.parametrize("columns", [80, 120])
 PLAIN = "def init(): pass\ndef run(data): return data\n"
@@ -62,7 +62,8 @@ def test_help(tmp_path: Path, columns: int) -> None:
     assert "usage: azmlinfsrv [SCRIPT] [options]" in shown and "azmlinfsrv score.py --model_dir ./model" in shown
 
 
-def test_the_other_is_ours(tmp_path: Path) -> None:
+@COLUMNS
+def test_the_other_is_ours(tmp_path: Path, columns: int) -> None:
     """`--reload` alone serves src/score.py and says so; who starts it again is told where the first one runs.
 
     And whose the command `azmlinfsrv` is, where it is another package's.
@@ -71,12 +72,15 @@ def test_the_other_is_ours(tmp_path: Path) -> None:
     other.write_text("#!/bin/sh\n# azureml_inference_server_http\n")
     other.chmod(0o755)
     search = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
-    with Loop(tmp_path, files={"src/score.py": answering(1)}, entry_script=None, env={"PATH": search}) as loop:
+    loop = AtTerminal(tmp_path, files={"src/score.py": answering(1)}, entry_script=None, env={"PATH": search})
+    loop.columns = columns
+    with loop:
         assert loop.ask().json() == 1
-        assert f"`azmlinfsrv` starts azureml-inference-server-http here ({other})" in loop.output()
-        assert loop.output().count("no script was named: src/score.py is served") == 1
+        words = " ".join(loop.output().split())
+        assert f"`azmlinfsrv` starts azureml-inference-server-http here ({other})" in words
+        assert words.count("no script was named: src/score.py is served") == 1
         again = ("--reload", "--host", "127.0.0.1", "--port", str(loop.port))
-        code, shown = typed(*again, columns=120, cwd=loop.project)
+        code, shown = typed(*again, columns=columns, cwd=loop.project)
         assert code == 1
         assert f"stop the other azmlinfsrv that listens on it (pid {loop.process.pid}, in {loop.project})" in shown
 
