@@ -64,23 +64,22 @@ class _Stop:
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
-        self._deadline: float | None = None
-        self._asked_at = math.inf
+        self._asked_at = self._deadline = math.inf
 
     def ask(self, at_once: bool = False) -> None:
-        self._asked_at = min(self._asked_at, time.monotonic())
-        deadline = time.monotonic() + (0.0 if at_once else self._patience)
-        self._deadline = deadline if self._deadline is None else min(deadline, self._deadline)
+        now = time.monotonic()
+        self._asked_at = min(self._asked_at, now)
+        self._deadline = min(self._deadline, now if at_once else now + self._patience)
 
     def is_asked(self) -> bool:
-        return self._deadline is not None
+        return self._asked_at < math.inf
 
     def waits_for_clients(self) -> bool:
         """Whether there is a moment left for what is being sent."""
         return time.monotonic() - self._asked_at < SENDING
 
     def is_overdue(self) -> bool:
-        return self._deadline is not None and time.monotonic() >= self._deadline
+        return time.monotonic() >= self._deadline
 
 
 def _on_signal(plan: Plan, handler: Callable[[int, FrameType | None], None]) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator, Set
 
 from watchdog import events
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver, ObservedWatch
+from watchdog.observers.api import BaseObserver, EventEmitter, ObservedWatch
 from watchdog.utils import BaseThread
 
 from devserver.records.record import record
@@ -75,6 +75,7 @@ class FolderObserver:
         self._observed: dict[ObservedFolder, tuple[ObservedWatch, tuple[int, int] | None]] = {}
         self._refused: dict[ObservedFolder, tuple[int, int] | None] = {}
         _hush()
+        _stop_emitters_once()
 
     @property
     def refused(self) -> Set[ObservedFolder]:
@@ -165,6 +166,20 @@ def _started() -> BaseObserver:
     observer = Observer()
     observer.start()
     return observer
+
+
+def _stop_emitters_once() -> None:
+    """On Windows watchdog 6 may stop one twice and close its handle twice: by then it can be that of a pipe of ours."""
+    stopping = threading.Lock()
+
+    def stop(emitter: BaseThread) -> None:
+        with stopping:
+            is_first = emitter.should_keep_running()
+            emitter.stopped_event.set()
+        if is_first:
+            BaseThread.stop(emitter)
+
+    EventEmitter.stop = stop  # type: ignore[method-assign]
 
 
 def _try_one_more(handler: _Handler, folder: str) -> None:

@@ -8,6 +8,7 @@ import queue
 from pathlib import Path
 
 import pytest
+from watchdog.observers.api import EventEmitter, ObservedWatch
 
 from devserver.records.changes import ChangeSet, Role, Targets
 from devserver.records.stamps import Stamp, full_stamp
@@ -15,7 +16,7 @@ from devserver.watch import debounce, watcher
 from devserver.watch.debounce import Debounce, Finish
 from devserver.watch.files import TrackedFiles
 from devserver.watch.links import resolve
-from devserver.watch.observer import FileEvent, ObservedFolder
+from devserver.watch.observer import FileEvent, FolderObserver, ObservedFolder
 from devserver.watch.snapshot import take_snapshot
 from devserver.watch.targets import is_litter, roles_of, trees_of
 
@@ -389,3 +390,19 @@ def test_a_survey_gives_back_what_is_as_known(tmp_path: Path) -> None:
     assert stamp.digest is not None
     (again,) = take_snapshot(tree, first.found).found.values()
     assert again is stamp
+
+
+def test_what_is_listened_with_is_given_back_once() -> None:
+    """The second time its number may be that of something else."""
+    given_back = []
+
+    class Emitter(EventEmitter):
+        def on_thread_stop(self) -> None:
+            given_back.append(self)
+            self.stop()  # as where the folder seems to be gone just then
+
+    FolderObserver(lambda _: None, lambda _: None).close()
+    emitter = Emitter(queue.Queue(), ObservedWatch(".", recursive=False))
+    emitter.stop()
+    emitter.stop()
+    assert given_back == [emitter]
