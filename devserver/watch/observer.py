@@ -179,7 +179,7 @@ def _stop_emitters_once() -> None:
         if is_first:
             BaseThread.stop(emitter)
 
-    EventEmitter.stop = stop  # type: ignore[method-assign]
+    EventEmitter.stop = stop  # type: ignore[assignment,method-assign]
 
 
 def _try_one_more(handler: _Handler, folder: str) -> None:
