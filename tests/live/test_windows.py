@@ -13,12 +13,14 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
+import colorama
 import pytest
 from live import COMMAND, DEADLINE, ROOT, Server, environment, is_alive
 from loop import GONE_WITHIN, Loop, WarmLoop, answering, end_all
 
 from devserver.process.listener import Listener, ListenError
 from devserver.process.platform import System
+from devserver.process.streams import understand_colours
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="about Windows")
 
@@ -462,6 +464,14 @@ def test_exit_codes_have_names(tmp_path: Path, code: str) -> None:
     with Loop(tmp_path, score=answering(1, top="import ctypes", init=end), until="not_ready") as loop:
         message = loop.ask().json()["error"]["message"]
         assert code in message and CRASHES[code] in message.lower()
+
+
+def test_consoles_are_told_to_understand_colours(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wine has no console of its own here, so this is as far as it can be seen."""
+    told = []
+    monkeypatch.setattr(colorama, "just_fix_windows_console", lambda: told.append(True))
+    understand_colours()
+    assert told == [True]
 
 
 def test_nul_is_no_terminal(tmp_path: Path) -> None:
