@@ -359,13 +359,14 @@ def _kept(folder: Path, server: str) -> bool:
         for number in range(1, 1001):
             loop.save(number)
             newest[0] = number
-            outcomes["stale"] += loop.ask() != number
+            answer = loop.ask()
+            outcomes["stale"] += answer != number
             if number == 100:
                 first = _settled(loop)
+        last = _settled(loop)
         over.set()
         for client in clients:
             client.join(LIMIT)
-        last = _settled(loop)
         again = sum(not event["kept_ms"] for event in loop.all_events() if event["event"] == "ready") - 1
     grown = any(after > 1.2 * before for before, after in zip(first, last, strict=True))
     good = {name for name, count in outcomes.items() if count} == {"answered"} and again == 0 and not grown

@@ -87,7 +87,7 @@ def create_app(parts: Parts) -> flask.Flask:
 
 @cache
 def _routes() -> Map:
-    """The same for all apps: Flask takes longer to compile them than for the rest of an app."""
+    """The same for all apps, so nobody may add to it: Flask takes longer to compile it than for the rest of an app."""
     app = ScoringApp("/")
     app.add_url_rule("/", f"{SCORING}.health", methods=["GET"])
     app.add_url_rule("/score", f"{SCORING}.score", methods=["GET", "POST", "OPTIONS", "HEAD"])

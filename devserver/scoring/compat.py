@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib.machinery
 import json
 import re
 import sys
@@ -107,10 +107,7 @@ def _path_when_asked(name: str) -> list[str]:
 
 
 def _installed_path() -> list[str]:
-    present = sys.modules.pop(PACKAGE, None)
-    spec = importlib.util.find_spec(PACKAGE)
-    if present is not None:
-        sys.modules[PACKAGE] = present
+    spec = importlib.machinery.PathFinder.find_spec(PACKAGE)  # importlib.util would ask for the module that is ours
     return list(spec.submodule_search_locations or ()) if spec else []
 
 

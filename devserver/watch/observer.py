@@ -75,7 +75,7 @@ class FolderObserver:
         self._observed: dict[ObservedFolder, tuple[ObservedWatch, tuple[int, int] | None]] = {}
         self._refused: dict[ObservedFolder, tuple[int, int] | None] = {}
         _hush()
-        _stop_emitters_once()
+        EventEmitter.stop = _stop_once  # type: ignore[assignment,method-assign]
 
     @property
     def refused(self) -> Set[ObservedFolder]:
@@ -168,18 +168,16 @@ def _started() -> BaseObserver:
     return observer
 
 
-def _stop_emitters_once() -> None:
+_stopping = threading.Lock()
+
+
+def _stop_once(emitter: BaseThread) -> None:
     """On Windows watchdog 6 may stop one twice and close its handle twice: by then it can be that of a pipe of ours."""
-    stopping = threading.Lock()
-
-    def stop(emitter: BaseThread) -> None:
-        with stopping:
-            is_first = emitter.should_keep_running()
-            emitter.stopped_event.set()
-        if is_first:
-            BaseThread.stop(emitter)
-
-    EventEmitter.stop = stop  # type: ignore[assignment,method-assign]
+    with _stopping:
+        is_first = emitter.should_keep_running()
+        emitter.stopped_event.set()
+    if is_first:
+        BaseThread.stop(emitter)
 
 
 def _try_one_more(handler: _Handler, folder: str) -> None:

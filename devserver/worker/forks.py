@@ -6,10 +6,12 @@ import os
 import select
 import signal
 import socket
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
-from devserver.process.wire import Answer, Order, receive_order, send
+from devserver.process.wire import Answer, Ended, Order, receive_order, send
 
 AHEAD_AFTER = 0.3  # seconds without orders after which the next generation is forked ahead
 
@@ -19,6 +21,7 @@ class Office:
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
+        self._told: set[int] = set()  # processes of which the supervisor knows
         self._ends = os.pipe()
         for end in self._ends:
             os.set_blocking(end, False)
@@ -44,6 +47,16 @@ class Office:
         process = os.pidfd_open(pid)
         self.tell(message, [process])
         os.close(process)
+        self._told.add(pid)
+
+    def tell_ends(self) -> list[int]:
+        """Tell how processes ended that were told of; returns all that have ended."""
+        ended = ended_children()
+        for pid, status in ended:
+            if pid in self._told:
+                self._told.discard(pid)
+                self.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
+        return [pid for pid, _ in ended]
 
     def leave(self) -> None:
         """From here on this process is, or waits to be, a generation."""
@@ -56,7 +69,7 @@ class Office:
 class Successor:
     """The next fork of this process: made ahead of its order while there is time, for a large process takes long.
 
-    `live` is called in it, with the order and its descriptors; `prepare` while it waits for them.
+    `live` is called in it, with the order and its descriptors; `prepare` before, in one that is made ahead.
     """
 
     def __init__(
@@ -69,67 +82,90 @@ class Successor:
         self._live = live
         self._prepare = prepare
         self._waiting: tuple[int, socket.socket] | None = None
-        self._can_be_made = True
+        self._is_wanted = True
 
     @property
     def pause(self) -> float | None:
         """How long to wait for an order before it is made ahead, in seconds; None for as long as it takes."""
-        return AHEAD_AFTER if self._can_be_made and self._waiting is None else None
+        return AHEAD_AFTER if self._is_wanted else None
 
     def make(self) -> None:
-        """Make it ahead, where that can be done."""
-        try:
+        """Make it ahead. Where that cannot be done, the next one is made when it is ordered."""
+        self._is_wanted = False
+        with suppress(OSError):
             self._waiting = self._fork(self._prepare)
-        except OSError:
-            self._can_be_made = False
 
     def launch(self, order: Order, descriptors: Sequence[int]) -> int:
         """Its process; it has the order, and this process has the descriptors no more. Errors: OSError."""
         try:
-            if self._waiting is None or not self._hand_on(self._waiting[1], order, descriptors):
-                self._waiting = self._fork()
-                self._hand_on(self._waiting[1], order, descriptors)
+            if self._waiting is None or not _hand_on(self._waiting[1], order, descriptors):
+                self._waiting = self._fork(inherited=descriptors)
+                _hand_on(self._waiting[1], order, descriptors)
+            self._is_wanted = True
             return self._waiting[0]
         finally:
             self._waiting = None
             for descriptor in descriptors:
                 os.close(descriptor)
 
+    def rest(self) -> None:
+        """None is made ahead until the next one is ordered: this process may not be needed any more."""
+        self._is_wanted = False
+
+    def lost(self, pid: int) -> None:
+        """This process has ended."""
+        if self._waiting is not None and self._waiting[0] == pid:
+            self.dismiss()
+            self.rest()
+
     def dismiss(self) -> None:
-        """What is made ahead would not have what this process has now: it ends."""
+        """Whoever waits ends: it would not have what this process has now, or nobody is needed any more."""
         if self._waiting is not None:
             self._waiting[1].close()
-        self._waiting = None
+            self._waiting, self._is_wanted = None, True
 
-    def _fork(self, prepare: Callable[[], None] = lambda: None) -> tuple[int, socket.socket]:
+    def _fork(
+        self, prepare: Callable[[], None] = lambda: None, inherited: Sequence[int] = ()
+    ) -> tuple[int, socket.socket]:
         here, there = socket.socketpair()
         with there:
-            pid = os.fork()
-            if pid == 0:
+            try:
+                pid = os.fork()
+            except OSError:
                 here.close()
-                self._office.leave()
-                prepare()
-                self._wait(there)
+                raise
+            if pid == 0:
+                for descriptor in (here.detach(), *inherited):  # those that are inherited come with the order once more
+                    os.close(descriptor)
+                self._begin(there, prepare)
         lead_group(pid)
         return pid, here
 
-    def _wait(self, channel: socket.socket) -> NoReturn:
+    def _begin(self, channel: socket.socket, prepare: Callable[[], None]) -> NoReturn:
+        """In the fork, which must not get back into what its parent does."""
         try:
-            order, descriptors = receive_order(channel)
-        except (OSError, EOFError):
-            os._exit(0)
-        channel.close()
-        self._live(order, descriptors)
-
-    @staticmethod
-    def _hand_on(channel: socket.socket, order: Order, descriptors: Sequence[int]) -> bool:
-        """False where the process is gone."""
-        with channel:
+            self._office.leave()
+            prepare()
             try:
-                send(channel, order, descriptors)
-            except OSError:
-                return False
-        return True
+                order, descriptors = receive_order(channel)
+            except (OSError, EOFError):
+                os._exit(0)  # it is not needed
+            channel.close()
+            self._live(order, descriptors)
+        except BaseException:
+            sys.excepthook(*sys.exc_info())
+        finally:
+            os._exit(1)
+
+
+def _hand_on(channel: socket.socket, order: Order, descriptors: Sequence[int]) -> bool:
+    """False where the process is gone."""
+    with channel:
+        try:
+            send(channel, order, descriptors)
+        except OSError:
+            return False
+    return True
 
 
 def ended_children() -> list[tuple[int, int]]:

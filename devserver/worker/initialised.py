@@ -16,12 +16,12 @@ from typing import NoReturn
 
 from devserver.process import lifeline
 from devserver.process.platform import leave
-from devserver.process.wire import Concerned, Ended, Forked, Initialised, KeptOrder, Order, receive_order
+from devserver.process.wire import Concerned, Forked, Initialised, KeptOrder, Order, receive_order
 from devserver.records.reasons import Reason, Why
 from devserver.records.record import record
 from devserver.usercode import loader
-from devserver.worker.forks import Office, Successor, ended_children
-from devserver.worker.keep.decide import Plan, decide
+from devserver.worker.forks import Office, Successor
+from devserver.worker.keep.decide import Plan, decide, still_as_left
 from devserver.worker.keep.mend import disown
 from devserver.worker.keep.observing import Made
 from devserver.worker.keep.stage import Initialised as State
@@ -70,8 +70,10 @@ def plan_for(order: KeptOrder, state: State, by_fork: bool) -> Plan | Reason:
     return decide(state.history, contents, by_fork=by_fork)
 
 
-def why_stale(order: KeptOrder, made: Made, libraries: Imported) -> Reason | None:
+def why_stale(order: KeptOrder, state: State, made: Made, libraries: Imported) -> Reason | None:
     """What else has changed since load and init(); with large libraries it takes a while to look."""
+    if (written := still_as_left(state.history.seen)) is not None:
+        return written
     changed = libraries.changed()
     if changed is not None:
         return Reason(Why.LIBRARY, path=changed)
@@ -114,11 +116,12 @@ class Stage:
                 ordered, ended = self._office.wait(self._next.pause)
                 if not (ordered or ended):
                     self._next.make()
-                for pid, status in ended_children() if ended else ():
-                    self._office.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
+                for pid in self._office.tell_ends() if ended else ():
+                    self._next.lost(pid)
                 if ordered:
                     self._take_order()
         except (OSError, EOFError):
+            self._next.dismiss()  # exit handlers may wait for children
             leave(0)
         finally:
             os._exit(1)
@@ -137,12 +140,13 @@ class Stage:
         else:
             os.killpg(pid, signal.SIGKILL)  # nobody has told it to change anything
             self._office.tell(Concerned(reason))
+            self._next.rest()  # what runs init() now makes another stage
 
     def _why_not(self, order: KeptOrder) -> Reason | None:
         """While the fork makes itself ready: it takes this process as long to decide, and longer to look around."""
         assert self._libraries is not None
         plan = plan_for(order, self._state, by_fork=True)
-        return plan if isinstance(plan, Reason) else why_stale(order, self._made, self._libraries)
+        return plan if isinstance(plan, Reason) else why_stale(order, self._state, self._made, self._libraries)
 
     def _live(self, order: Order, descriptors: list[int]) -> NoReturn:
         assert isinstance(order, KeptOrder)

@@ -12,10 +12,10 @@ from typing import NoReturn
 
 from devserver.process.platform import System, leave
 from devserver.process.streams import lines
-from devserver.process.wire import Briefing, Ended, Forked, Link, Order, WarmOrder, receive_order
+from devserver.process.wire import Briefing, Forked, Link, Order, WarmOrder, receive_order
 from devserver.records.messages import Became, Refused, Warmed
 from devserver.scoring import logs
-from devserver.worker.forks import Office, Successor, ended_children, wait_until_told
+from devserver.worker.forks import Office, Successor, wait_until_told
 from devserver.worker.libraries import Imports, ThreadsStarted
 from devserver.worker.rehearsal import why_not_fork
 
@@ -44,14 +44,10 @@ class _Warm:
             ordered, ended = self._office.wait(self._next.pause if self._forks else None)
             if not (ordered or ended):
                 self._next.make()
-            if ended:
-                self._reap()
+            for pid in self._office.tell_ends() if ended else ():
+                self._next.lost(pid)
             if ordered:
                 serving = self._take_order()
-
-    def _reap(self) -> None:
-        for pid, status in ended_children():
-            self._office.tell(Ended(pid, os.waitstatus_to_exitcode(status)))
 
     def _take_order(self) -> bool:
         try:

@@ -49,7 +49,7 @@ class Standby:
         except (EOFError, OSError):
             raise SystemExit(0) from None
         plan = plan_for(order, state, by_fork=False)
-        reason = plan if isinstance(plan, Reason) else why_stale(order, made, libraries)
+        reason = plan if isinstance(plan, Reason) else why_stale(order, state, made, libraries)
         if isinstance(plan, Reason) or reason is not None:
             self._tell(Taken(reason))
             raise SystemExit(0)

@@ -20,7 +20,7 @@ from typing import Any
 import devserver.worker.keep
 from devserver.display.reasons import sentence
 from devserver.records.reasons import Reason
-from devserver.worker.keep.decide import Plan, decide
+from devserver.worker.keep.decide import Plan, decide, still_as_left
 from devserver.worker.keep.observing import Observer
 from devserver.worker.keep.stage import Initialised, initialised, resume
 
@@ -180,7 +180,8 @@ def _play(
         plan = (
             stage.forkable
             if isinstance(stage.forkable, Reason)
-            else decide(stage.history, contents, [os.path.join(folder, name) for name in later])
+            else still_as_left(stage.history.seen)
+            or decide(stage.history, contents, [os.path.join(folder, name) for name in later])
         )
         if isinstance(plan, Reason):
             steps.append({"why": plan.why.value, "words": sentence(plan), "changed": (), "got": None, "want": None})

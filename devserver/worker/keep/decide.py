@@ -129,7 +129,7 @@ def why_never(history: History, by_fork: bool) -> Reason | None:
         return Reason(Why.AT_FORK, fact=seen.at_fork)
     if by_fork and seen.exits_unknown:
         return Reason(Why.EXIT_HANDLER)
-    return still_as_left(seen)
+    return None
 
 
 def _why_not(history: History, changes: Sequence[Change], differences: Sequence[Difference]) -> Reason | None:
