@@ -317,7 +317,7 @@ def test_main_is_made(tmp_path: Path) -> None:
     with Server("--config_file", "config.json", "--reload", folder=tmp_path, until="not_ready") as server:
         error = told(server, "not_ready")
         assert (error["path"], error["line"], error["column"]) == (None, None, None)
-        assert any(line.startswith("error: ModuleNotFoundError") for line in server.output().splitlines())
+        wait_until_shown(server, "\nerror: ModuleNotFoundError")
         (tmp_path / "main.py").write_text("def init(): pass\ndef run(data): return 1 // int(data)\n")
         server.wait_for("ready")
         assert server.post("/score", "1").body == b"1"

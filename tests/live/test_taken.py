@@ -54,8 +54,8 @@ def test_init_takes_a_lock(tmp_path: Path, server: str, take: str) -> None:
         (loop.project / "go").touch()
         assert old.result(DONE).json() == 1
         loop.wait_for("restarting", retry=True)
-        assert loop.ask().json() == 2
         loop.wait_for_nth("ready", 2)
+        assert loop.ask().json() == 2
         assert loop.count("ready") == 2 and loop.count("not_ready") == 1
 
 
