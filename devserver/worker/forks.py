@@ -89,6 +89,15 @@ class Successor:
         """How long to wait for an order before it is made ahead, in seconds; None for as long as it takes."""
         return AHEAD_AFTER if self._is_wanted else None
 
+    def wait_for_order(self, may_fork: bool = True) -> bool:
+        """Until something happens: whether an order has come, or nobody gives any more. Meanwhile it is made ahead."""
+        ordered, ended = self._office.wait(self.pause if may_fork else None)
+        if not (ordered or ended):
+            self.make()
+        for pid in self._office.tell_ends() if ended else ():
+            self.lost(pid)
+        return ordered
+
     def make(self) -> None:
         """Make it ahead. Where that cannot be done, the next one is made when it is ordered."""
         self._is_wanted = False

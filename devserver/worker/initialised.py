@@ -113,12 +113,7 @@ class Stage:
             self._office.wait(PREPARE_AFTER)  # meanwhile the generation begins to answer
             self._libraries = imported_libraries()
             while True:
-                ordered, ended = self._office.wait(self._next.pause)
-                if not (ordered or ended):
-                    self._next.make()
-                for pid in self._office.tell_ends() if ended else ():
-                    self._next.lost(pid)
-                if ordered:
+                if self._next.wait_for_order():
                     self._take_order()
         except (OSError, EOFError):
             self._next.dismiss()  # exit handlers may wait for children

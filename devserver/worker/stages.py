@@ -41,12 +41,7 @@ class _Warm:
         """Take orders until there are no more."""
         serving = True
         while serving:
-            ordered, ended = self._office.wait(self._next.pause if self._forks else None)
-            if not (ordered or ended):
-                self._next.make()
-            for pid in self._office.tell_ends() if ended else ():
-                self._next.lost(pid)
-            if ordered:
+            if self._next.wait_for_order(may_fork=self._forks):
                 serving = self._take_order()
 
     def _take_order(self) -> bool:
