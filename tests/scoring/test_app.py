@@ -433,7 +433,7 @@ NOTED = """
 )
 def test_what_scripts_find_in_g(make: Callable[..., Site], sent: dict[str, str], ids: tuple[str, ...]) -> None:
     """The request's ids, its path and when it began, of the types that they have in Azure ML; the time is UTC."""
-    before = datetime.now(timezone.utc).replace(tzinfo=None)
+    before, clock = datetime.now(timezone.utc).replace(tzinfo=None), perf_counter()
     answer = make(NOTED).ask(path="/score?a=1", **sent)
     found = answer.json
     assert {name: kind for name, (kind, _) in found.items()} == {
@@ -446,8 +446,8 @@ def test_what_scripts_find_in_g(make: Callable[..., Site], sent: dict[str, str],
     assert tuple(found[name][1] for name in names) == tuple(own if each == "A" else each for each in ids)
     assert found["api_name"][1] == "/score"
     begun = datetime.fromisoformat(found["start_datetime"][1])
-    assert before - timedelta(milliseconds=1) <= begun <= before + timedelta(seconds=20)
-    assert 0 <= perf_counter() - float(found["starting_perf_counter"][1]) < 20
+    assert abs(begun - before) < timedelta(seconds=20)  # the machine's clock may be set while this runs
+    assert clock <= float(found["starting_perf_counter"][1]) <= perf_counter()
 
 
 # --- what run() raises
