@@ -6,7 +6,7 @@ import dataclasses
 import math
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -17,12 +17,13 @@ except ImportError:
 
 
 glance: Callable[[str], tuple[int, int, int] | None] | None
+listing: Callable[[str], dict[str, tuple[int, int]]] | None
 is_link: Callable[[str], bool]
 read_link: Callable[[str], str]
 try:
-    from devserver.records.windows_files import glance, is_link, read_link
-except ImportError:  # elsewhere to look hinders nobody
-    glance, is_link, read_link = None, os.path.islink, os.readlink
+    from devserver.records.windows_files import glance, is_link, listing, read_link
+except ImportError:  # elsewhere to look hinders nobody, and costs little
+    glance, is_link, listing, read_link = None, os.path.islink, None, os.readlink
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,11 +112,42 @@ _TICK_NS = 1_000_000  # a time of whole ticks is of a coarse clock, or was set: 
 _KEPT = 5.0  # seconds: for one reload
 _LOOKS, _PAUSE = 10, 0.01  # at a file that was written a moment ago; seconds
 _read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
+_UNREAD, _MOST_UNREAD = 5.0, 1000  # seconds, and paths
+_unread: dict[str, float] = {}  # since when
+
+
+def leave_unread(path: str) -> None:
+    """A program writes this file, or in this folder, and may go on: for a while its content is not looked at.
+
+    Where an open file cannot be replaced or removed, the program's next write would fail. Its stamps have no digest.
+    """
+    if _READING_HINDERS:
+        _unread.pop(path, None)
+        _unread[path] = time.monotonic()
+        if len(_unread) > _MOST_UNREAD:
+            del _unread[next(iter(_unread))]
+
+
+def _is_left_unread(path: str) -> bool:
+    since = time.monotonic() - _UNREAD
+    return any(_unread.get(place, since) > since for place in upwards(path))
+
+
+def upwards(path: str) -> Iterator[str]:
+    """The path and the folders above it."""
+    while True:
+        yield path
+        above = os.path.dirname(path)
+        if above == path:
+            return
+        path = above
 
 
 def _read_once(path: str) -> Stamp | None:
     """Each version is read once, and none that is not standing still."""
     found = stat_stamp(path)
+    if _is_left_unread(path):
+        return found
     for _ in range(_LOOKS):
         if found is None or _age(found) >= _YOUNG_NS:
             break
@@ -178,9 +210,22 @@ def folder_stamp(path: str) -> Stamp | None:
     return Stamp(0, 0, found.st_ino, "folder") if (found.st_mode & 0o170000) == 0o040000 else None
 
 
-def identity(path: str) -> tuple[int, int, int] | None:
+Identity: TypeAlias = tuple[int, int, int]
+"""Time of the last write (ns), size (bytes) and inode of a file, of any kind."""
+
+
+def identity(path: str) -> Identity | None:
+    """What tells by one look whether it is another version; None where nothing is."""
     try:
-        found = os.stat(path)
+        return _stat(path)[1:]
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size, found.st_ino
+
+
+def identities(paths: Collection[str]) -> dict[str, Identity | None]:
+    """Those of many files, most of which lie side by side."""
+    if listing is None:
+        return {path: identity(path) for path in paths}
+    listed = {folder: listing(folder) for folder in {os.path.dirname(path) for path in paths}}
+    found = {path: listed[os.path.dirname(path)].get(os.path.normcase(os.path.basename(path))) for path in paths}
+    return {path: (*seen, 0) if seen is not None else identity(path) for path, seen in found.items()}

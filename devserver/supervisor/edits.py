@@ -11,6 +11,7 @@ from devserver.process import table
 from devserver.process.outputs import Outputs
 from devserver.records.changes import ChangeSet
 from devserver.records.messages import FileWritten
+from devserver.records.stamps import leave_unread
 from devserver.supervisor.deadlines import Deadlines
 from devserver.supervisor.generations import Generations
 from devserver.supervisor.own_writes import OwnWrites, changed_at, names_for_people
@@ -51,6 +52,7 @@ class Edits:
 
     def wrote(self, written: FileWritten) -> None:
         """The script itself did."""
+        leave_unread(written.path)
         self._own.wrote(written.path, written.at_ns, written.done, written.apart)
 
     def started(self, at_ns: int) -> None:

@@ -15,12 +15,13 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from devserver.process.workload import TICK_NS, Spans
 from devserver.records.changes import ChangeSet, FileChange, Role
 from devserver.records.record import record
+from devserver.records.stamps import upwards
 
 LATE_NS = 1_000_000  # how much later than the word of it a write may be, once the work in which it was made is done
 APART_NS = 1_000_000_000  # the same for a child process, of which nobody tells when it is done
@@ -174,7 +175,8 @@ class OwnWrites:
     def _is_own(self, change: FileChange, at_ns: int | None, now_ns: int) -> bool:
         if self.is_output(change.path):
             return True
-        told = max((self._written[path] for path in _upwards(change.path) if path in self._written), default=None)
+        # what was moved with its folder was told by that folder
+        told = max((self._written[path] for path in upwards(change.path) if path in self._written), default=None)
         if told is None:
             return False
         if self.is_held(change.path):
@@ -224,16 +226,6 @@ def changed_at(path: str) -> int | None:
 
 def _only(changes: list[FileChange]) -> ChangeSet:
     return ChangeSet(tuple(changes))
-
-
-def _upwards(path: str) -> Iterator[str]:
-    """The path and the folders above it: what was moved with its folder was told by that folder."""
-    while True:
-        yield path
-        above = os.path.dirname(path)
-        if above == path:
-            return
-        path = above
 
 
 def names_for_people(paths: tuple[str, ...], shown: Callable[[str], str]) -> str:

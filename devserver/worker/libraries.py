@@ -7,7 +7,7 @@ import importlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.machinery import ModuleSpec, all_suffixes
 from itertools import takewhile
 from types import ModuleType
@@ -15,7 +15,7 @@ from types import ModuleType
 from devserver.process.platform import System
 from devserver.process.wire import WarmOrder
 from devserver.records.record import record
-from devserver.records.stamps import identity
+from devserver.records.stamps import Identity, identities, identity
 from devserver.scoring import logs
 from devserver.usercode import loader, ownership
 from devserver.usercode.ownership import is_library_file
@@ -88,7 +88,7 @@ class Libraries:
         self.wanted: str | None = None
         self._found: set[str] = set()
         self._missing: set[str] = set()
-        self._stamps: dict[str, tuple[int, int, int] | None] = {}
+        self._stamps: dict[str, Identity | None] = {}
 
     def __enter__(self) -> Libraries:
         sys.meta_path.insert(0, self)
@@ -133,9 +133,9 @@ class Libraries:
 
         `folders` are the user's; the first stands before the libraries on a generation's path, the others after them.
         """
-        for path, stamp in self._stamps.items():
-            if identity(path) != stamp:
-                return f"{path} has changed since it was imported"
+        changed = first_changed(self._stamps)
+        if changed is not None:
+            return f"{changed} has changed since it was imported"
         found = _first_module(folders[:1], self._found) or _first_module((*folders, *sys.path), self._missing)
         return f"a library imports {found}" if found else None
 
@@ -177,18 +177,24 @@ def imported_after(last: str) -> tuple[str, ...]:
 class Imported:
     """Files of libraries that this process has imported, with what tells that they have changed."""
 
-    stamps: dict[str, tuple[int, int, int] | None]
+    stamps: dict[str, Identity | None]
 
     def changed(self) -> str | None:
         """One that is not what was imported any more."""
-        return next((path for path, stamp in self.stamps.items() if identity(path) != stamp), None)
+        return first_changed(self.stamps)
 
 
 def imported_libraries() -> Imported:
     """All that are imported by now."""
     specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
     origins = {spec.origin for spec in specs if spec is not None and spec.has_location and spec.origin}
-    return Imported({origin: identity(origin) for origin in origins if _is_installed(origin)})
+    return Imported(identities([origin for origin in origins if _is_installed(origin)]))
+
+
+def first_changed(known: Mapping[str, Identity | None]) -> str | None:
+    """One of these files that is not as it is known."""
+    now = identities(known.keys())
+    return next((path for path, stamp in known.items() if now[path] != stamp), None)
 
 
 def _is_installed(path: str) -> bool:

@@ -389,6 +389,37 @@ def test_a_request_that_is_being_sent_at_a_save(tmp_path: Path) -> None:
 # --- editors
 
 
+REPLACES = """
+import os, time
+from pathlib import Path
+MODEL = Path(os.environ["AZUREML_MODEL_DIR"])
+
+def write():
+    (MODEL / "new").write_text(str(time.time_ns()))
+    os.replace(MODEL / "new", MODEL / "cache.bin")
+    (MODEL / "next").mkdir(exist_ok=True)
+    (MODEL / "next" / "a.bin").write_text(str(time.time_ns()))
+    os.rename(MODEL / "next", MODEL / f"{time.time_ns()}")
+
+def init():
+    write()
+
+def run(data):
+    write()
+    return 1
+"""
+
+
+def test_a_script_that_replaces_its_own_files_is_not_refused(tmp_path: Path) -> None:
+    """They are not read while it goes on writing them."""
+    files = {"model/model.bin": "first"}
+    with Loop(tmp_path, "--model_dir", "model", score=REPLACES, files=files) as loop:
+        for number in range(40):
+            assert loop.ask().status == 200, loop.output()
+            time.sleep(0.04 + number % 5 / 100)  # the age at which a file is read
+        assert loop.count("restarting") == 0
+
+
 def test_an_editor_that_moves_files_into_place_is_hardly_ever_refused(tmp_path: Path) -> None:
     """Who looks at a file in the moment of a save makes the next one fail: 40 of 100, when each ring was followed by a
     look at the file. That each generation reads it once is left. On a busy machine that takes long: the best of some
