@@ -18,12 +18,20 @@ except ImportError:
 
 glance: Callable[[str], tuple[int, int, int] | None] | None
 listing: Callable[[str], dict[str, tuple[int, int]]] | None
+changed_at: Callable[[str], int | None]
 is_link: Callable[[str], bool]
 read_link: Callable[[str], str]
 try:
-    from devserver.records.windows_files import glance, is_link, listing, read_link
+    from devserver.records.windows_files import changed_at, glance, is_link, listing, read_link
 except ImportError:  # elsewhere to look hinders nobody, and costs little
     glance, is_link, listing, read_link = None, os.path.islink, None, os.readlink
+
+    def changed_at(path: str) -> int | None:
+        """When a file was last written or put where it is (ns), or the link that leads to it; None where nothing is."""
+        try:
+            return max(os.stat(path).st_ctime_ns, os.lstat(path).st_ctime_ns)
+        except (OSError, ValueError):
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,10 +115,10 @@ def full_stamp(path: str) -> Stamp | None:
 
 
 _READING_HINDERS = glance is not None
-_YOUNG_NS = 50_000_000  # a formatter's save follows an editor's in less than that
+_YOUNG_NS = 40_000_000  # editors and formatters that save again at once do so in less than that
 _TICK_NS = 1_000_000  # a time of whole ticks is of a coarse clock, or was set: two versions may have it
 _KEPT = 5.0  # seconds: for one reload
-_LOOKS, _PAUSE = 10, 0.01  # at a file that was written a moment ago; seconds
+_MOVING = 0.1  # seconds for which a file that goes on moving is waited for
 _read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
 _UNREAD, _MOST_UNREAD = 5.0, 1000  # seconds, and paths
 _unread: dict[str, float] = {}  # since when
@@ -148,13 +156,14 @@ def _read_once(path: str) -> Stamp | None:
     found = stat_stamp(path)
     if _is_left_unread(path):
         return found
-    for _ in range(_LOOKS):
-        if found is None or _age(found) >= _YOUNG_NS:
-            break
-        time.sleep(_PAUSE)
+    end = time.monotonic() + _MOVING
+    while found is not None and (rest := _YOUNG_NS - _age(found)) > 0:
+        if time.monotonic() > end:
+            return found
+        time.sleep(rest / 1e9)
         found = stat_stamp(path)
-    if found is None or _age(found) < _YOUNG_NS:
-        return found
+    if found is None:
+        return None
     at, known = _read_before.get(path, (-math.inf, None))
     if time.monotonic() - at < _KEPT and found.same_stat(known):
         assert known is not None
@@ -218,7 +227,7 @@ def identity(path: str) -> Identity | None:
     """What tells by one look whether it is another version; None where nothing is."""
     try:
         return _stat(path)[1:]
-    except OSError:
+    except (OSError, ValueError):
         return None
 
 

@@ -14,11 +14,30 @@ _LINK = 0x400  # of the attributes: something that leads elsewhere
 _FOLDER = 0x10
 _NO_HANDLE = ctypes.c_void_p(-1).value
 _UNIX_EPOCH = 116_444_736_000_000_000  # in the system's units of 100 ns
+_READ_ATTRIBUTES, _SHARE_ALL, _OPEN_EXISTING = 0x80, 0x7, 3
+_FOLDERS_TOO, _LINKS_THEMSELVES = 0x02000000, 0x00200000
+_BASIC_INFO = 0
 
 _kernel = ctypes.WinDLL("kernel32")
 _kernel.FindFirstFileW.argtypes = (wintypes.LPCWSTR, ctypes.c_void_p)
 _kernel.FindFirstFileW.restype = wintypes.HANDLE
-_kernel.FindClose.argtypes = (wintypes.HANDLE,)
+_kernel.FindClose.argtypes = _kernel.CloseHandle.argtypes = (wintypes.HANDLE,)
+_kernel.CreateFileW.argtypes = (
+    *(wintypes.LPCWSTR, wintypes.DWORD, wintypes.DWORD, ctypes.c_void_p, wintypes.DWORD, wintypes.DWORD),
+    wintypes.HANDLE,
+)
+_kernel.CreateFileW.restype = wintypes.HANDLE
+_kernel.GetFileInformationByHandleEx.argtypes = (wintypes.HANDLE, ctypes.c_int, ctypes.c_void_p, wintypes.DWORD)
+
+
+class _BasicInfo(ctypes.Structure):
+    _fields_ = [
+        ("created", ctypes.c_int64),
+        ("read", ctypes.c_int64),
+        ("written", ctypes.c_int64),
+        ("changed", ctypes.c_int64),
+        ("attributes", wintypes.DWORD),
+    ]
 
 
 def _entry(path: str) -> wintypes.WIN32_FIND_DATAW | None:
@@ -64,3 +83,23 @@ def listing(folder: str) -> dict[str, tuple[int, int]]:
                 seen = entry.stat()
                 found[os.path.normcase(entry.name)] = seen.st_mtime_ns, seen.st_size
     return found
+
+
+def changed_at(path: str) -> int | None:
+    """When a file was last written or put where it is (ns), or the link that leads to it; None where nothing is.
+
+    Python's `st_ctime` is the time at which it was made.
+    """
+    times = [_changed_at(path, _FOLDERS_TOO), _changed_at(path, _FOLDERS_TOO | _LINKS_THEMSELVES)]
+    return None if None in times else max(filter(None, times))
+
+
+def _changed_at(path: str, flags: int) -> int | None:
+    handle = _kernel.CreateFileW(path, _READ_ATTRIBUTES, _SHARE_ALL, None, _OPEN_EXISTING, flags, None)
+    if handle == _NO_HANDLE or handle is None:
+        return None
+    info = _BasicInfo()
+    told = _kernel.GetFileInformationByHandleEx(handle, _BASIC_INFO, ctypes.byref(info), ctypes.sizeof(info))
+    _kernel.CloseHandle(handle)
+    latest = info.changed or max(info.created, info.written)  # some file systems note no change
+    return (latest - _UNIX_EPOCH) * 100 if told else None

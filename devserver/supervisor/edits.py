@@ -11,10 +11,10 @@ from devserver.process import table
 from devserver.process.outputs import Outputs
 from devserver.records.changes import ChangeSet
 from devserver.records.messages import FileWritten
-from devserver.records.stamps import leave_unread
+from devserver.records.stamps import changed_at, leave_unread
 from devserver.supervisor.deadlines import Deadlines
 from devserver.supervisor.generations import Generations
-from devserver.supervisor.own_writes import OwnWrites, changed_at, names_for_people
+from devserver.supervisor.own_writes import OwnWrites, names_for_people
 from devserver.text import shown
 
 

@@ -216,14 +216,6 @@ class OwnWrites:
         )
 
 
-def changed_at(path: str) -> int | None:
-    """When a file was last written, or put where it is."""
-    try:
-        return max(os.stat(path).st_ctime_ns, os.lstat(path).st_ctime_ns)
-    except (OSError, ValueError):
-        return None
-
-
 def _only(changes: list[FileChange]) -> ChangeSet:
     return ChangeSet(tuple(changes))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from devserver.records.record import record
 from devserver.records.searches import packages, present
-from devserver.records.stamps import SMALL, Stamp, folder_stamp, full_stamp, link_stamp, stat_stamp
+from devserver.records.stamps import SMALL, Stamp, changed_at, folder_stamp, full_stamp, link_stamp, stat_stamp
 from devserver.watch.links import resolve, within
 from devserver.watch.targets import TreeRule, is_litter
 
@@ -56,7 +56,7 @@ def take_snapshot(
         flat=frozenset(walk.flat),
         aliases=frozenset(walk.aliases),
         linked=walk.linked,
-        cost=min(now - then for now, then in zip(_clocks(), began)),
+        cost=min(now - then for now, then in zip(_clocks(), began, strict=True)),
     )
 
 
@@ -155,10 +155,4 @@ def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:
 
 def changed(paths: Iterable[str], since_ns: int) -> Iterator[str]:
     """Those that were written, or put where they are, at or after this time of the wall clock."""
-    for path in paths:
-        try:
-            found = os.stat(path)
-        except (OSError, ValueError):
-            continue
-        if max(found.st_mtime_ns, found.st_ctime_ns) >= since_ns:
-            yield path
+    return (path for path in paths if (changed_at(path) or -1) >= since_ns)

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from typing import Protocol, TypeAlias
 
 from devserver.records.searches import Names, packages, present
-from devserver.records.stamps import Stamp, full_stamp, link_stamp, stat_stamp
+from devserver.records.stamps import Identity, Stamp, full_stamp, identity, link_stamp, stat_stamp
 
 State: TypeAlias = tuple[int, int, int] | str | None
 """How something is now, as far as a look tells: two that are equal are the same version."""
@@ -65,7 +65,7 @@ class Files:
         """What is known may have been read anew: no look at it counts that was before."""
         self._since_ns = time.time_ns()
         # stamps, and the stats that are certain to be of the same
-        self._quick: dict[str, tuple[Stamp, int, int, int]] = {}
+        self._quick: dict[str, tuple[Stamp, Identity]] = {}
         self._seen: dict[str, tuple[Stamp | None, Stamp | None]] = {}  # what was known, and what counts as the same
         self._sure: set[str] = set()  # written about when they were loaded, and found the same later
         self._rest: dict[str, list[tuple[str, Stamp]]] = {}  # what is too much to be looked at each time, by its folder
@@ -87,25 +87,18 @@ class Files:
             self._seen[path] = (known, now)
 
     def _compare(self, items: Iterable[tuple[str, Stamp | None]], found: Differences) -> None:
-        quick, stat = self._quick, os.stat
+        quick = self._quick
         for path, stamp in items:
-            sure = quick.get(path)
-            if sure is not None and sure[0] is stamp:
-                try:
-                    now = stat(path)
-                except (OSError, ValueError):
-                    pass
-                else:
-                    if now.st_mtime_ns == sure[1] and now.st_size == sure[2] and now.st_ino == sure[3]:
-                        continue
-            self._look(path, stamp, found)
+            known, seen = quick.get(path, (None, None))
+            if seen is None or known is not stamp or identity(path) != seen:
+                self._look(path, stamp, found)
 
     def _look(self, path: str, stamp: Stamp | None, found: Differences) -> None:
         now = stat_stamp(path)
         if not self._is_same(path, stamp, now) and self._counts(path):
             found[path] = _state(now)
         elif stamp is not None and now is not None and self._is_certain(path, now):
-            self._quick[path] = (stamp, now.mtime_ns, now.size, now.inode)
+            self._quick[path] = (stamp, (now.mtime_ns, now.size, now.inode))
 
     def _is_same(self, path: str, stamp: Stamp | None, now: Stamp | None) -> bool:
         known, same = self._seen.get(path, (stamp, stamp))

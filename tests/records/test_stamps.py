@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from devserver.records import stamps
-from devserver.records.stamps import full_stamp, identities, identity, leave_unread, upwards
+from devserver.records.stamps import changed_at, full_stamp, identities, identity, leave_unread, upwards
 
 
 @pytest.fixture
@@ -76,3 +77,21 @@ def test_a_look_at_many_files_tells_what_one_at_each_does(tmp_path: Path) -> Non
         (tmp_path / name).write_text("other, and longer", "utf-8")
     after = identities(paths)
     assert [path for path in paths[:4] if after[path] != before[path]] == paths[:3]
+
+
+def test_when_a_file_was_changed(tmp_path: Path) -> None:
+    """By a write to it, and by a move to where it is, whatever it says of its age."""
+    old = tmp_path / "old"
+    old.write_text("one", "utf-8")
+    made = changed_at(str(old))
+    time.sleep(0.05)
+    with old.open("r+", encoding="utf-8") as file:
+        file.write("two")
+    written = changed_at(str(old))
+    os.utime(old, (1_000_000, 1_000_000))
+    time.sleep(0.05)
+    os.replace(old, tmp_path / "new")
+    moved = changed_at(str(tmp_path / "new"))
+    assert made is not None and written is not None and moved is not None
+    assert made < written < moved and abs(moved - time.time_ns()) < 20_000_000_000
+    assert changed_at(str(old)) is None and changed_at("\0") is None
