@@ -1,4 +1,4 @@
-"""How long from a save to the first answer of the new code with a warm start, and with a cold one, side by side.
+"""How long from a save to the first answer of the new code: cold, warm, and where init() takes a while and is kept.
 
 It needs nothing of POSIX, so that it runs on Windows, too, also under Wine:
 `python3 tests/windows/run.py --script benchmarks/warm.py`. Absolute times there say nothing; their ratio does.
@@ -17,20 +17,23 @@ import tempfile
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 60.0  # seconds for anything
 SETTLE = 0.5  # seconds after each answer, so that nothing of one measurement falls into the next
-SCRIPT = "def init():\n    pass\n\ndef run(data):\n    return {}\n"
+SCRIPT = "import time\n\ndef init():\n    time.sleep({})\n\ndef run(data):\n    return {}\n"
+EACH_TIME = sys.platform == "win32"  # there what waits is used up by a save, and another one has to take its place
 
 
 class Loop:
-    """The command with `--reload` and a script that answers with a number."""
+    """The command with `--reload` and a script that answers with a number; init() takes `seconds`."""
 
-    def __init__(self, folder: Path, *arguments: str) -> None:
+    def __init__(self, folder: Path, *arguments: str, seconds: float = 0.0) -> None:
         folder.mkdir()
+        self._seconds = seconds
         self._script = folder / "score.py"
         self._events = folder / "events.jsonl"
         self._value = 0
@@ -46,7 +49,7 @@ class Loop:
         self._port = next(event["port"] for event in self._read() if event["event"] == "listening")
 
     def _write(self, value: int) -> None:
-        self._script.write_text(SCRIPT.format(value), encoding="utf-8")
+        self._script.write_text(SCRIPT.format(self._seconds, value), encoding="utf-8")
 
     def _read(self) -> list[dict[str, Any]]:
         if not self._events.exists():
@@ -54,9 +57,13 @@ class Loop:
         lines = self._events.read_bytes().splitlines(keepends=True)
         return [json.loads(line) for line in lines if line.endswith(b"\n")]
 
-    def count(self, name: str, **match: object) -> int:
-        """How many events of this name there are, with these fields."""
-        return sum({"event": name, **match}.items() <= event.items() for event in self._read())
+    def count(self, name: str) -> int:
+        """How many events of this name there are."""
+        return len(self.events(name))
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        """Those of this name so far."""
+        return [event for event in self._read() if event["event"] == name]
 
     def seconds_to_new_answer(self) -> float:
         """Save, and ask until the answer is new: by the promise of the tool it is the first one."""
@@ -89,26 +96,55 @@ def until(true: Callable[[], object]) -> None:
         time.sleep(0.002)
 
 
+@dataclass
+class Side:
+    """`waits`: the event that tells that what the next generation comes from is there; `mark`: of those that came."""
+
+    name: str
+    loop: Loop
+    waits: str | None
+    mark: Callable[[dict[str, Any]], object]
+    times: list[float] = field(default_factory=list)
+
+    def save(self) -> None:
+        wanted = len(self.times) + 1 if EACH_TIME else 1
+        until(lambda: self.waits is None or self.loop.count(self.waits) >= wanted)
+        time.sleep(SETTLE)
+        self.times.append(self.loop.seconds_to_new_answer())
+        time.sleep(SETTLE)
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.times)
+
+    def tell(self) -> None:
+        marked = sum(bool(self.mark(event)) for event in self.loop.events("ready"))
+        low, high = min(self.times) * 1000, max(self.times) * 1000
+        print(f"{self.name}: median {self.median * 1000:.0f} ms, {low:.0f} to {high:.0f} ms; {marked} starts were so")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=10, help="saves per side (default: 10)")
-    rounds = parser.parse_args().rounds
-    cold: list[float] = []
-    warm: list[float] = []
+    parser.add_argument("--init", type=float, default=2.0, help="seconds that a kept init() takes (default: 2)")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, ExitStack() as stack:
-        sides = [(cold, Loop(Path(folder, "cold"), "--no_warm")), (warm, Loop(Path(folder, "warm")))]
-        for _, loop in sides:
-            stack.callback(loop.close)
-        for number in range(1, rounds + 1):
-            until(lambda number=number: sides[1][1].count("warm") >= number or sys.platform != "win32")
-            for found, loop in sides:
-                found.append(loop.seconds_to_new_answer())
-                time.sleep(SETTLE)
-        were_warm = sides[1][1].count("ready", warm=True)
-    medians = statistics.median(cold), statistics.median(warm)
-    for name, found, median in zip(("cold", "warm"), (cold, warm), medians, strict=True):
-        print(f"{name}: median {median * 1000:.0f} ms, {min(found) * 1000:.0f} to {max(found) * 1000:.0f} ms")
-    print(f"warm / cold: {medians[1] / medians[0]:.2f}; {were_warm} of {rounds} starts were warm ({sys.platform})")
+
+        def loop(name: str, *arguments: str, seconds: float = 0.0) -> Loop:
+            made = Loop(Path(folder, name), *arguments, seconds=seconds)
+            stack.callback(made.close)
+            return made
+
+        cold = Side("cold", loop("cold", "--no_warm"), None, lambda event: not event["warm"])
+        warm = Side("warm", loop("warm"), "warm", lambda event: event["warm"])
+        seconds = options.init
+        kept = Side("kept", loop("kept", seconds=seconds), "kept", lambda event: event["kept_ms"] is not None)
+        for _ in range(options.rounds):
+            for side in (cold, warm, kept):
+                side.save()
+        for side in (cold, warm, kept):
+            side.tell()
+    print(f"of {options.rounds} saves each; warm / cold: {warm.median / cold.median:.2f} ({sys.platform})")
 
 
 if __name__ == "__main__":
