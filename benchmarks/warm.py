@@ -23,7 +23,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 LIMIT = 60.0  # seconds for anything
-SETTLE = 0.5  # seconds after each answer, so that nothing of one measurement falls into the next
+SETTLE = 0.5  # seconds before each save, so that nothing of one measurement falls into the next
 SCRIPT = "import time\n\ndef init():\n    time.sleep({})\n\ndef run(data):\n    return {}\n"
 EACH_TIME = sys.platform == "win32"  # there what waits is used up by a save, and another one has to take its place
 
@@ -106,12 +106,12 @@ class Side:
     mark: Callable[[dict[str, Any]], object]
     times: list[float] = field(default_factory=list)
 
-    def save(self) -> None:
+    def is_prepared(self) -> bool:
         wanted = len(self.times) + 1 if EACH_TIME else 1
-        until(lambda: self.waits is None or self.loop.count(self.waits) >= wanted)
-        time.sleep(SETTLE)
+        return self.waits is None or self.loop.count(self.waits) >= wanted
+
+    def save(self) -> None:
         self.times.append(self.loop.seconds_to_new_answer())
-        time.sleep(SETTLE)
 
     @property
     def median(self) -> float:
@@ -139,10 +139,13 @@ def main() -> None:
         warm = Side("warm", loop("warm"), "warm", lambda event: event["warm"])
         seconds = options.init
         kept = Side("kept", loop("kept", seconds=seconds), "kept", lambda event: event["kept_ms"] is not None)
+        sides = (cold, warm, kept)
         for _ in range(options.rounds):
-            for side in (cold, warm, kept):
+            for side in sides:
+                until(lambda: all(each.is_prepared() for each in sides))
+                time.sleep(SETTLE)
                 side.save()
-        for side in (cold, warm, kept):
+        for side in sides:
             side.tell()
     print(f"of {options.rounds} saves each; warm / cold: {warm.median / cold.median:.2f} ({sys.platform})")
 
