@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
@@ -122,21 +123,27 @@ _MOVING = 0.1  # seconds for which a file that goes on moving is waited for
 _read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
 _UNREAD, _MOST_UNREAD = 5.0, 1000  # seconds, and paths
 _unread: dict[str, float] = {}  # since when
+_noting = threading.Lock()
 
 
 def leave_unread(path: str) -> None:
-    """A program writes this file, or in this folder, and may go on: for a while its content is not looked at.
+    """A program writes this file, or in this folder, and may go on: for a while nobody looks into it.
 
-    Where an open file cannot be replaced or removed, the program's next write would fail. Its stamps have no digest.
+    Where what is open cannot be moved or removed, the program's next write would fail. Its stamps have no digest.
     """
-    if _READING_HINDERS:
+    if not _READING_HINDERS:
+        return
+    with _noting:
         _unread.pop(path, None)
         _unread[path] = time.monotonic()
         if len(_unread) > _MOST_UNREAD:
             del _unread[next(iter(_unread))]
 
 
-def _is_left_unread(path: str) -> bool:
+def is_left_unread(path: str) -> bool:
+    """Whether it lies where a program goes on writing."""
+    if not _unread:
+        return False
     since = time.monotonic() - _UNREAD
     return any(_unread.get(place, since) > since for place in upwards(path))
 
@@ -154,7 +161,7 @@ def upwards(path: str) -> Iterator[str]:
 def _read_once(path: str) -> Stamp | None:
     """Each version is read once, and none that is not standing still."""
     found = stat_stamp(path)
-    if _is_left_unread(path):
+    if is_left_unread(path):
         return found
     end = time.monotonic() + _MOVING
     while found is not None and (rest := _YOUNG_NS - _age(found)) > 0:

@@ -69,8 +69,8 @@ class Intake:
 
     @property
     def is_hearing(self) -> bool:
-        """Whether a request is being sent that was begun when it was accepted."""
-        return any(one.has_begun and one.phase == "request" for one in (*self.kept.values(), *self.whole))
+        """Whether a client may be sending a request."""
+        return any(one.phase == "request" for one in (*self.kept.values(), *self.whole))
 
     def attend(self, descriptor: int) -> None:
         """This one is ready: to be read, or in the phase `answer` to be written."""

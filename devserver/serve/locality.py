@@ -23,9 +23,9 @@ def is_local(address: str | None, headers: Fields) -> bool:
     if any(headers.get(name) is not None for name in LEFT_BY_PROXIES):
         return False
     origin = headers.get("origin")
-    if origin is not None and not _is_loopback(_host_of(origin)):
+    if origin is not None and not is_loopback(_host_of(origin)):
         return False
-    return _is_loopback(address) and _is_loopback(_host_of("//" + (headers.get("host") or "")))
+    return is_loopback(address) and is_loopback(_host_of("//" + (headers.get("host") or "")))
 
 
 def _host_of(address: str) -> str | None:
@@ -35,7 +35,8 @@ def _host_of(address: str) -> str | None:
         return None
 
 
-def _is_loopback(name: str | None) -> bool:
+def is_loopback(name: str | None) -> bool:
+    """Whether this address, or name, is of the machine itself."""
     if name == "localhost":
         return True
     try:

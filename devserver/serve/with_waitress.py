@@ -27,6 +27,7 @@ from devserver.serve import CLOSED_GATE_PAUSE, Plan, WorkerLeaving, Wsgi
 from devserver.serve.handoff import split
 from devserver.serve.intake import BACKLOG, MOST, Intake
 from devserver.serve.kept import Kept
+from devserver.serve.relay import Relay
 from devserver.serve.waitress_channels import Channel, ClosingChannel, is_busy, is_served
 
 IDLE_WAIT = 1.0  # seconds
@@ -127,6 +128,7 @@ class _Desk:
             **_without_files(),
         )
         self.intake = Intake(handoff, plan.headers, adjustments.max_request_body_size)
+        self.relay = Relay()
         self.is_listening = True
         self.is_watching = False
         self.sockets: dict[int, Any] = {}
@@ -170,13 +172,15 @@ class _Desk:
             self.serve(whole.popleft())
         while whole and self._is_the_last():
             one = whole.popleft()
-            if one.has_begun:
+            if self.relay.take(one):
+                pass
+            elif one.has_begun:
                 self.serve(one)  # it is older than the save, as one that is being answered
             else:
                 self.intake.refuse(one, "503 Service Unavailable", RELOADED)
 
     def _is_the_last(self) -> bool:
-        """Whether the generation is retired, and can give to no other what it holds."""
+        """Whether the generation is retired, and can give to no other the connections that it holds."""
         return self.intake.handoff is None and self.plan.gate is not None and self.plan.gate.is_over()
 
     def serve(self, request: Kept) -> None:
@@ -200,7 +204,8 @@ class _Desk:
     def is_idle(self) -> bool:
         """Whether nothing is being answered."""
         hears = self._is_the_last() and self.intake.is_hearing and self.stop.waits_for_clients()
-        return not hears and not any(map(is_busy, self.channels())) and not self.intake.is_answering
+        answers = self.intake.is_answering or self.relay.is_busy or any(map(is_busy, self.channels()))
+        return not hears and not answers
 
     def channels(self) -> list[Any]:
         """Those of all listeners."""

@@ -8,7 +8,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from devserver.records.record import record
 from devserver.records.searches import packages, present
-from devserver.records.stamps import SMALL, Stamp, changed_at, folder_stamp, full_stamp, link_stamp, stat_stamp
+from devserver.records.stamps import (
+    SMALL,
+    Stamp,
+    changed_at,
+    folder_stamp,
+    full_stamp,
+    is_left_unread,
+    link_stamp,
+    stat_stamp,
+)
 from devserver.watch.links import resolve, within
 from devserver.watch.targets import TreeRule, is_litter
 
@@ -86,7 +95,11 @@ class _Walk:
     def tree(self) -> None:
         todo = [self._rule.root]
         while todo and not self._stop():
-            todo.extend(self._folder(todo.pop()))
+            folder = todo.pop()
+            if is_left_unread(folder):
+                self.found |= {path: stamp for path, stamp in self._known.items() if within(path, folder)}
+            else:
+                todo.extend(self._folder(folder))
 
     def modules(self) -> None:
         """The modules that are there, and the folders in which one may come."""

@@ -11,7 +11,7 @@ from devserver.config.settings import Config
 from devserver.process.outputs import Outputs
 from devserver.process.workload import Workload
 from devserver.records.messages import Dependencies, FileWritten, ProgramStarted, Told
-from devserver.records.stamps import Stamp, link_stamp
+from devserver.records.stamps import Stamp, leave_unread, link_stamp
 from devserver.usercode import loader
 from devserver.usercode.opened_files import OpenedFiles
 from devserver.watch.links import resolve
@@ -74,6 +74,7 @@ class Dependence:
         return self.counts(path) and not self._outputs.hold(path)
 
     def _wrote(self, path: str, done: bool) -> None:
+        leave_unread(path)
         self._tell(FileWritten(path, time.time_ns(), done, self.opened.is_apart))
 
     def _matters(self, path: str) -> bool:

@@ -368,7 +368,7 @@ def test_a_wire_that_is_cut() -> None:
 
 
 def test_a_request_that_is_being_sent_at_a_save(tmp_path: Path) -> None:
-    """Nothing can be handed to the next generation there, so the old one hears it out, and then ends at once."""
+    """No connection can be handed to the next generation there, so the old one hears it out, and passes it on."""
     head = b"POST /score HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n"
     with WarmLoop(tmp_path, score=answering(0)) as loop, ExitStack() as stack:
         sending, silent = (
@@ -381,7 +381,7 @@ def test_a_request_that_is_being_sent_at_a_save(tmp_path: Path) -> None:
         loop.wait_for("restarting")
         sending.sendall(b"{}")
         answer = b"".join(iter(lambda: sending.recv(1 << 12), b""))
-        assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n0")
+        assert answer.startswith(b"HTTP/1.1 200 ") and answer.endswith(b"\r\n\r\n1")
         assert loop.ask().json() == 1
         assert not loop.count("overran")
 
@@ -395,6 +395,7 @@ from pathlib import Path
 MODEL = Path(os.environ["AZUREML_MODEL_DIR"])
 
 def write():
+    before = (MODEL / "cache.bin").read_text()
     (MODEL / "new").write_text(str(time.time_ns()))
     os.replace(MODEL / "new", MODEL / "cache.bin")
     (MODEL / "next").mkdir(exist_ok=True)
@@ -412,7 +413,7 @@ def run(data):
 
 def test_a_script_that_replaces_its_own_files_is_not_refused(tmp_path: Path) -> None:
     """They are not read while it goes on writing them."""
-    files = {"model/model.bin": "first"}
+    files = {"model/model.bin": "first", "model/cache.bin": "first"}
     with Loop(tmp_path, "--model_dir", "model", score=REPLACES, files=files) as loop:
         for number in range(40):
             assert loop.ask().status == 200, loop.output()
