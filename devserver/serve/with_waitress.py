@@ -172,12 +172,14 @@ class _Desk:
             self.serve(whole.popleft())
         while whole and self._is_the_last():
             one = whole.popleft()
-            if self.relay.take(one):
-                pass
-            elif one.has_begun:
-                self.serve(one)  # it is older than the save, as one that is being answered
-            else:
-                self.intake.refuse(one, "503 Service Unavailable", RELOADED)
+            if not self.relay.take(one):
+                self._answer_late(one)
+
+    def _answer_late(self, one: Kept) -> None:
+        if one.has_begun:
+            self.serve(one)  # it is older than the save, as one that is being answered
+        else:
+            self.intake.refuse(one, "503 Service Unavailable", RELOADED)
 
     def _is_the_last(self) -> bool:
         """Whether the generation is retired, and can give to no other the connections that it holds."""
