@@ -80,11 +80,16 @@ def cache_folder() -> Path:
     return caches / "azmlinfsrv-windows-tests" / hashlib.sha256(made_from).hexdigest()[:12]
 
 
+def configuration() -> configparser.ConfigParser:
+    """The project's setup.cfg."""
+    config = configparser.ConfigParser(interpolation=None)
+    config.read(ROOT / "setup.cfg")
+    return config
+
+
 def requirements() -> list[str]:
     """The project's own requirements that hold on Windows, and the tests'."""
-    config = configparser.ConfigParser()
-    config.read(ROOT / "setup.cfg")
-    lines = config["options"]["install_requires"].strip().splitlines()
+    lines = configuration()["options"]["install_requires"].strip().splitlines()
     own = [line.partition(";")[0].strip() for line in lines if 'sys_platform != "win32"' not in line]
     pinned = {_name(package) for package in PACKAGES}
     return [*(line for line in own if _name(line) not in pinned), *PACKAGES]
@@ -218,6 +223,22 @@ def _try_out(folder: Path) -> None:
                 raise SetupError(f"{program} does not run under Wine: {ran.output[-2000:]}")
     finally:
         wine.end()
+
+
+def note_project(folder: Path) -> None:
+    """What an installation would say of the project: its name and its entry points."""
+    config = configuration()
+    name = config["metadata"]["name"]
+    shutil.rmtree(folder / "installed", ignore_errors=True)
+    said = folder / "installed" / f"{name.replace('-', '_')}-0.dist-info"
+    said.mkdir(parents=True)
+    (said / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 0\n")
+    groups = (f"[{group}]{lines}\n" for group, lines in config["options.entry_points"].items())
+    (said / "entry_points.txt").write_text("".join(groups))
+
+
+def search_path(folder: Path) -> str:
+    return ";".join(map(windows_path, (ROOT, folder / "installed")))
 
 
 def compile_project(folder: Path) -> None:
@@ -411,7 +432,7 @@ def _run_tests(
     words = folder / f"arguments-{lane}.txt"  # a command line of Windows has no room for them
     words.write_text("\n".join([*options, *(f"tests/{path}" for path in job.files)]), "utf-8")
     # the tests themselves are UTF-8, what they start is as Windows makes it
-    variables = {"PYTHONPATH": windows_path(ROOT), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
+    variables = {"PYTHONPATH": search_path(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
     variables["TESTS_PATIENCE"] = f"{patience:g}"
     command = [str(python), "-m", "pytest", f"--junitxml={windows_path(report)}", f"@{windows_path(words)}"]
     ran = wine.run(command, limit, variables, ROOT)
@@ -525,6 +546,7 @@ def main() -> int:
         print(f"windows tests: error: {error}", file=sys.stderr)
         return 2
     print(f"set-up: {time.monotonic() - begun:.0f} s", flush=True)
+    note_project(folder)
     compile_project(folder)
     if asked.script:
         return run_script(asked.script, folder)
@@ -547,7 +569,8 @@ def run_script(words: Sequence[str], folder: Path) -> int:
     """A script by the virtual environment's Python; its exit code."""
     wine = Wine(folder / "prefix-0")
     wine.begin()
-    ran = wine.run([str(environment_python(folder)), *words], SCRIPT_LIMIT, {"PYTHONPATH": windows_path(ROOT)}, ROOT)
+    variables = {"PYTHONPATH": search_path(folder)}
+    ran = wine.run([str(environment_python(folder)), *words], SCRIPT_LIMIT, variables, ROOT)
     wine.end()
     print(ran.output, end="")
     return 1 if ran.code is None else ran.code
