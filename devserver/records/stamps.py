@@ -121,7 +121,7 @@ _TICK_NS = 1_000_000  # a time of whole ticks is of a coarse clock, or was set: 
 _KEPT = 5.0  # seconds: for one reload
 _MOVING = 0.1  # seconds for which a file that goes on moving is waited for
 _read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
-_UNREAD, _MOST_UNREAD = 5.0, 1000  # seconds, and paths
+_UNREAD, _MOST_UNREAD = 1.0, 1000  # seconds, and paths
 _unread: dict[str, float] = {}  # since when
 _noting = threading.Lock()
 
@@ -140,12 +140,12 @@ def leave_unread(path: str) -> None:
             del _unread[next(iter(_unread))]
 
 
-def is_left_unread(path: str) -> bool:
-    """Whether it lies where a program goes on writing."""
+def left_unread_for(path: str) -> float:
+    """The seconds for which nobody is to look into it, as a program goes on writing there; 0.0 of most."""
     if not _unread:
-        return False
-    since = time.monotonic() - _UNREAD
-    return any(_unread.get(place, since) > since for place in upwards(path))
+        return 0.0
+    latest = max(_unread.get(place, -math.inf) for place in upwards(path))
+    return max(0.0, latest + _UNREAD - time.monotonic())
 
 
 def upwards(path: str) -> Iterator[str]:
@@ -161,7 +161,7 @@ def upwards(path: str) -> Iterator[str]:
 def _read_once(path: str) -> Stamp | None:
     """Each version is read once, and none that is not standing still."""
     found = stat_stamp(path)
-    if is_left_unread(path):
+    if left_unread_for(path):
         return found
     end = time.monotonic() + _MOVING
     while found is not None and (rest := _YOUNG_NS - _age(found)) > 0:

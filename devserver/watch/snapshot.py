@@ -14,7 +14,7 @@ from devserver.records.stamps import (
     changed_at,
     folder_stamp,
     full_stamp,
-    is_left_unread,
+    left_unread_for,
     link_stamp,
     stat_stamp,
 )
@@ -96,7 +96,7 @@ class _Walk:
         todo = [self._rule.root]
         while todo and not self._stop():
             folder = todo.pop()
-            if is_left_unread(folder):
+            if left_unread_for(folder):
                 self.found |= {path: stamp for path, stamp in self._known.items() if within(path, folder)}
             else:
                 todo.extend(self._folder(folder))
