@@ -121,15 +121,15 @@ _TICK_NS = 1_000_000  # a time of whole ticks is of a coarse clock, or was set: 
 _KEPT = 5.0  # seconds: for one reload
 _MOVING = 0.1  # seconds for which a file that goes on moving is waited for
 _read_before: dict[str, tuple[float, Stamp]] = {}  # when, on the monotonic clock
-_UNREAD, _MOST_UNREAD = 1.0, 1000  # seconds, and paths
+_UNREAD, _MOST_UNREAD = 5.0, 1000  # seconds, and paths
 _unread: dict[str, float] = {}  # since when
 _noting = threading.Lock()
 
 
 def leave_unread(path: str) -> None:
-    """A program writes this file, or in this folder, and may go on: for a while nobody looks into it.
+    """A program writes this file, or in this folder, and may go on: for a while its content is not looked at.
 
-    Where what is open cannot be moved or removed, the program's next write would fail. Its stamps have no digest.
+    Where an open file cannot be replaced or removed, the program's next write would fail. Its stamps have no digest.
     """
     if not _READING_HINDERS:
         return
@@ -140,12 +140,9 @@ def leave_unread(path: str) -> None:
             del _unread[next(iter(_unread))]
 
 
-def left_unread_for(path: str) -> float:
-    """The seconds for which nobody is to look into it, as a program goes on writing there; 0.0 of most."""
-    if not _unread:
-        return 0.0
-    latest = max(_unread.get(place, -math.inf) for place in upwards(path))
-    return max(0.0, latest + _UNREAD - time.monotonic())
+def _is_left_unread(path: str) -> bool:
+    since = time.monotonic() - _UNREAD
+    return any(_unread.get(place, since) > since for place in upwards(path))
 
 
 def upwards(path: str) -> Iterator[str]:
@@ -161,7 +158,7 @@ def upwards(path: str) -> Iterator[str]:
 def _read_once(path: str) -> Stamp | None:
     """Each version is read once, and none that is not standing still."""
     found = stat_stamp(path)
-    if left_unread_for(path):
+    if _is_left_unread(path):
         return found
     end = time.monotonic() + _MOVING
     while found is not None and (rest := _YOUNG_NS - _age(found)) > 0:

@@ -14,7 +14,6 @@ from devserver.records.stamps import (
     changed_at,
     folder_stamp,
     full_stamp,
-    left_unread_for,
     link_stamp,
     stat_stamp,
 )
@@ -95,11 +94,7 @@ class _Walk:
     def tree(self) -> None:
         todo = [self._rule.root]
         while todo and not self._stop():
-            folder = todo.pop()
-            if left_unread_for(folder):
-                self.found |= {path: stamp for path, stamp in self._known.items() if within(path, folder)}
-            else:
-                todo.extend(self._folder(folder))
+            todo.extend(self._folder(todo.pop()))
 
     def modules(self) -> None:
         """The modules that are there, and the folders in which one may come."""
@@ -168,4 +163,10 @@ def _changed_since(found: Mapping[str, Stamp], since_ns: int) -> Iterator[str]:
 
 def changed(paths: Iterable[str], since_ns: int) -> Iterator[str]:
     """Those that were written, or put where they are, at or after this time of the wall clock."""
-    return (path for path in paths if (changed_at(path) or -1) >= since_ns)
+    return (path for path in paths if _written_since(path, since_ns) or (changed_at(path) or -1) >= since_ns)
+
+
+def _written_since(path: str, since_ns: int) -> bool:
+    """What may be written at this moment is found by this, and not opened, which on Windows could hinder it."""
+    stamp = stat_stamp(path)
+    return stamp is not None and stamp.mtime_ns >= since_ns

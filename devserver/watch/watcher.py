@@ -12,7 +12,7 @@ from dataclasses import field
 
 from devserver.records.changes import ChangeSet, FileChange, Role, Targets
 from devserver.records.record import record
-from devserver.records.stamps import Stamp, is_link, left_unread_for
+from devserver.records.stamps import Stamp, is_link
 from devserver.watch.debounce import Debounce, Finish, Pending
 from devserver.watch.files import TrackedFiles
 from devserver.watch.links import within
@@ -126,8 +126,6 @@ class _Watcher:
         self._said = False
         self._sweep_at = -math.inf
         self._observe_at = -math.inf
-        self._later: dict[str, FileEvent] = {}  # of what is not to be looked into yet
-        self._later_at = math.inf
         self._asked_ns: int | None = None  # the last delivery, before it the first aim
 
     def run(self) -> None:
@@ -144,8 +142,6 @@ class _Watcher:
         for message in self._arrived():
             self._take(message)
         now = self._clock()
-        if now >= self._later_at:
-            self._take_later(now)
         if now >= self._sweep_at:
             self._sweep(now)
         for tree in self._trees.values():
@@ -157,12 +153,7 @@ class _Watcher:
 
     def _arrived(self) -> Iterator[_Message]:
         """What lies in the inbox; waits for the first until it is time to do something else."""
-        times = (
-            self._sweep_at,
-            self._later_at,
-            self._debounce.due(self._clock(), self._unsettled()),
-            *self._walk_times(),
-        )
+        times = (self._sweep_at, self._debounce.due(self._clock(), self._unsettled()), *self._walk_times())
         try:
             yield self._inbox.get(timeout=max(0.0, min(times) - self._clock()))
             # A turn costs by the number of pending files: with many of them, let more events come together for it.
@@ -259,19 +250,6 @@ class _Watcher:
     # What happened
 
     def _on_event(self, event: FileEvent, at: float) -> None:
-        wait = left_unread_for(event.path)
-        if wait:
-            self._later[event.path] = event
-            self._later_at = min(self._later_at, at + wait)
-        else:
-            self._look_because_of(event, at)
-
-    def _take_later(self, now: float) -> None:
-        events, self._later, self._later_at = self._later, {}, math.inf
-        for event in events.values():
-            self._on_event(event, now)
-
-    def _look_because_of(self, event: FileEvent, at: float) -> None:
         self._debounce.closes |= event.finish is Finish.CLOSED
         files = self._files.named(event.path)
         for path in files:

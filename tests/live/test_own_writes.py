@@ -41,7 +41,7 @@ def write():
     shutil.rmtree(os.path.join(M, "moved"), ignore_errors=True)
     try:
         os.rename(folder, os.path.join(M, "moved"))
-    except FileExistsError:  # a file in it was just being looked at, and Windows removes none that is open
+    except OSError:  # one of the two was just being looked at, and Windows moves and removes nothing that is open
         if os.name != "nt":
             raise
     with open("state.json", "w") as file:

@@ -398,9 +398,6 @@ def write():
     before = (MODEL / "cache.bin").read_text()
     (MODEL / "new").write_text(str(time.time_ns()))
     os.replace(MODEL / "new", MODEL / "cache.bin")
-    (MODEL / "next").mkdir(exist_ok=True)
-    (MODEL / "next" / "a.bin").write_text(str(time.time_ns()))
-    os.rename(MODEL / "next", MODEL / f"{time.time_ns()}")
 
 def init():
     write()

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from watchdog.observers.api import EventEmitter
 
-from devserver.records import searches, stamps
+from devserver.records import searches
 from devserver.records.changes import ChangeSet, Role, Targets
 from devserver.records.stamps import full_stamp
 from devserver.watch import observer, watcher
@@ -556,22 +556,6 @@ def test_a_folder_that_is_moved_into_the_model_is_watched(desk: Desk) -> None:
     assert desk.next() == {"model/other/deep/a.bin": "added"}
     desk.write("model/other/deep/a.bin", "FIRST")
     assert desk.next() == {"model/other/deep/a.bin": "modified"}
-
-
-def test_what_a_script_is_writing_is_looked_at_later(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where to look would hinder it: nothing is told until it has stopped, and then all of it."""
-    monkeypatch.setattr(stamps, "_READING_HINDERS", True)
-    monkeypatch.setattr(stamps, "_unread", {})
-    desk.begin(trees=("model",))
-    for name in ("model/weights.bin", "model/new"):
-        stamps.leave_unread(str(desk.path(name)))
-    desk.write("model/weights.bin", "by the script")
-    desk.write("model/new/a.bin", "by the script")
-    desk.mark()
-    told = desk.next()
-    while len(told) < 2:
-        told |= desk.next()
-    assert told == {"model/weights.bin": "modified", "model/new/a.bin": "added"}
 
 
 # What to watch

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 from watchdog.observers.api import EventEmitter, ObservedWatch
 
-from devserver.records import stamps
 from devserver.records.changes import ChangeSet, Role, Targets
 from devserver.records.stamps import Stamp, full_stamp
 from devserver.watch import debounce, watcher
@@ -380,26 +379,6 @@ def test_a_survey_does_not_leave_by_links_that_lead_upwards(tmp_path: Path) -> N
     (tree,) = trees_of(Targets(trees=(str(model),)))
     seen = take_snapshot(tree, {})
     assert sorted(seen.found) == [str(model / name) for name in ("a.bin", "deep/back", "up")]
-
-
-def test_a_survey_does_not_look_where_a_script_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where that would hinder it: what is known of that folder stays as it is, and the next survey looks again."""
-    monkeypatch.setattr(stamps, "_READING_HINDERS", True)
-    monkeypatch.setattr(stamps, "_unread", {})
-    (tree,) = trees_of(Targets(trees=(str(tmp_path),)))
-    for name in ("written/a.bin", "written/deep/b.bin", "other/c.bin"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_bytes(b"one")
-    before = take_snapshot(tree, {}).found
-    stamps.leave_unread(str(tmp_path / "written"))
-    (tmp_path / "written" / "deep" / "b.bin").write_bytes(b"another")
-    for name in ("written/new.bin", "other/new.bin"):
-        (tmp_path / name).write_bytes(b"two")
-    seen = take_snapshot(tree, before).found
-    assert seen.keys() - before.keys() == {str(tmp_path / "other" / "new.bin")}
-    assert all(seen[path] is before[path] for path in before)
-    monkeypatch.setattr(stamps, "_unread", {})
-    assert len(take_snapshot(tree, before).found) == 5
 
 
 def test_a_survey_gives_back_what_is_as_known(tmp_path: Path) -> None:
