@@ -69,7 +69,7 @@ def take_snapshot(
 
 
 def _clocks() -> tuple[float, float]:
-    """Processor time, which leaves out that others go first; and the time that passes, as the other may go by 1/64 s."""
+    """Processor time, which leaves out that others go first; and time that passes, as the other may go by 1/64 s."""
     return time.thread_time(), time.perf_counter()
 
 
