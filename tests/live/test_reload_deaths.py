@@ -176,7 +176,8 @@ def test_the_process_dies_while_loading(tmp_path: Path, server: str) -> None:
                 answer = loop.ask()
                 assert answer.status == 503
                 error = answer.json()["error"]
-                assert (error["phase"], error["file"], error["line"]) == (phase, str(loop.project / "score.py"), line)
+                place = (error["phase"], error["file"], error["line"])
+                assert place == (phase, str(loop.project / "score.py"), line), loop._story(f"{ending} in {phase}")
                 died = [event for event in loop.events() if event["event"] == "died"][-1]
                 assert (died["exit_code"], died["signal"], died["holding"]) == (*how, True)
         assert_prompt(loop, 2)
