@@ -190,11 +190,24 @@ def test_kill_9_of_all_at_any_moment(tmp_path: Path, server: str) -> None:
 
 
 def reaper_of(loop: Loop) -> int:
-    """The child of the command that was forked from it, and leads a session of its own."""
-    command = Path(f"/proc/{loop.process.pid}/cmdline").read_bytes()
-    children = Path(f"/proc/{loop.process.pid}/task/{loop.process.pid}/children").read_text().split()
-    [found] = [pid for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == command]
-    return int(found)
+    """The child of the command that was forked from it and stays so; others are copies until they are another program."""
+    command = command_of(loop.process.pid)
+    found: list[str] = []
+
+    def is_alone() -> bool:
+        children = Path(f"/proc/{loop.process.pid}/task/{loop.process.pid}/children").read_text().split()
+        found[:] = [pid for pid in children if command_of(int(pid)) == command]
+        return len(found) == 1
+
+    loop.wait_until(is_alone, "one child is a copy of the command")
+    return int(found[0])
+
+
+def command_of(pid: int) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it is gone
 
 
 def test_what_was_there_before_is_left_alone(tmp_path: Path) -> None:
