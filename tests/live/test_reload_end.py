@@ -190,7 +190,7 @@ def test_kill_9_of_all_at_any_moment(tmp_path: Path, server: str) -> None:
 
 
 def reaper_of(loop: Loop) -> int:
-    """The child of the command that was forked from it and stays so; others are copies until they are another program."""
+    """The child of the command that stays a copy of it; others are one until they are another program."""
     command = command_of(loop.process.pid)
     found: list[str] = []
 
