@@ -45,6 +45,7 @@ LANES = 2  # jobs at the same time, each lane with a Wine of its own
 JOB_LIMIT = 300.0  # seconds for the tests of one job
 TEST_LIMIT = 90  # seconds for one test; it takes its process with it, and the others run in another one
 SCRIPT_LIMIT = 600.0  # seconds for a script
+START_FAILED = "Internal error"  # what CreateProcess says then (1359), and the tool after it
 SETUP_LIMIT = 240.0  # seconds for one command of the set-up
 
 PACKAGES = (
@@ -396,13 +397,18 @@ def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> R
     """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
     done: dict[str, str] = {}  # name -> how it ended, of runs that were cut off
-    output = ""
+    output, is_first = "", True
     limit = JOB_LIMIT * patience
     while (left := limit - (time.monotonic() - begun)) > 0:
         options = [f"--timeout={TEST_LIMIT * patience:g}", *(f"--deselect={name}" for name in done)]
         ran = _run_tests(job, wine, folder, lane, left, options, patience)
         seconds = time.monotonic() - begun
         output += ran.output if ran.code != 0 else ""
+        if ran.report is not None and is_first and _wine_failed(ran.report):
+            is_first = False
+            print(f"{job.name}: Wine could not start a process, so what failed is run once more", flush=True)
+            done |= {name: how for name, how in verdicts(ran.output).items() if how in ("PASSED", "SKIPPED")}
+            continue
         if ran.report is not None:
             return _joined(_read_report(job, ran.report, seconds, output), done)
         wine.end()  # what it left running
@@ -468,6 +474,12 @@ def _read_report(job: Job, report: Path, seconds: float, output: str) -> Result:
     failed = tuple(_case_name(case) for case in cases if _has(case, "failure", "error"))
     skipped = sum(_has(case, "skipped") for case in cases)
     return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, output)
+
+
+def _wine_failed(report: Path) -> bool:
+    """Whether something failed, and all of it because Wine did not start a process, as happens once in an hour."""
+    found = [ElementTree.tostring(each, "unicode") for each in ElementTree.parse(report).iter("failure")]
+    return bool(found) and all(START_FAILED in each for each in found)
 
 
 def _case_name(case: ElementTree.Element) -> str:
