@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from devserver.config import jsonc
@@ -37,20 +38,13 @@ def workspace_root(base: str) -> str:
     The home folder is none: VS Code has a folder .vscode of its own there.
     """
     home = os.path.expanduser("~")
-    for folder in _upwards(base):
+    for folder in (base, *map(str, Path(base).parents)):
         if folder == home:
             break
         found = _opened_in(folder, base)
         if found is not None:
             return found
     return base
-
-
-def _upwards(folder: str) -> Iterator[str]:
-    before = ""
-    while folder != before:
-        yield folder
-        folder, before = os.path.dirname(folder), folder
 
 
 def _opened_in(folder: str, base: str) -> str | None:

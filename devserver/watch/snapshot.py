@@ -8,15 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from devserver.records.record import record
 from devserver.records.searches import packages, present
-from devserver.records.stamps import (
-    SMALL,
-    Stamp,
-    changed_at,
-    folder_stamp,
-    full_stamp,
-    link_stamp,
-    stat_stamp,
-)
+from devserver.records.stamps import SMALL, Stamp, changed_at, folder_stamp, full_stamp, link_stamp, stat_stamp
 from devserver.watch.links import resolve, within
 from devserver.watch.targets import TreeRule, is_litter
 

@@ -16,7 +16,7 @@ from typing import Protocol, TypeAlias
 from devserver.records.searches import Names, packages, present
 from devserver.records.stamps import Identity, Stamp, full_stamp, identity, link_stamp, stat_stamp
 
-State: TypeAlias = tuple[int, int, int] | str | None
+State: TypeAlias = Identity | str | None
 """How something is now, as far as a look tells: two that are equal are the same version."""
 
 Differences: TypeAlias = dict[str, State]
@@ -65,7 +65,7 @@ class Files:
         """What is known may have been read anew: no look at it counts that was before."""
         self._since_ns = time.time_ns()
         # stamps, and the stats that are certain to be of the same
-        self._quick: dict[str, tuple[Stamp, Identity]] = {}
+        self._quick: dict[str, tuple[Stamp, State]] = {}
         self._seen: dict[str, tuple[Stamp | None, Stamp | None]] = {}  # what was known, and what counts as the same
         self._sure: set[str] = set()  # written about when they were loaded, and found the same later
         self._rest: dict[str, list[tuple[str, Stamp]]] = {}  # what is too much to be looked at each time, by its folder
@@ -98,7 +98,7 @@ class Files:
         if not self._is_same(path, stamp, now) and self._counts(path):
             found[path] = _state(now)
         elif stamp is not None and now is not None and self._is_certain(path, now):
-            self._quick[path] = (stamp, (now.mtime_ns, now.size, now.inode))
+            self._quick[path] = (stamp, _state(now))
 
     def _is_same(self, path: str, stamp: Stamp | None, now: Stamp | None) -> bool:
         known, same = self._seen.get(path, (stamp, stamp))

@@ -45,7 +45,7 @@ LANES = 2  # jobs at the same time, each lane with a Wine of its own
 JOB_LIMIT = 300.0  # seconds for the tests of one job
 TEST_LIMIT = 90  # seconds for one test; it takes its process with it, and the others run in another one
 SCRIPT_LIMIT = 600.0  # seconds for a script
-START_FAILED = "Internal error"  # what CreateProcess says then (1359), and the tool after it
+START_FAILED = "Internal error"  # what Wine says (1359) where it cannot start a process, and the tool after it
 SETUP_LIMIT = 240.0  # seconds for one command of the set-up
 
 PACKAGES = (
@@ -396,7 +396,7 @@ def _starts_servers(job: Job) -> bool:
 def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
     """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
-    done: dict[str, str] = {}  # name -> how it ended, of runs that were cut off
+    done: dict[str, str] = {}  # name -> how it ended, of earlier runs
     output, is_first = "", True
     limit = JOB_LIMIT * patience
     while (left := limit - (time.monotonic() - begun)) > 0:
@@ -457,7 +457,7 @@ def verdicts(output: str) -> dict[str, str]:
 
 
 def _joined(result: Result, done: Mapping[str, str]) -> Result:
-    """With what was done before in processes that were cut off."""
+    """With what was done before in other processes."""
     passed = sum(how == "PASSED" for how in done.values())
     skipped = sum(how == "SKIPPED" for how in done.values())
     failed = tuple(f"{name} {how}" for name, how in done.items() if how not in ("PASSED", "SKIPPED"))
