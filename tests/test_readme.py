@@ -81,6 +81,15 @@ def test_the_first_screen(tmp_path: Path) -> None:
     _come_to_the_answer(tmp_path, [sys.executable], COMMAND)
 
 
+def test_the_first_screen_for_windows() -> None:
+    """The same commands, spelled as PowerShell needs them."""
+    block = re.search(r"^```powershell\n(.*?)^```$", README, re.M | re.S)
+    assert block is not None
+    spelled = block[1].replace("python -m venv", "python3 -m venv").replace(".venv\\Scripts\\", ".venv/bin/")
+    lines = spelled.replace("curl.exe", "curl").splitlines()
+    assert [shlex.split(line) for line in lines] == [shlex.split(line) for line in (*FIRST, SHELL[1])]
+
+
 @pytest.mark.skipif("README_INSTALLS" not in os.environ, reason="it installs packages; .ci/run asks for it")
 @pytest.mark.timeout(400)
 def test_the_first_screen_from_nothing(tmp_path: Path) -> None:
@@ -117,19 +126,15 @@ def test_serving(line: str, project: Path, tmp_path: Path) -> None:
         assert server.post("/score", "12345").json() == {"length": 5}
 
 
-@pytest.mark.skipif(WINDOWS, reason="cmd has no `&&` for a folder on another drive")
 def test_init(tmp_path: Path) -> None:
     """It writes, and the one command that it names serves."""
     line = next(line for line in SHELL if "--init " in line)
     done = run(line, tmp_path)
     assert done.returncode == 0, done.stderr
-    said = done.stdout.splitlines()[-1].removeprefix("azmlinfsrv: to serve it: ")
-    change, command = said.split(" && ")
-    folder = tmp_path / shlex.split(change)[1]
-    words = shlex.split(command)
+    words = shlex.split(done.stdout.splitlines()[-1].removeprefix("azmlinfsrv: to serve it: "), posix=not WINDOWS)
+    script = os.path.join(shlex.split(line)[-1], "score.py")
     (tmp_path / "events").mkdir()
-    arguments = words[words.index("score.py") :]
-    with Server(*arguments, folder=tmp_path / "events", cwd=folder, until="sample") as server:
+    with Server(*words[words.index(script) :], folder=tmp_path / "events", cwd=tmp_path, until="sample") as server:
         assert server.wait_for("sample")["status"] == 200
 
 

@@ -12,7 +12,8 @@ import shutil
 
 SHARED, OWN = "azmlinfsrv", "azmlinfsrv-dev"
 OTHER_PACKAGE = "azureml-inference-server-http"
-_PLAIN = re.compile(r"[\w@%+=:,./\\ -]+")
+_PLAIN = re.compile(r"[\w@%+=:,./\\-]+")
+_LITERAL = re.compile(r"""[^"$`!\0-\x1f]*""")  # what double quotes leave as it is
 _MODULE = OTHER_PACKAGE.replace("-", "_").encode()
 _MOST = 1 << 20  # bytes of a command's file; on Windows it is a small program with the script at its end
 
@@ -38,10 +39,10 @@ def command_to_type(argv0: str, path: str | None, executable: str) -> str:
 
 
 def quoted(word: str) -> str:
-    """One word for a shell: in double quotes for spaces, which cmd takes too, and else as POSIX shells need it."""
-    if not _PLAIN.fullmatch(word):
-        return shlex.quote(word)
-    return f'"{word}"' if " " in word else word
+    """One word for a shell: in double quotes where that is enough, which cmd and PowerShell take too."""
+    if _PLAIN.fullmatch(word):
+        return word
+    return f'"{word}"' if _LITERAL.fullmatch(word) else shlex.quote(word)
 
 
 def _names(path: str, word: bytes) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from devserver.config.command_names import quoted
 from devserver.config.files import ConfigError
 from devserver.config.found_script import PLACES
+from devserver.text import shown
 
 SAMPLE = "sample-request.json"
 SCRIPT = '''\
@@ -76,7 +77,7 @@ def _write(folder: str, name: str, text: str) -> str:
 
 
 def last_line(started: Started, base: str, command: str) -> str:
-    """The one command to run; `command` is what starts this tool."""
-    there = os.path.relpath(started.folder, base)
-    change = "" if there == "." else f"cd {quoted(there)} && "
-    return f"{change}{command} {' '.join(map(quoted, [*started.arguments, '--reload']))}"
+    """The one command to run, in any shell; `command` is what starts this tool."""
+    paths = {word: os.path.normpath(os.path.join(started.folder, word)) for word in (*PLACES, SAMPLE)}
+    words = [shown(paths[word], base) if word in paths else word for word in started.arguments]
+    return " ".join([command, *map(quoted, words), "--reload"])

@@ -67,8 +67,37 @@ def test_the_command(tmp_path: Path) -> None:
     ]
     task = json.loads((tmp_path / "a b" / ".vscode" / "tasks.json").read_text())["tasks"][0]
     assert task["args"][2:] == ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
-    assert last.startswith('azmlinfsrv: to serve it: cd "a b" && ')
-    assert last.endswith(" score.py --request sample-request.json --reload")
+    script, sample = os.path.join("a b", "score.py"), os.path.join("a b", "sample-request.json")
+    assert last.startswith("azmlinfsrv: to serve it: ")
+    assert last.endswith(f' "{script}" --request "{sample}" --reload')
+    assert "&&" not in last  # PowerShell 5 has none
+
+
+@pytest.mark.parametrize("given", [None, "."])
+def test_the_command_for_this_folder(tmp_path: Path, given: str | None) -> None:
+    """The names are enough."""
+    started = starter.write(str(tmp_path), given)
+    line = starter.last_line(started, str(tmp_path), "azmlinfsrv")
+    assert line == "azmlinfsrv score.py --request sample-request.json --reload"
+
+
+def test_the_command_for_a_script_that_was_there(tmp_path: Path) -> None:
+    """It is served where it is; a folder elsewhere, on Windows perhaps on another drive, is named whole."""
+    (tmp_path / "mine" / "src").mkdir(parents=True)
+    (tmp_path / "mine" / "src" / "score.py").write_text("")
+    started = starter.write(str(tmp_path), "mine")
+    elsewhere = os.path.abspath(os.sep)
+    for base, start in ((str(tmp_path), "mine"), (elsewhere, os.path.relpath(tmp_path / "mine", elsewhere))):
+        script = command_names.quoted(os.path.join(start, "src", "score.py"))
+        assert starter.last_line(started, base, "azmlinfsrv") == f"azmlinfsrv {script} --reload"
+
+
+@pytest.mark.skipif(sys.platform != "win32", reason="about drives")
+def test_the_command_for_another_drive(tmp_path: Path) -> None:
+    """The whole path, for there is no way there from here."""
+    started = starter.write("Q:\\", str(tmp_path / "new"))
+    line = starter.last_line(started, "Q:\\", "azmlinfsrv")
+    assert line.startswith(f"azmlinfsrv {command_names.quoted(str(tmp_path / 'new' / 'score.py'))} --request ")
 
 
 def test_a_file_is_no_folder_for_the_command(tmp_path: Path) -> None:
@@ -106,6 +135,8 @@ def test_the_shared_name_is_told_apart(tmp_path: Path) -> None:
 
 
 def test_words_for_a_shell() -> None:
-    """Spaces in a way that cmd takes, too; the rest as POSIX shells need it."""
-    words = {"a": "a", "a b": '"a b"', "C:\\x": "C:\\x", "C:\\a b": '"C:\\a b"', "a$b c": "'a$b c'", "": "''"}
+    """In a way that cmd takes, too, where there is one; the rest as POSIX shells need it."""
+    same = ("a", "C:\\x", "ä한.py")
+    inside = ("a b", "C:\\a b", "C:\\Program Files (x86)\\x", "a;b", "it's", "")
+    words = {word: word for word in same} | {word: f'"{word}"' for word in inside} | {"a$b c": "'a$b c'"}
     assert {word: command_names.quoted(word) for word in words} == words
