@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, NoReturn
 from devserver.config.files import ConfigError
 from devserver.config.settings import FOR_EDITOR, Config
 from devserver.config.sources import HelpAsked, read_config
+from devserver.config.spelling import with_stored_names
 from devserver.process.streams import is_terminal, open_closed, understand_colours, write_anything
+from devserver.records.spelling import spelled
 
 if TYPE_CHECKING:
     from devserver.display.console import Console
@@ -32,7 +34,7 @@ def run(arguments: Sequence[str]) -> int:
     open_closed()
     write_anything()
     try:
-        config = read_config(arguments)
+        config = with_stored_names(read_config(arguments), spelled)
         _stand_in(config.base)
     except HelpAsked as asked:
         print(asked, end="")
@@ -118,7 +120,7 @@ def _init(config: Config, arguments: Sequence[str]) -> int:
         others = [word for word in arguments if word not in named]
         code = _init_vscode(started.folder, [*started.arguments, *others])
     command = command_names.command_to_type(sys.argv[0], os.environ.get("PATH"), sys.executable)
-    print(f"azmlinfsrv: to serve it: {starter.last_line(started, config.base, command)}")
+    print(f"azmlinfsrv: to serve it: {starter.last_line(started, config.entry_script, command)}")
     return code
 
 
@@ -138,7 +140,8 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
     environ = dict(os.environ)
 
     def reread() -> Config:
-        return prepared(read_config(arguments, environ, config.base, config.entry_script), debugger.is_loaded())
+        again = read_config(arguments, environ, config.base, config.entry_script)
+        return prepared(with_stored_names(again, spelled), debugger.is_loaded())
 
     added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
     return start.run(config, reread, console, {**environ, **added}, mark)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from devserver.config.command_names import quoted
 from devserver.config.files import ConfigError
 from devserver.config.found_script import PLACES
-from devserver.text import shown
 
 SAMPLE = "sample-request.json"
 SCRIPT = '''\
@@ -76,8 +75,7 @@ def _write(folder: str, name: str, text: str) -> str:
     return f"{name}: written"
 
 
-def last_line(started: Started, base: str, command: str) -> str:
-    """The one command to run, in any shell; `command` is what starts this tool."""
-    paths = {word: os.path.normpath(os.path.join(started.folder, word)) for word in (*PLACES, SAMPLE)}
-    words = [shown(paths[word], base) if word in paths else word for word in started.arguments]
-    return " ".join([command, *map(quoted, words), "--reload"])
+def last_line(started: Started, given: str | None, command: str) -> str:
+    """The one command to run, in any shell, where this folder was given; `command` is what starts this tool."""
+    paths = {word: os.path.normpath(os.path.join(given or "", word)) for word in (*PLACES, SAMPLE)}
+    return " ".join([command, *(quoted(paths.get(word, word)) for word in started.arguments), "--reload"])

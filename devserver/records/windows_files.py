@@ -12,6 +12,7 @@ from ctypes import wintypes
 
 _LINK = 0x400  # of the attributes: something that leads elsewhere
 _FOLDER = 0x10
+_PLAIN = "\\\\?\\"  # what stands before a path that is to be taken as it is
 _NO_HANDLE = ctypes.c_void_p(-1).value
 _UNIX_EPOCH = 116_444_736_000_000_000  # in the system's units of 100 ns
 _READ_ATTRIBUTES, _SHARE_ALL, _OPEN_EXISTING = 0x80, 0x7, 3
@@ -42,11 +43,31 @@ class _BasicInfo(ctypes.Structure):
 
 def _entry(path: str) -> wintypes.WIN32_FIND_DATAW | None:
     """What its folder says of it; None where nothing is."""
+    if _is_pattern(path.removeprefix(_PLAIN)):
+        return None
     found = wintypes.WIN32_FIND_DATAW()
     handle = _kernel.FindFirstFileW(path, ctypes.byref(found))
     if handle == _NO_HANDLE or handle is None:
         return None
     _kernel.FindClose(handle)
+    return found
+
+
+def _is_pattern(path: str) -> bool:
+    """Whether it would be taken for all the files that it matches."""
+    return "*" in path or "?" in path
+
+
+def spelled(path: str) -> str:
+    """The absolute path with each name as its folder has it, whatever the case and length in which it was given.
+
+    What is not there stays as it was given.
+    """
+    drive, rest = os.path.splitdrive(path)
+    found = (drive.upper() if len(drive) == 2 else drive) + os.sep
+    for name in filter(None, rest.split(os.sep)):
+        entry = _entry(os.path.join(found, name))
+        found = os.path.join(found, name if entry is None else entry.cFileName)
     return found
 
 

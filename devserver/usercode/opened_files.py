@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import FrameType
 from typing import Any, TypeAlias
 
+from devserver.records.spelling import spelled
 from devserver.records.stamps import Stamp, data_stamp, stat_stamp
 from devserver.usercode import loader
 from devserver.usercode.audit_arguments import Access, absolute, access_of, database
@@ -212,7 +213,7 @@ class OpenedFiles:
         if not self._counts(os.path.join(path, "x")) or not _lists_for_user(path, frame):
             return
         if os.path.isdir(path):
-            self.listed[path] = time.time_ns()
+            self.listed[spelled(path)] = time.time_ns()
         else:
             self._note_absent(path, frame)
 
@@ -221,6 +222,7 @@ class OpenedFiles:
     def _note_written(self, path: str | None) -> None:
         if path is None or not self._counts(path):
             return
+        path = spelled(path)
         self.absent.pop(path, None)
         if self._working:
             self._now.add(path)
@@ -231,7 +233,10 @@ class OpenedFiles:
             self._tell(path, False)
 
     def _note_read(self, path: str, access: Access, frame: FrameType) -> None:
-        if path in self.stamps or not self._working or not self._counts(path) or path in loader.loaded:
+        if path in self.stamps or path in loader.loaded or not self._working or not self._counts(path):
+            return
+        path = spelled(path)
+        if path in self.stamps or path in loader.loaded:
             return
         stamp = data_stamp(path)
         if len(self.stamps) >= self._most or len(self._may_write) >= MOST_READ:
@@ -244,6 +249,7 @@ class OpenedFiles:
             self._note_absent(path, frame)
 
     def _note_absent(self, path: str, frame: FrameType | None) -> None:
+        path = spelled(path)
         if len(self.absent) >= MOST_ABSENT or os.path.lexists(path) or path in self.written:
             return
         if frame is None or caused_by_user(frame):

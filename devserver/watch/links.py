@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 
 from devserver.records.record import record
+from devserver.records.spelling import spelled
 from devserver.records.stamps import read_link
 
 _MOST_LINKS = 40  # as the kernel: more is a circle
@@ -39,7 +40,7 @@ def resolve(path: str) -> ResolvedPath:
         links.append(step)
         here, more = _split(os.path.normpath(os.path.join(here, target)))
         todo += more
-    return ResolvedPath(tuple(links), here)
+    return ResolvedPath(tuple(map(spelled, links)), spelled(here))
 
 
 def nearest(folder: str) -> str:

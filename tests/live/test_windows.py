@@ -21,6 +21,7 @@ from loop import GONE_WITHIN, Loop, WarmLoop, answering, end_all
 from devserver.process.listener import Listener, ListenError
 from devserver.process.platform import System
 from devserver.process.streams import understand_colours
+from devserver.records.spelling import spelled
 
 pytestmark = pytest.mark.skipif(sys.platform != "win32", reason="about Windows")
 
@@ -453,6 +454,39 @@ def test_github_annotations_on_another_drive(tmp_path: Path) -> None:
     done = check(ROOT, "--check_format", "github", script=str(tmp_path / "score.py"))
     assert done.returncode == 3, done
     assert b"::error file=" in done.stdout and b"score.py,line=1" in done.stdout
+
+
+READS = """
+import os
+def init():
+    global found
+    found = [open("DATA.TXT").read(), open(os.path.join(os.environ["AZUREML_MODEL_DIR"], "MODEL.TXT")).read()]
+    open("OUT.txt", "w").close()
+def run(data): return [*found, 1]
+"""
+
+
+def test_names_in_any_case(tmp_path: Path) -> None:
+    """One save is one change of one file, however it was named, and what the script writes is none.
+
+    VS Code starts its tasks in a folder with a drive in small letters.
+    """
+    files = {"data.txt": "a", "model/model.txt": "a", "out.TXT": ""}
+    loop = Loop(tmp_path, "--model_dir", "MODEL", score=READS, files=files, entry_script="SCORE.PY")
+    loop._cwd = Path(str(loop.project).lower())
+    with loop:
+        assert loop.ask().json() == ["a", "a", 1]
+        loop.save("data.txt", "b")
+        loop.wait_for_nth("ready", 2)
+        assert loop.ask().json() == ["b", "a", 1]
+        loop.save("model/model.txt", "b")
+        loop.wait_for_nth("ready", 3)
+        loop.save("score.py", READS.replace("1]", "2]"))
+        assert loop.ask().json() == ["b", "b", 2]
+        told = [event for event in loop.events() if event["event"] == "restarting"]
+    changed = [[change["path"] for change in event["changes"]] for event in told]
+    paths = (loop.project / name for name in ("data.txt", "model/model.txt", "score.py"))
+    assert changed == [[spelled(str(path))] for path in paths]
 
 
 @pytest.mark.parametrize(("first", "second"), [("127.0.0.1", "0.0.0.0"), ("0.0.0.0", "127.0.0.1")])

@@ -106,9 +106,9 @@ def _change(loaded: Loaded, text: str, content: bytes) -> tuple[Change, Differen
 
 def _reader_of(history: History, path: str) -> str:
     """Who has read the text of this file, other than to load it."""
-    real, ending = os.path.realpath(path), os.path.splitext(path)[1]
+    real, ending = os.path.realpath(path), os.path.normcase(os.path.splitext(path)[1])
     for found, who in history.seen.text_read.items():  # libraries have many
-        if found == path or (found.endswith(ending) and os.path.realpath(found) == real):
+        if found == path or (os.path.normcase(found).endswith(ending) and os.path.realpath(found) == real):
             return who
     return ""
 
