@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -43,6 +44,7 @@ DEPRECATED_ID = (
     "Please use x-ms-client-request-id."
 )
 SCORING = "scoring"  # the blueprint
+HERE = os.path.dirname(os.path.abspath(__file__))
 log = logging.getLogger("azmlinfsrv")
 
 
@@ -88,7 +90,7 @@ def create_app(parts: Parts) -> flask.Flask:
 @cache
 def _routes() -> Map:
     """The same for all apps, so nobody may add to it: Flask takes longer to compile it than for the rest of an app."""
-    app = ScoringApp("/")
+    app = ScoringApp(HERE)
     app.add_url_rule("/", f"{SCORING}.health", methods=["GET"])
     app.add_url_rule("/score", f"{SCORING}.score", methods=["GET", "POST", "OPTIONS", "HEAD"])
     app.add_url_rule("/swagger.json", f"{SCORING}.swagger", methods=["GET"])

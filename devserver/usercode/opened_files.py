@@ -273,11 +273,10 @@ class OpenedFiles:
                 self._replace(owner, name)
 
     def _replace(self, owner: Any, name: str) -> None:
-        original = vars(owner).get(name)
-        if original is None:
-            return
+        own, original = vars(owner).get(name), getattr(owner, name)
         setattr(owner, name, self._asking(original))
-        self._undo.append(lambda: setattr(owner, name, original))
+        # in Python 3.13 a path has them from a class above
+        self._undo.append(lambda: delattr(owner, name) if own is None else setattr(owner, name, own))
 
     def _asking(self, original: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(original)
