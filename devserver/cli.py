@@ -11,9 +11,7 @@ from typing import TYPE_CHECKING, NoReturn
 from devserver.config.files import ConfigError
 from devserver.config.settings import FOR_EDITOR, Config
 from devserver.config.sources import HelpAsked, read_config
-from devserver.config.spelling import with_stored_names
 from devserver.process.streams import is_terminal, open_closed, understand_colours, write_anything
-from devserver.records.spelling import spelled
 
 if TYPE_CHECKING:
     from devserver.display.console import Console
@@ -34,7 +32,7 @@ def run(arguments: Sequence[str]) -> int:
     open_closed()
     write_anything()
     try:
-        config = with_stored_names(read_config(arguments), spelled)
+        config = _with_stored_names(read_config(arguments))
         _stand_in(config.base)
     except HelpAsked as asked:
         print(asked, end="")
@@ -45,6 +43,13 @@ def run(arguments: Sequence[str]) -> int:
         return _run(config, arguments)
     except KeyboardInterrupt:  # before the server has its own handler, or in a check, which is not done then
         return INTERRUPTED if config.check else 0
+
+
+def _with_stored_names(config: Config) -> Config:
+    from devserver.config.spelling import with_stored_names  # not for a refusal or the help
+    from devserver.records.spelling import spelled
+
+    return with_stored_names(config, spelled)
 
 
 def _stand_in(base: str) -> None:
@@ -141,7 +146,7 @@ def _supervise(config: Config, arguments: Sequence[str], console: Console) -> in
 
     def reread() -> Config:
         again = read_config(arguments, environ, config.base, config.entry_script)
-        return prepared(with_stored_names(again, spelled), debugger.is_loaded())
+        return prepared(_with_stored_names(again), debugger.is_loaded())
 
     added = {RUN_VARIABLE: mark, **(debugger.QUIET if config.debug is not None else {})}
     return start.run(config, reread, console, {**environ, **added}, mark)

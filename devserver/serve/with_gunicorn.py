@@ -7,6 +7,7 @@ reads it before, and the worker gets a connection of which the first bytes are t
 from __future__ import annotations
 
 import os
+import random
 import signal
 import time
 from dataclasses import replace
@@ -27,6 +28,8 @@ from devserver.serve.gunicorn_worker import TO_WORKERS, IntakeWorker, others_sig
 from devserver.serve.handoff import Handoff, split
 
 QUICK_STOP = 2  # seconds that workers get after Ctrl-C
+
+random.Random(b"")  # has Python import now, and not from the script's folder later, what gunicorn's own seed needs
 
 
 def run(plan: Plan) -> int:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from live import COMMAND, DEADLINE, environment
 
-from devserver.config import command_names, starter
+from devserver.config import command_names, starter, vscode
 from devserver.config.files import ConfigError
 from devserver.testing import load
 
@@ -66,7 +66,7 @@ def test_the_command(tmp_path: Path) -> None:
         f"azmlinfsrv: {name}: written" for name in ("score.py", "sample-request.json", "requirements.txt")
     ]
     task = json.loads((tmp_path / "a b" / ".vscode" / "tasks.json").read_text())["tasks"][0]
-    assert task["args"][2:] == ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
+    assert task["args"][len(vscode.START) :] == ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
     script, sample = os.path.join("a b", "score.py"), os.path.join("a b", "sample-request.json")
     assert last.startswith("azmlinfsrv: to serve it: ")
     assert last.endswith(f' "{script}" --request "{sample}" --reload')
