@@ -15,8 +15,8 @@ Entry = dict[str, Any]
 
 DEBUG_PORT = 5678
 TASK, DEBUG_TASK = "azmlinfsrv: reload", "azmlinfsrv: reload, for the debugger"
-# not `-m devserver`: Python would look for modules of its own library in the project's folder first, as it does from 3.13
-# on for `-c` without -P
+# not `-m devserver`: Python would look for modules of its own library in the project's folder first, as it does from
+# 3.13 on for `-c` without -P
 START = (
     *(("-P",) if sys.version_info >= (3, 11) else ()),
     *("-c", "import sys; '' in sys.path and sys.path.remove(''); from devserver.cli import main; main()"),
