@@ -127,7 +127,7 @@ def test_whatever_is_read_is_noticed(tmp_path: Path, server: str) -> None:
         for name, value, save in steps(loop):
             save()
             assert loop.ask().json()[name] == value, name
-        assert loop.count("restarting") == len(steps(loop))
+        assert loop.count("restarting") == len(steps(loop)), loop._story("each save starts one load")
         assert not list(loop.project.rglob("__pycache__"))
 
 
@@ -168,7 +168,7 @@ def test_code_in_odd_places(tmp_path: Path) -> None:
         assert loop.ask().json() == [1, 1, 1, 0, 1]
         loop.save("packaging.py", "SHADOW = 1\n")
         assert loop.ask().json() == [1, 1, 1, 1, 1]
-        assert loop.count("restarting") == 5
+        assert loop.count("restarting") == 5, loop._story("each save starts one load")
 
 
 def zipped(path: Path, value: int) -> None:
