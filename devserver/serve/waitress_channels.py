@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
@@ -29,7 +29,13 @@ class _ErrorTask(ErrorTask):  # type: ignore[misc]
         super().execute()
 
 
-class QuietLogger(logging.LoggerAdapter[logging.Logger]):
+if TYPE_CHECKING:
+    _Adapter = logging.LoggerAdapter[logging.Logger]
+else:
+    _Adapter = logging.LoggerAdapter  # Python 3.10 knows no type of its logger
+
+
+class QuietLogger(_Adapter):
     """Says nothing about an exception that was told already."""
 
     def exception(self, msg: object, *args: Any, **facts: Any) -> None:
