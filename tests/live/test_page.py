@@ -19,6 +19,7 @@ import pytest
 from at_terminal import AtTerminal
 from live import ROOT
 from loop import Loop, answering
+from mistakes import HAS_COLUMNS
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at /proc, and presses keys in a terminal")
 
@@ -104,7 +105,7 @@ def test_every_answered_request_is_told(tmp_path: Path, server: str) -> None:
     ]
     headlines = [each["headline"] for each in told]
     assert headlines[:6] == [None] * 6 and "warning" in headlines[6]
-    assert headlines[7] == "score.py:16:12: error: KeyError: 'a'" and headlines[8] is None
+    assert headlines[7] == f"score.py:16:{12 if HAS_COLUMNS else 1}: error: KeyError: 'a'" and headlines[8] is None
     assert "No module named 'nothing_of_this_name'" in headlines[10]
     assert [each["generation"] for each in told] == [1] * 10 + [2]
 
