@@ -15,8 +15,17 @@ from devserver.config import vscode
 
 SHADOW = 'import os\nos.write(2, b"SHADOWED %s\\n")\nraise ImportError("this is not the library")\n'
 CONSOLE_SCRIPT = Path(sys.executable).with_name("azmlinfsrv")
-FIRST = {*sys.builtin_module_names, "collections", "contextlib", "functools", "importlib", "keyword", "operator"}
-FIRST |= {"__future__", "reprlib", "types", "warnings", "runpy", "pkgutil", "abc", "copyreg"}  # imported by Python itself for -m
+FIRST = {*sys.builtin_module_names, "__future__", "collections", "contextlib", "functools", "importlib", "keyword"}
+FIRST |= {
+    "operator",
+    "reprlib",
+    "types",
+    "warnings",
+    "runpy",
+    "pkgutil",
+    "abc",
+    "copyreg",
+}  # imported by Python itself for -m
 COMMANDS = {"-m": ("-m", "devserver"), "task": vscode.START, "console script": (str(CONSOLE_SCRIPT),)}
 
 
