@@ -367,6 +367,14 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Terms:
+    """What time limits are multiplied by, and whether all that failed is run once more."""
+
+    patience: float = 1.0
+    again: bool = False
+
+
+@dataclass(frozen=True)
 class Result:
     job: Job
     passed: int
@@ -401,21 +409,25 @@ def _starts_servers(job: Job) -> bool:
     return any(path.startswith(tuple(f"{each}/" for each in ONE_BY_ONE)) for path in job.files)
 
 
-def run_job(job: Job, wine: Wine, folder: Path, lane: int, patience: float) -> Result:
+def run_job(job: Job, wine: Wine, folder: Path, lane: int, terms: Terms) -> Result:
     """Its tests. One that does not end takes its process with it; the others run in another one then."""
     begun = time.monotonic()
     done: dict[str, str] = {}  # name -> how it ended, of earlier runs
     output, is_first = "", True
-    limit = JOB_LIMIT * patience
+    limit = JOB_LIMIT * terms.patience
     while (left := limit - (time.monotonic() - begun)) > 0:
-        options = [f"--timeout={TEST_LIMIT * patience:g}", *(f"--deselect={name}" for name in done)]
-        ran = _run_tests(job, wine, folder, lane, left, options, patience)
+        options = [f"--timeout={TEST_LIMIT * terms.patience:g}", *(f"--deselect={name}" for name in done)]
+        ran = _run_tests(job, wine, folder, lane, left, options, terms)
         seconds = time.monotonic() - begun
         output += ran.output if ran.code != 0 else ""
-        if ran.report is not None and is_first and _wine_failed(ran.report):
+        failed = _failures(ran.report) if ran.report is not None and is_first else []
+        by_wine = all(START_FAILED in each for each in failed)
+        if failed and (terms.again or by_wine):
             is_first = False
-            print(f"{job.name}: Wine could not start a process, so what failed is run once more", flush=True)
-            done |= {name: how for name, how in verdicts(ran.output).items() if how in ("PASSED", "SKIPPED")}
+            ended = verdicts(ran.output)
+            done |= {name: how for name, how in ended.items() if how in ("PASSED", "SKIPPED")}
+            why = "Wine could not start a process" if by_wine else "it is asked for"
+            print(f"{job.name}: run once more, for {why}: {', '.join(ended.keys() - done.keys())}", flush=True)
             continue
         if ran.report is not None:
             return _joined(_read_report(job, ran.report, seconds, output), done)
@@ -435,7 +447,7 @@ class RanTests(Ran):
 
 
 def _run_tests(
-    job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str], patience: float
+    job: Job, wine: Wine, folder: Path, lane: int, limit: float, more: Sequence[str], terms: Terms
 ) -> RanTests:
     report = folder / f"report-{lane}.xml"
     report.unlink(missing_ok=True)
@@ -447,7 +459,7 @@ def _run_tests(
     words.write_text("\n".join([*options, *(f"tests/{path}" for path in job.files)]), "utf-8")
     # the tests themselves are UTF-8, what they start is as Windows makes it
     variables = {"PYTHONPATH": search_path(folder), "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUTF8": "1"}
-    variables["TESTS_PATIENCE"] = f"{patience:g}"
+    variables["TESTS_PATIENCE"] = f"{terms.patience:g}"
     command = [str(python), "-m", "pytest", f"--junitxml={windows_path(report)}", f"@{windows_path(words)}"]
     ran = wine.run(command, limit, variables, ROOT)
     return RanTests(ran.code, ran.output, report if ran.code is not None and report.exists() else None)
@@ -484,10 +496,10 @@ def _read_report(job: Job, report: Path, seconds: float, output: str) -> Result:
     return Result(job, len(cases) - len(failed) - skipped, failed, skipped, seconds, output)
 
 
-def _wine_failed(report: Path) -> bool:
-    """Whether something failed, and all of it because Wine did not start a process, as happens once in an hour."""
-    found = [ElementTree.tostring(each, "unicode") for each in ElementTree.parse(report).iter("failure")]
-    return bool(found) and all(START_FAILED in each for each in found)
+def _failures(report: Path) -> list[str]:
+    """What is told of those that failed; Wine does not start a process about once in an hour."""
+    tree = ElementTree.parse(report)
+    return [ElementTree.tostring(each, "unicode") for kind in ("failure", "error") for each in tree.iter(kind)]
 
 
 def _case_name(case: ElementTree.Element) -> str:
@@ -498,7 +510,7 @@ def _has(case: ElementTree.Element, *kinds: str) -> bool:
     return any(case.find(kind) is not None for kind in kinds)
 
 
-def run_all(todo: Sequence[Job], folder: Path, patience: float) -> Iterator[Result]:
+def run_all(todo: Sequence[Job], folder: Path, terms: Terms) -> Iterator[Result]:
     """Each lane takes the next file when it is done with one; those that took longest come first."""
     known = _durations(folder)
     waiting: queue.SimpleQueue[Job] = queue.SimpleQueue()
@@ -506,7 +518,7 @@ def run_all(todo: Sequence[Job], folder: Path, patience: float) -> Iterator[Resu
         waiting.put(job)
     results: queue.SimpleQueue[Result | None] = queue.SimpleQueue()
     for lane in range(LANES):
-        threading.Thread(target=_work, args=(waiting, results, folder, lane, patience)).start()
+        threading.Thread(target=_work, args=(waiting, results, folder, lane, terms)).start()
     open_lanes = LANES
     while open_lanes:
         result = results.get()
@@ -522,13 +534,13 @@ def _work(
     results: queue.SimpleQueue[Result | None],
     folder: Path,
     lane: int,
-    patience: float,
+    terms: Terms,
 ) -> None:
     wine = Wine(folder / f"prefix-{lane}")
     wine.begin()
     try:
         while not waiting.empty():
-            results.put(run_job(waiting.get_nowait(), wine, folder, lane, patience))
+            results.put(run_job(waiting.get_nowait(), wine, folder, lane, terms))
     except queue.Empty:
         pass  # the other lane was quicker
     finally:
@@ -554,6 +566,7 @@ def main() -> int:
     parser.add_argument("--part", choices=("quick", "slow", "all"), default="all", help="which tests (default: all)")
     parser.add_argument("--python", default=PYTHON, help=f"which version, as 3.13 (default: {PYTHON})")
     parser.add_argument("--patience", type=float, default=1.0, help="what time limits are multiplied by (default: 1)")
+    parser.add_argument("--again", action="store_true", help="run once more what failed: only what does twice counts")
     parser.add_argument(
         "--script", nargs=argparse.REMAINDER, help="instead of tests: a script there, and its arguments"
     )
@@ -574,7 +587,7 @@ def main() -> int:
     left_out = {row.name for row in deselected() if "::" not in row.name}
     todo = jobs(asked.files or sorted(TESTS.rglob("test_*.py")), left_out)
     todo = [job for job in todo if asked.part in ("all", part_of(job))]
-    results = [_shown(result, asked.logs) for result in run_all(todo, folder, asked.patience)]
+    results = [_shown(result, asked.logs) for result in run_all(todo, folder, Terms(asked.patience, asked.again))]
     held.close()
     return _sum_up(results, time.monotonic() - begun)
 
