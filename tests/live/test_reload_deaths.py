@@ -225,8 +225,9 @@ def test_a_worker_is_killed(tmp_path: Path, workers: int) -> None:
 
 def test_a_crash_loop_costs_nothing(tmp_path: Path) -> None:
     """Code that dies a moment after each start is started less and less often; the save that repairs it is prompt."""
-    score = answering(1, init="threading.Timer(0.05, os._exit, [7]).start()", top="import os, threading")
-    with Loop(tmp_path, score=score, until="listening") as loop:  # it may die before it can say that it is ready
+    # not at once: the end of a process of Windows may wait for ever for a lock that its main thread has at that moment
+    score = answering(1, init="threading.Timer(0.3, os._exit, [7]).start()", top="import os, threading")
+    with Loop(tmp_path, score=score, until="listening") as loop:
         loop.wait_for_nth("died", 5)
         deaths = [event for event in loop.events() if event["event"] == "died"]
         pauses = [event["again_in"] for event in deaths]
