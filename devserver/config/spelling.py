@@ -21,13 +21,16 @@ def with_stored_names(config: Config, spelled: Callable[[str], str]) -> Config:
     def stored(given: Any) -> Any:
         if isinstance(given, tuple):
             return tuple(map(stored, given))
-        whole = os.path.abspath(os.path.join(config.base, given)) if given else None
-        return spelled(whole) if whole and spelled(whole) != whole else given
+        if not given:
+            return given
+        whole = os.path.abspath(os.path.join(config.base, given))
+        found = spelled(whole)
+        return given if found == whole else found
 
     names = ("given_app_root", "project_file", *(setting.name for setting in SETTINGS if setting.is_path))
     paths = {name: stored(getattr(config, name)) for name in names}
-    if config.script and spelled(config.script) != config.script:  # it may be relative to the app root
-        paths["entry_script"] = spelled(config.script)
+    if config.script and (script := spelled(config.script)) != config.script:  # it may be relative to the app root
+        paths["entry_script"] = script
     deployed = config.deployed and dataclasses.replace(
         config.deployed,
         path=stored(config.deployed.path),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta, timezone
 from functools import cache
@@ -35,6 +34,7 @@ from devserver.scoring.script import Script
 from devserver.scoring.swagger import Swagger
 from devserver.scoring.time_limit import TimeLimit
 from devserver.serve import GENERATION, AnswerFailed, WorkerAborted, WorkerLeaving
+from devserver.usercode.ownership import PACKAGE
 
 RUN_TIME = "x-ms-run-fn-exec-ms"
 SCRIPT_FAILED = "An unexpected error occurred in scoring script. Check the logs for more info."
@@ -44,7 +44,6 @@ DEPRECATED_ID = (
     "Please use x-ms-client-request-id."
 )
 SCORING = "scoring"  # the blueprint
-HERE = os.path.dirname(os.path.abspath(__file__))
 log = logging.getLogger("azmlinfsrv")
 
 
@@ -90,7 +89,7 @@ def create_app(parts: Parts) -> flask.Flask:
 @cache
 def _routes() -> Map:
     """The same for all apps, so nobody may add to it: Flask takes longer to compile it than for the rest of an app."""
-    app = ScoringApp(HERE)
+    app = ScoringApp(PACKAGE)
     app.add_url_rule("/", f"{SCORING}.health", methods=["GET"])
     app.add_url_rule("/score", f"{SCORING}.score", methods=["GET", "POST", "OPTIONS", "HEAD"])
     app.add_url_rule("/swagger.json", f"{SCORING}.swagger", methods=["GET"])
